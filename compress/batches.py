@@ -1,0 +1,120 @@
+"""Tensors from a data set: random training crops, and the validation split at the input size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from compress.data import IGNORE, DataSet, Pair, read_all, read_pair
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.ops import out_size
+
+CACHE_BYTES = 2**30  # decoded pairs kept in memory; a larger data set is decoded again each time
+SCALES = (0.5, 1.5)  # of a training crop against the input size
+
+
+class Crops(Dataset[tuple[Tensor, Tensor]]):
+    """Item `i` is always the same random crop: 3,crop,crop image in 0..1 and crop,crop mask, from (seed, i) alone,
+    so a resumed run sees what it would have seen."""
+
+    def __init__(self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int) -> None:
+        self.data, self.items, self.seed = data, items, seed
+        self.cached = read_all(data.train, data) if _fits(data.train, data) else None
+        # a crop at scale s covers crop / (s * input side) of the image
+        areas = [min(1.0, crop * crop / (s * s * input_size[0] * input_size[1])) for s in reversed(SCALES)]
+        self.transform = A.Compose(
+            [
+                A.RandomResizedCrop((crop, crop), (areas[0], areas[1]), (0.8, 1.25), mask_interpolation=0),
+                A.HorizontalFlip(p=0.5),
+                A.RandomBrightnessContrast(0.15, 0.15, p=0.5),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return self.items
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        epoch, place = divmod(i, len(self.data.train))
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
+        chosen = int(order[place])
+        image, mask = self.cached[chosen] if self.cached else read_pair(self.data.train[chosen], self.data)
+        self.transform.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
+        out = self.transform(image=image, mask=mask)
+        return to_image(out["image"]), torch.from_numpy(out["mask"]).long()
+
+
+def _fits(pairs: tuple[Pair, ...], data: DataSet) -> bool:
+    image, mask = read_pair(pairs[0], data)
+    return (image.nbytes + mask.nbytes) * len(pairs) <= CACHE_BYTES
+
+
+def to_image(pixels: np.ndarray) -> Tensor:
+    """H,W,3 bytes to 3,H,W in 0..1: the network's input. No mean is subtracted, so int8 input is `byte - 128`."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+
+
+def training_batches(crops: Crops, batch: int, start: int, workers: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches N,3,crop,crop and N,crop,crop from step `start` on; a worker decodes while the device computes."""
+    left = torch.utils.data.Subset(crops, range(start * batch, len(crops)))
+    return iter(DataLoader(left, batch, num_workers=workers, prefetch_factor=4 if workers else None))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A split at the input size: bytes N,3,H,W and masks N,H,W."""
+
+    images: Tensor
+    masks: Tensor
+    ignore: int = IGNORE
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, resolution: tuple[int, int], size: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images in 0..1 at a network's resolution, with masks at the input size."""
+        for at in range(0, len(self), size):
+            yield at_resolution(self.images[at : at + size], resolution), self.masks[at : at + size].long()
+
+
+def read_validation(data: DataSet, input_size: tuple[int, int]) -> Validation:
+    """Raises InputError if the split at this size is beyond the cache's bound."""
+    height, width = input_size
+    needed = len(data.val) * height * width * 4
+    if needed > 2 * CACHE_BYTES:
+        raise InputError(
+            f"--input-size {height}x{width}: {len(data.val)} validation images need {needed >> 20} MiB; "
+            "use a smaller input size or fewer validation images"
+        )
+    images, masks = [], []
+    for image, mask in read_all(data.val, data):
+        shrinks = image.shape[0] > height
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        images.append(cv2.resize(image, (width, height), interpolation=how).transpose(2, 0, 1))
+        masks.append(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
+    return Validation(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)))
+
+
+def at_resolution(images: Tensor, resolution: tuple[int, int]) -> Tensor:
+    """N,3,H,W bytes to N,3,h,w in 0..1, resized with antialiasing and rounded to whole bytes as an app would."""
+    pixels = images.float()
+    if images.shape[-2:] != resolution:
+        pixels = F.interpolate(pixels, resolution, mode="bilinear", antialias=True).round_().clamp_(0, 255)
+    return pixels.div_(255)
+
+
+def at_scale(images: Tensor, genotype: Genotype, input_size: tuple[int, int]) -> Tensor:
+    """Training crops at the scale at which a network sees its images: its resolution against the input size."""
+    if genotype.resolution == input_size:
+        return images
+    size = [
+        max(32, out_size(side * small, full))
+        for side, small, full in zip(images.shape[-2:], genotype.resolution, input_size, strict=True)
+    ]
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)

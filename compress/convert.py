@@ -1,0 +1,123 @@
+"""From a network to files: float .tflite and .onnx, and int8 .tflite by calibration."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from compress.tflite import argmax_in_int8, tied_tensors
+from search_spaces.network import Network, fold_batch_norm
+
+
+class Deployed(nn.Module):
+    """What an app runs: N,H,W,3 pixels in 0..1 to N,h,w class indices."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = fold_batch_norm(network)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits = self.network(pixels.permute(0, 3, 1, 2))
+        return logits.permute(0, 2, 3, 1).argmax(-1)
+
+
+def example_input(network: Network) -> Tensor:
+    return torch.rand(1, *network.genotype.resolution, 3, generator=torch.Generator().manual_seed(0))
+
+
+def write_float_tflite(network: Network, path: Path, log: Path) -> None:
+    """Converts with litert-torch; what the converter prints goes to `log`."""
+    with printed_to(log):
+        import litert_torch
+
+        edge = litert_torch.convert(Deployed(network).eval(), (example_input(network),))
+        part = path.with_name(f"part-{path.name}")
+        edge.export(str(part))
+    os.replace(part, path)
+
+
+def write_onnx(network: Network, path: Path, log: Path) -> None:
+    """Float model through torch.onnx's exporter (opset 20), the same input and output as the .tflite."""
+    part = path.with_name(f"part-{path.name}")
+    with printed_to(log):
+        torch.onnx.export(
+            Deployed(network).eval(),
+            (example_input(network),),
+            part,
+            input_names=["pixels"],
+            output_names=["class_map"],
+            opset_version=20,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    os.replace(part, path)
+
+
+def quantize_tflite(float_model: Path, samples: Sequence[np.ndarray], log: Path) -> bytes:
+    """The int8 model: per-channel weights, per-tensor activations, ranges from 1,H,W,3 float samples in 0..1."""
+    with printed_to(log):
+        from ai_edge_quantizer import quantizer, recipe
+
+        quantizing = quantizer.Quantizer(str(float_model), recipe.static_wi8_ai8())
+        signature, name = _signature(float_model)
+        ranges = quantizing.calibrate({signature: [{name: sample} for sample in samples]})
+        ranges = mended_ranges(ranges, float_model.read_bytes())
+        quantized = quantizing.quantize(ranges).quantized_model
+    return argmax_in_int8(bytes(quantized))
+
+
+def mended_ranges(ranges: dict[str, Any], content: bytes) -> dict[str, Any]:
+    """Calibrated ranges with two corrections: pixels are 0..1 (so int8 input is byte - 128), and values that a
+    concat or resize ties share the range of the widest."""
+    input_name = next(name for name in ranges if name.startswith("serving_default_"))
+    ranges[input_name] = _range_like(ranges[input_name], 0.0, 1.0)
+    for names in tied_tensors(content):
+        known = [ranges[name] for name in names if name in ranges]
+        low, high = min(float(r["min"].min()) for r in known), max(float(r["max"].max()) for r in known)
+        for name in names & ranges.keys():
+            ranges[name] = _range_like(ranges[name], low, high)
+    return ranges
+
+
+def _range_like(known: dict[str, Any], low: float, high: float) -> dict[str, Any]:
+    return {**known, "min": np.full_like(known["min"], low), "max": np.full_like(known["max"], high)}
+
+
+def _signature(path: Path) -> tuple[str, str]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    signatures = Interpreter(model_path=str(path)).get_signature_list()
+    signature = next(iter(signatures))
+    return signature, signatures[signature]["inputs"][0]
+
+
+@contextmanager
+def printed_to(log: Path) -> Iterator[None]:
+    """Sends everything printed, by Python or by native code, to a file while a noisy library works."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    level = logging.root.manager.disable
+    with log.open("ab") as file:
+        try:
+            logging.disable(logging.WARNING)
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(kept[0], 1)
+            os.dup2(kept[1], 2)
+            os.close(kept[0])
+            os.close(kept[1])
+            logging.disable(level)

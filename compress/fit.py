@@ -1,0 +1,84 @@
+"""The one training loop. It checkpoints as it goes and continues from the last checkpoint."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from compress.batches import Crops, training_batches
+from compress.run import load_tensors, save_tensors
+
+CHECKPOINT_SECONDS = 20.0
+Losses = Callable[[Tensor, Tensor], Iterator[Tensor]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`steps` optimizer steps on `batch` crops of `crop` pixels; AdamW, one cycle up to `lr` (Smith 2018)."""
+
+    steps: int
+    batch: int
+    crop: int
+    lr: float = 4e-3
+    weight_decay: float = 1e-3
+
+
+def fit(
+    model: nn.Module, losses: Losses, crops: Crops, schedule: Schedule, checkpoint: Path, title: str
+) -> float:
+    """Trains `model` in place and returns the seconds this call took.
+
+    `losses(images, masks)` yields one loss or several; each is propagated before the next is computed, so a
+    sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
+    exists is continued from; it is left for the caller to remove once the result is saved.
+    """
+    device = next(model.parameters()).device
+    model.to(memory_format=torch.channels_last)
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, total_steps=schedule.steps + 1, pct_start=0.2)
+    start = resume(checkpoint, model, optimizer, cycle)
+    begun = saved = time.monotonic()
+    bar = tqdm(total=schedule.steps, initial=start, desc=title, unit="step", dynamic_ncols=True)
+    for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start), start):
+        images = images.to(device, memory_format=torch.channels_last)
+        masks = masks.to(device)
+        torch.manual_seed(crops.seed + step)
+        optimizer.zero_grad()
+        for loss in losses(images, masks):
+            loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+        cycle.step()
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        bar.update()
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "cycle": cycle.state_dict()}
+            save_tensors({**states, "step": step + 1}, checkpoint)
+            saved = time.monotonic()
+    bar.close()
+    model.eval()
+    return time.monotonic() - begun
+
+
+def resume(
+    checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, cycle: torch.optim.lr_scheduler.LRScheduler
+) -> int:
+    """The step to go on from: 0 without a checkpoint."""
+    if not checkpoint.exists():
+        return 0
+    states = load_tensors(checkpoint)
+    model.load_state_dict(states["model"])
+    optimizer.load_state_dict(states["optimizer"])
+    cycle.load_state_dict(states["cycle"])
+    return int(states["step"])
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 where the device has it: CUDA, and CPUs that compute in it rather than emulate it."""
+    fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_avx512_bf16_supported())
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)

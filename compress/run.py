@@ -1,0 +1,107 @@
+"""A run folder: where a command's results lie, written so that a kill at any moment leaves whole files."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
+
+RUNS = Path("runs")
+PACKAGES = ("torch", "optuna", "torch-pruning", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "onnxruntime")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces `path` as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def write_json(path: Path, value: object) -> None:
+    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def read_json(path: Path, remedy: str) -> Any:
+    """Raises InputError that names the file and the remedy when it is missing or broken."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; {remedy}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
+
+
+def save_tensors(value: Mapping[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    torch.save(dict(value), part)
+    os.replace(part, path)
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Raises InputError for a file that is missing, broken or holds anything but tensors and plain values."""
+    try:
+        value: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        return value
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; run the stage that makes it first") from None
+    except Exception as error:  # torch.load raises many kinds for a damaged file
+        raise InputError(f"{path} cannot be loaded ({type(error).__name__}); delete it and run its stage again") from error
+
+
+def save_network(network: Network, path: Path) -> None:
+    """Genotype and weights in one file; `load_network` builds the module anew."""
+    save_tensors({"genotype": json.dumps(network.genotype.to_dict()), "weights": network.state_dict()}, path)
+
+
+def load_network(path: Path) -> Network:
+    """Raises InputError for anything `save_network` did not write."""
+    stored = load_tensors(path)
+    try:
+        network = Network(Genotype.from_dict(json.loads(stored["genotype"])))
+        network.load_state_dict(stored["weights"])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: not a network of this version ({error}); run its stage again") from error
+    return network.eval()
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """What a result was made with: versions of Python and packages, processor, device, threads."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    cuda = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "python": platform.python_version(),
+        "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor_name(),
+        "device": cuda or device.type,
+        "torch_threads": torch.get_num_threads(),
+    }
+
+
+def processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.lower().startswith(("model name", "hardware")):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"

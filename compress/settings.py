@@ -1,0 +1,113 @@
+"""What a run was asked to do. `nas.search` writes it to RUN/config.json; every stage script reads it there."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from typing import Any
+
+import torch
+
+from compress.fit import Schedule
+from compress.target import HostTarget
+from search_spaces import get_space
+from search_spaces.errors import InputError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How long each part takes: training schedules, candidates scored, candidates measured on the target."""
+
+    supernet: Schedule
+    train: Schedule
+    recover: Schedule
+    distill: Schedule
+    trials: int
+    measured: int
+
+
+PRESETS = {
+    # seconds in all; for tests and first looks, its accuracy means nothing
+    "toy": Preset(Schedule(4, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2),
+    "quick": Preset(
+        Schedule(320, 8, 160), Schedule(420, 12, 160), Schedule(60, 12, 160, lr=1e-3), Schedule(260, 12, 160), 40, 5
+    ),
+    "standard": Preset(
+        Schedule(6000, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3), Schedule(4000, 16, 192), 200, 8
+    ),
+    "best": Preset(
+        Schedule(40_000, 16, 256), Schedule(40_000, 16, 256), Schedule(2000, 16, 256, lr=1e-3),
+        Schedule(30_000, 16, 256), 500, 12,
+    ),
+}  # fmt: skip
+TARGETS = ("host",)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`budget_ms` in milliseconds on `target`; `input_size` (H, W). Raises InputError that names the flag."""
+
+    budget_ms: float
+    data: str = "landcover"
+    target: str = "host"
+    threads: int = 1
+    input_size: tuple[int, int] = (512, 512)
+    space: str = "deeplabv3plus"
+    preset: str = "quick"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.budget_ms) and self.budget_ms > 0):
+            raise InputError(f"--budget-ms {self.budget_ms}: give a positive number of milliseconds, such as 30")
+        if self.preset not in PRESETS:
+            raise InputError(f"--preset {self.preset}: choose from {', '.join(PRESETS)}")
+        if self.target not in TARGETS:
+            raise InputError(f"--target {self.target}: choose from {', '.join(TARGETS)}")
+        if min(self.input_size) < 64 or max(self.input_size) > 4096:
+            raise InputError(f"--input-size {self.input_size[0]}x{self.input_size[1]}: sides of 64 to 4096 pixels")
+        if self.seed < 0:
+            raise InputError(f"--seed {self.seed}: give 0 or a positive whole number")
+        get_space(self.space)
+        self.open_target()
+
+    @property
+    def schedules(self) -> Preset:
+        return PRESETS[self.preset]
+
+    def open_target(self) -> HostTarget:
+        return HostTarget(self.threads)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "input_size": list(self.input_size)}
+
+    @staticmethod
+    def from_dict(value: Mapping[str, Any], name: str) -> "Settings":
+        """Raises InputError, naming the file, for settings of another version."""
+        try:
+            known = {f.name: value[f.name] for f in fields(Settings)}
+            height, width = value["input_size"]
+            return Settings(**{**known, "input_size": (height, width)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{name}: not the settings of a run ({error}); start the run anew") from error
+
+
+def parse_input_size(text: str) -> tuple[int, int]:
+    """`512` or `HxW`, as (H, W)."""
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not match:
+        raise InputError(f"--input-size {text}: give 512 or HEIGHTxWIDTH, such as 360x480")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def training_device() -> torch.device:
+    """CUDA or MPS where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def use_all_cores() -> None:
+    """Containers often show torch fewer cores than it may use, or more."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(allowed)

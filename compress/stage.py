@@ -1,0 +1,192 @@
+"""What the stages share: opening a run folder, the order of stages, and the record each one leaves.
+
+A stage's metrics.json is written last, so a folder without it is half-written. It names the digest of the
+file it started from and of the file it made; a later stage refuses a chain whose digests do not meet.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.batches import Crops, Validation, read_validation
+from compress.cli import parser, run_command
+from compress.data import IGNORE, DataSet, open_data, read_pair
+from compress.evaluate import evaluate
+from compress.fit import Schedule
+from compress.metrics import mean_iou
+from compress.run import digest, load_network, read_json, save_network, write_json
+from compress.settings import Settings, training_device, use_all_cores
+from compress.skeleton import skeleton
+from search_spaces import costs
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.latency_table import LatencyTable
+from search_spaces.network import Network
+
+STAGES = ("train", "prune", "distill", "quantize", "export")
+MADE = {"quantize": "model.tflite", "export": "model.tflite"}  # of a stage that makes no network.pt
+SEARCH = "search"  # what stands before the first stage
+
+
+@dataclass(frozen=True)
+class Run:
+    """An existing run folder and what its config.json says."""
+
+    path: Path
+    settings: Settings
+
+    @cached_property
+    def data(self) -> DataSet:
+        return open_data(self.settings.data)
+
+    @cached_property
+    def validation(self) -> Validation:
+        return read_validation(self.data, self.settings.input_size)
+
+    @cached_property
+    def table(self) -> LatencyTable:
+        path = self.path / "table.json"
+        if not path.is_file():
+            raise InputError(f"{path} is missing; python -m nas.search --resume writes it")
+        return LatencyTable.from_json(path.read_text(), str(path))
+
+    @cached_property
+    def genotype(self) -> Genotype:
+        path = self.path / "genotype.json"
+        return Genotype.from_dict(read_json(path, "run python -m nas.search first"))
+
+    @cached_property
+    def device(self) -> torch.device:
+        return training_device()
+
+    @cached_property
+    def class_weights(self) -> Tensor:
+        return class_weights(self.data)
+
+    def crops(self, schedule: Schedule, seed: int) -> Crops:
+        """Training crops for a schedule; stages draw different ones."""
+        items = schedule.steps * schedule.batch
+        return Crops(self.data, self.settings.input_size, schedule.crop, items, self.settings.seed * 100 + seed)
+
+    def made(self, stage: str) -> Path:
+        """The file a stage hands on."""
+        if stage == SEARCH:
+            return self.path / "search" / "winner.pt"
+        return self.path / stage / MADE.get(stage, "network.pt")
+
+    def network(self, stage: str) -> Network:
+        return load_network(self.made(stage))
+
+
+def open_run(path: Path) -> Run:
+    """Raises InputError when the folder is not a run."""
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such run folder; make one with python -m nas.search")
+    config = path / "config.json"
+    settings = read_json(config, "the folder is not a run of python -m nas.search")
+    use_all_cores()
+    return Run(path, Settings.from_dict(settings, str(config)))
+
+
+def class_weights(data: DataSet, images: int = 200) -> Tensor:
+    """One over the square root of each class's share of pixels, scaled to a mean of 1 per pixel: rare classes
+    count in mIoU as much as common ones. Estimated on the first `images` training masks."""
+    counts = np.zeros(IGNORE + 1)
+    for pair in data.train[:images]:
+        counts += np.bincount(read_pair(pair, data)[1].ravel(), minlength=IGNORE + 1)
+    counts = np.maximum(counts[: len(data.classes)], 1)
+    weights = 1 / np.sqrt(counts)
+    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
+
+
+def is_done(run: Run, stage: str) -> bool:
+    """Whether a stage is whole and was made from what the stage before it now holds."""
+    return _why_not_done(run, stage) is None
+
+
+def _why_not_done(run: Run, stage: str) -> str | None:
+    metrics_file, made = run.path / stage / "metrics.json", run.made(stage)
+    if not metrics_file.is_file() or not made.is_file():
+        return "is missing or half-written"
+    metrics = read_json(metrics_file, f"run python -m compress.{stage} {run.path} again")
+    if metrics.get("made") != digest(made):
+        return f"does not fit its {made.name}"
+    source = run.made(before(stage))
+    if not source.is_file() or metrics.get("source") != digest(source):
+        return f"was made from another {before(stage)}"
+    return None
+
+
+def before(stage: str) -> str:
+    place = STAGES.index(stage)
+    return STAGES[place - 1] if place else SEARCH
+
+
+def require(run: Run, stage: str) -> None:
+    """Raises InputError unless everything up to and with `stage` is whole and of one piece."""
+    if stage == SEARCH:
+        if not run.made(SEARCH).is_file():
+            raise InputError(f"{run.path}: the search has not finished; run python -m nas.search --resume first")
+        return
+    require(run, before(stage))
+    why = _why_not_done(run, stage)
+    if why:
+        raise InputError(f"{run.path}: {stage} {why}; run python -m compress.{stage} {run.path} first")
+
+
+def record_network(run: Run, stage: str, network: Network, begun: float, **more: Any) -> dict[str, Any]:
+    """Saves a torch stage's network and its metrics, and returns them."""
+    folder = run.path / stage
+    save_network(network.cpu(), run.made(stage))
+    miou = mean_iou(evaluate(network.to(run.device), run.validation, run.device))
+    measured = run.settings.open_target().measure([skeleton(network.graph)])[0]
+    metrics = {
+        "miou": miou,
+        "latency_ms": measured.ms,
+        **cost_metrics(run, network),
+        "size_bytes": run.made(stage).stat().st_size,
+        "wall_s": time.monotonic() - begun,
+        **more,
+    }
+    return write_metrics(run, stage, metrics, folder)
+
+
+def cost_metrics(run: Run, network: Network) -> dict[str, Any]:
+    return {
+        "predicted_latency_ms": run.table.predict(network.graph),
+        "params": costs.params(network.graph),
+        "macs": costs.macs(network.graph),
+        "genotype": network.genotype.to_dict(),
+    }
+
+
+def write_metrics(run: Run, stage: str, metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
+    whole = {
+        "name": stage,
+        **metrics,
+        "source": digest(run.made(before(stage))),
+        "made": digest(run.made(stage)),
+    }
+    write_json(folder / "metrics.json", whole)
+    print(f"{stage}: mIoU {whole['miou']:.4f}, {whole['latency_ms']:.2f} ms, {whole['size_bytes'] / 1024:.0f} KiB")
+    return whole
+
+
+def stage_command(stage: str, doc: str | None, body: Callable[[Run], object]) -> None:
+    """The `__main__` of a stage script: checks what stands before it, then runs it on the folder named."""
+
+    def main() -> None:
+        arguments = parser(doc, f"compress.{stage}")
+        arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
+        run = open_run(arguments.parse_args().run)
+        require(run, before(stage))
+        body(run)
+
+    run_command(main)

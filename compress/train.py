@@ -1,0 +1,57 @@
+"""python -m compress.train RUN: trains the search's winner, starting from the weights it had in the supernet."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from compress.batches import at_scale
+from compress.fit import Schedule, autocast, fit
+from compress.losses import cross_entropy, distillation
+from compress.stage import SEARCH, Run, record_network, stage_command
+from search_spaces.network import Network
+
+
+def network_losses(
+    run: Run, network: Network, teacher: Network | None = None
+) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
+    """Cross entropy on the labels, and with a teacher the divergence from its output as well."""
+    weights = run.class_weights.to(run.device)
+
+    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+        seen = at_scale(images, network.genotype, run.settings.input_size)
+        with autocast(run.device):
+            logits = network(seen)
+        loss = cross_entropy(logits.float(), masks, run.validation.ignore, weights)
+        if teacher is not None:
+            with torch.no_grad(), autocast(run.device):
+                target = teacher(at_scale(images, teacher.genotype, run.settings.input_size))
+            loss = loss + distillation(logits.float(), target.float())
+        yield loss
+
+    return losses
+
+
+def fit_network(
+    run: Run, network: Network, schedule: Schedule, folder: Path, title: str, seed: int, teacher: Network | None = None
+) -> None:
+    """Trains a network in place on the run's data; a killed run goes on from RUN/stage/checkpoint.pt."""
+    checkpoint = folder / "checkpoint.pt"
+    network.to(run.device)
+    if teacher is not None:
+        teacher.to(run.device, memory_format=torch.channels_last).eval()
+    fit(network, network_losses(run, network, teacher), run.crops(schedule, seed), schedule, checkpoint, title)
+
+
+def train(run: Run) -> None:
+    begun = time.monotonic()
+    network = run.network(SEARCH)
+    fit_network(run, network, run.settings.schedules.train, run.path / "train", "train", seed=2)
+    record_network(run, "train", network, begun)
+    (run.path / "train" / "checkpoint.pt").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    stage_command("train", __doc__, train)

@@ -1,0 +1,111 @@
+"""python -m compress.verify RUN: runs the exported files themselves on the validation split and measures them.
+
+The int8 file by the LiteRT interpreter: mIoU, median latency, share of int8 ops, agreement with the torch
+network (share of pixels of the same class). The ONNX file by ONNX Runtime: agreement.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from compress.batches import Validation
+from compress.cli import parser, run_command
+from compress.metrics import confusion, mean_iou
+from compress.run import write_json
+from compress.stage import Run, open_run, require
+from compress.target import load
+from compress.tflite import check_all_int8
+from search_spaces.errors import InputError
+from search_spaces.network import Network
+
+EVALUATION_THREADS = 2
+ONNX_IMAGES = 4
+
+
+def evaluate_tflite(
+    model: bytes, network: Network, validation: Validation, bar: "tqdm[Any]"
+) -> tuple[Tensor, list[np.ndarray]]:
+    """Confusion counts of a file over the split, and its class maps h,w in order."""
+    interpreter = load(model, EVALUATION_THREADS)
+    (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
+    classes = network.genotype.classes
+    counts, maps = torch.zeros(classes, classes, dtype=torch.long), []
+    for images, masks in validation.batches(network.genotype.resolution):
+        pixels = images.permute(0, 2, 3, 1).numpy()
+        if reads["dtype"] is np.int8:
+            scale, zero = reads["quantization"]
+            pixels = np.clip(np.round(pixels / scale) + zero, -128, 127)
+        interpreter.set_tensor(reads["index"], np.ascontiguousarray(pixels, reads["dtype"]))
+        interpreter.invoke()
+        class_map = interpreter.get_tensor(makes["index"])
+        maps.append(class_map[0])
+        counts += confusion(torch.from_numpy(class_map).long(), masks, classes, validation.ignore)
+        bar.update()
+    return counts, maps
+
+
+@torch.inference_mode()
+def agreement(maps: list[np.ndarray], network: Network, validation: Validation) -> float:
+    """Share of pixels to which the torch network gives the class that the maps give."""
+    same = [
+        float((network(images).argmax(1)[0].numpy() == class_map).mean())
+        for (images, _), class_map in zip(validation.batches(network.genotype.resolution), maps, strict=False)
+    ]
+    return float(np.mean(same))
+
+
+def run_onnx(path: Path, network: Network, validation: Validation, images: int) -> list[np.ndarray]:
+    """Class maps of the first images, as ONNX Runtime computes them."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    maps = []
+    for pixels, _ in validation.batches(network.genotype.resolution):
+        (class_map,) = session.run(None, {"pixels": np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())})
+        maps.append(np.asarray(class_map)[0])
+        if len(maps) == images:
+            break
+    return maps
+
+
+def verify(run: Run) -> dict[str, Any]:
+    """Checks RUN/model.tflite and model.onnx and returns what was found; raises InputError when a file is broken."""
+    model_file = run.path / "model.tflite"
+    if not model_file.is_file():
+        raise InputError(f"{model_file} is missing; run python -m compress.export {run.path} first")
+    network = run.network("distill")
+    model = model_file.read_bytes()
+    ops = check_all_int8(model)
+    latency = run.settings.open_target().measure([model], seconds=2.0)[0]
+    with tqdm(total=len(run.validation), desc="verify", unit="image", dynamic_ncols=True) as bar:
+        counts, maps = evaluate_tflite(model, network, run.validation, bar)
+    onnx_maps = run_onnx(run.path / "model.onnx", network, run.validation, ONNX_IMAGES)
+    return {
+        "miou": mean_iou(counts),
+        "latency_ms": latency.ms,
+        "latency_p10_ms": latency.p10_ms,
+        "latency_p90_ms": latency.p90_ms,
+        "ops": ops,
+        "int8_ops": ops,
+        "agreement_with_torch": agreement(maps, network, run.validation),
+        "onnx_agreement_with_torch": agreement(onnx_maps, network, run.validation),
+        "size_bytes": len(model),
+    }
+
+
+def main() -> None:
+    arguments = parser(__doc__, "compress.verify")
+    arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
+    run = open_run(arguments.parse_args().run)
+    require(run, "export")
+    found = verify(run)
+    write_json(run.path / "export" / "verify.json", found)
+    for name, value in found.items():
+        print(f"{name:26} {value:.4f}" if isinstance(value, float) else f"{name:26} {value}")
+
+
+if __name__ == "__main__":
+    run_command(main)

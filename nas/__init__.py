@@ -1,0 +1,1 @@
+"""How one network is chosen among many."""

@@ -1,0 +1,134 @@
+"""A weight-sharing supernet: `forward(x, genotype)` slices the shared weights; no state says which subnet is active.
+
+Training follows the sandwich rule with in-place distillation (BigNAS, Yu et al. 2020): each step trains a large
+subnet on the labels, and the smallest and a random one on labels and the large one's output.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from compress.batches import at_scale
+from compress.fit import autocast
+from compress.losses import cross_entropy, distillation
+from search_spaces import graph_of
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network, layer_name
+from search_spaces.ops import CONCAT, CONV, INPUT, Graph, Op
+
+Segments = tuple[tuple[int, int], ...]  # (start, length) runs of the shared channels that a value holds
+
+
+class Supernet(nn.Module):
+    """The largest network's weights; every subnet uses the leading channels, the centre of each kernel and the
+    leading blocks of each stage."""
+
+    def __init__(self, largest: Genotype) -> None:
+        super().__init__()
+        self.shared = Network(largest)
+
+    def forward(self, x: Tensor, genotype: Genotype) -> Tensor:
+        """N,3,h,w images in 0..1 to N,classes,h',w' logits of one subnet."""
+        with torch.device("meta"):
+            subnet = Network(genotype)
+        subnet.train(self.training)
+        logits: Tensor = functional_call(subnet, self.sliced(genotype), (x,))
+        return logits
+
+    def sliced(self, genotype: Genotype) -> dict[str, Tensor]:
+        """A subnet's parameters and buffers as views of the shared ones (copies where a concat splits them)."""
+        graph = graph_of(genotype)
+        segments = shared_channels(graph, self.shared.graph)
+        shared = self.shared.state_dict(keep_vars=True)
+        return {name: value for op in graph if op.has_weights for name, value in _slice(op, segments, shared)}
+
+
+def _slice(op: Op, segments: dict[str, Segments], shared: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    prefix = f"layers.{layer_name(op.name)}."
+    out = segments[op.name]
+    weight = shared[prefix + "conv.weight"]
+    margin = (weight.shape[-1] - op.kernel) // 2
+    weight = weight[..., margin : margin + op.kernel, margin : margin + op.kernel]
+    weight = take(weight, out, 0)
+    yield prefix + "conv.weight", take(weight, segments[op.inputs[0]], 1) if op.kind == CONV else weight
+    for name in ("conv.bias", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"):
+        if prefix + name in shared:
+            yield prefix + name, take(shared[prefix + name], out, 0)
+    if prefix + "bn.num_batches_tracked" in shared:
+        yield prefix + "bn.num_batches_tracked", shared[prefix + "bn.num_batches_tracked"]
+
+
+def take(tensor: Tensor, segments: Segments, dim: int) -> Tensor:
+    """The segments along a dimension, joined."""
+    parts = [tensor.narrow(dim, start, length) for start, length in segments]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+
+def shared_channels(graph: Graph, largest: Graph) -> dict[str, Segments]:
+    """For every value of a subnet's graph, which channels of the largest network's value of that name it holds."""
+    offsets: dict[str, int] = {}
+    for op in largest:
+        if op.kind == CONCAT:
+            start = 0
+            for name, shape in zip(op.inputs, op.in_shapes, strict=True):
+                offsets[name] = start
+                start += shape[2]
+    held: dict[str, Segments] = {INPUT: ((0, 3),)}
+    for op in graph:
+        if op.kind == CONV:
+            held[op.name] = ((0, op.shape[2]),)
+        elif op.kind == CONCAT:
+            held[op.name] = tuple((offsets[x] + start, length) for x in op.inputs for start, length in held[x])
+        else:
+            held[op.name] = held[op.inputs[0]]
+    return held
+
+
+def extract(supernet: Supernet, genotype: Genotype) -> Network:
+    """The subnet as a network of its own: in eval mode with these BN statistics it equals `supernet(x, genotype)`."""
+    network = Network(genotype)
+    network.load_state_dict(supernet.sliced(genotype))
+    return network.train(supernet.training)
+
+
+@torch.no_grad()
+def calibrate_batch_norm(network: Network, batches: Sequence[Tensor], input_size: tuple[int, int]) -> None:
+    """Sets BN statistics to the cumulative average over N,3,crop,crop batches; shared ones fit no subnet."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative
+    network.train()
+    for images in batches:
+        network(at_scale(images, network.genotype, input_size))
+    for norm in norms:
+        norm.momentum = 0.1
+    network.eval()
+
+
+def sandwich(
+    supernet: Supernet,
+    draw: Callable[[random.Random], Sequence[Genotype]],
+    input_size: tuple[int, int],
+    weights: Tensor,
+    ignore: int,
+    seed: int,
+) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
+    """Losses for `compress.fit`. `draw` gives a step's subnets, the large one first."""
+
+    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+        rng = random.Random(f"{seed} {torch.initial_seed()}")  # fit seeds torch by the step
+        large, *others = draw(rng)
+        with autocast(images.device):
+            logits = supernet(at_scale(images, large, input_size), large).float()
+        teacher = logits.detach()
+        yield cross_entropy(logits, masks, ignore, weights)
+        for genotype in others:
+            with autocast(images.device):
+                logits = supernet(at_scale(images, genotype, input_size), genotype).float()
+            yield cross_entropy(logits, masks, ignore, weights) + distillation(logits, teacher)
+
+    return losses
