@@ -40,7 +40,9 @@ def fit(
     model.to(memory_format=torch.channels_last)
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, total_steps=schedule.steps + 1, pct_start=0.2)
+    total = schedule.steps + 1
+    warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
     start = resume(checkpoint, model, optimizer, cycle)
     begun = saved = time.monotonic()
     bar = tqdm(total=schedule.steps, initial=start, desc=title, unit="step", dynamic_ncols=True)

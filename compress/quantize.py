@@ -33,8 +33,7 @@ def quantize(run: Run) -> None:
     int8 = quantize_tflite(float_model, calibration_samples(run, network.genotype.resolution), log)
     check_all_int8(int8)
     write_atomically(made, int8)
-    target = run.settings.open_target()
-    float_latency, latency = target.measure([float_model.read_bytes(), int8])
+    float_latency, latency = run.target.measure([float_model.read_bytes(), int8])
     with tqdm(total=2 * len(run.validation), desc="quantize: validation", unit="image", dynamic_ncols=True) as bar:
         float_counts, _ = evaluate_tflite(float_model.read_bytes(), network, run.validation, bar)
         counts, _ = evaluate_tflite(int8, network, run.validation, bar)

@@ -24,6 +24,7 @@ from compress.metrics import mean_iou
 from compress.run import digest, load_network, read_json, save_network, write_json
 from compress.settings import Settings, training_device, use_all_cores
 from compress.skeleton import skeleton
+from compress.target import HostTarget
 from search_spaces import costs
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -56,6 +57,11 @@ class Run:
         if not path.is_file():
             raise InputError(f"{path} is missing; python -m nas.search --resume writes it")
         return LatencyTable.from_json(path.read_text(), str(path))
+
+    @cached_property
+    def target(self) -> HostTarget:
+        """The target, at the speed it had when the table was built."""
+        return HostTarget(self.settings.threads, self.table.provenance["reference_ms"])
 
     @cached_property
     def genotype(self) -> Genotype:
@@ -146,7 +152,7 @@ def record_network(run: Run, stage: str, network: Network, begun: float, **more:
     folder = run.path / stage
     save_network(network.cpu(), run.made(stage))
     miou = mean_iou(evaluate(network.to(run.device), run.validation, run.device))
-    measured = run.settings.open_target().measure([skeleton(network.graph)])[0]
+    measured = run.target.measure([skeleton(network.graph)])[0]
     metrics = {
         "miou": miou,
         "latency_ms": measured.ms,

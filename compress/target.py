@@ -1,73 +1,143 @@
-"""Where latency is measured. One target for now: the LiteRT interpreter (XNNPACK) on this machine."""
+"""Where latency is measured. One target for now: the LiteRT interpreter (XNNPACK) on this machine.
 
-import time
-from collections.abc import Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from collections.abc import Iterator
+Other work on the machine can make everything 1.2 to 2 times slower for seconds. So a small reference network is
+timed before and after every few runs, and each run counts in units of the reference beside it; times the
+reference's undisturbed time that is a latency in ms. On a machine whose raw medians moved by 45 % this figure
+moved by 4 % (`benchmarks/latency_noise.md`).
+"""
+
 import os
 import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 
 from ai_edge_litert.interpreter import Interpreter
 
+from compress.skeleton import skeleton
 from search_spaces.errors import InputError
+from search_spaces.ops import INPUT, Builder
 
-WARM_UP, LEAST_RUNS, MOST_RUNS = 3, 12, 400
+WARM_UP, LEAST_RUNS, ROUNDS = 3, 12, 4
+CHUNK_SECONDS = 0.002  # of runs between two looks at the reference
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one model: median ms, the 10th and 90th percentile, how many runs they stand on."""
+    """Of one model: median, 10th and 90th percentile in ms, corrected for the machine's momentary speed; the plain
+    median `raw_ms`; the median in units of the reference; the number of runs."""
 
     ms: float
     p10_ms: float
     p90_ms: float
+    raw_ms: float
+    references: float
     runs: int
 
 
 @dataclass(frozen=True)
 class HostTarget:
-    """The LiteRT interpreter with XNNPACK on this machine; `threads` is its own number of threads."""
+    """The LiteRT interpreter with XNNPACK on this machine; `threads` is its own number of threads, `reference_ms`
+    the undisturbed time of the reference (default: the fastest tenth seen by this process)."""
 
     threads: int = 1
+    reference_ms: float | None = None
     name: str = "host"
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= (os.cpu_count() or 1):
             raise InputError(f"--threads {self.threads}: this machine has 1 to {os.cpu_count()}")
 
-    def describe(self) -> dict[str, object]:
-        return {**asdict(self), "runtime": runtime()}
-
-    def measure(self, models: Sequence[bytes], seconds: float = 0.5) -> list[Latency]:
+    def measure(self, models: Sequence[bytes], seconds: float = 1.0) -> list[Latency]:
         """Times each model for about `seconds`, in turns, so that a slow moment of the machine hits all alike."""
         with pinned(self.threads):
-            interpreters = [load(model, self.threads) for model in models]
-            for interpreter in interpreters:
-                for _ in range(WARM_UP):
-                    interpreter.invoke()
-            times: list[list[float]] = [[] for _ in models]
-            rounds = 4
-            for turn in range(1, rounds + 1):
-                for interpreter, taken in zip(interpreters, times, strict=True):
-                    interpreter.invoke()  # the other models pushed this one out of the caches
-                    _run(interpreter, taken, seconds / rounds, LEAST_RUNS * turn // rounds)
-        return [summarize(taken) for taken in times]
+            timings = [Timing(load(model, self.threads)) for model in models]
+            for turn in range(1, ROUNDS + 1):
+                for timing in timings:
+                    timing.run(seconds / ROUNDS, LEAST_RUNS * turn // ROUNDS)
+        reference_ms = self.reference_ms or reference().fastest_ms()
+        return [timing.latency(reference_ms) for timing in timings]
 
 
-def _run(interpreter: Interpreter, taken: list[float], seconds: float, least: int) -> None:
-    deadline = time.perf_counter() + seconds
-    while len(taken) < least or (time.perf_counter() < deadline and len(taken) < MOST_RUNS):
+@dataclass
+class Timing:
+    """Runs of one model: seconds, and seconds of the reference beside them."""
+
+    interpreter: Interpreter
+    runs: list[tuple[float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for _ in range(WARM_UP):
+            self.interpreter.invoke()
+
+    def run(self, seconds: float, least: int) -> None:
+        """For so many seconds, and until there are `least` runs in all."""
+        deadline = time.perf_counter() + seconds
+        before = reference().time()
+        while len(self.runs) < least or time.perf_counter() < deadline:
+            self.interpreter.invoke()  # the reference, or another model, pushed this one out of the caches
+            taken = list(_chunk(self.interpreter))
+            after = reference().time()
+            self.runs += [(t, (before + after) / 2) for t in taken]
+            before = after
+
+    def latency(self, reference_ms: float) -> Latency:
+        ratios = [seconds / beside for seconds, beside in self.runs]
+        deciles = statistics.quantiles(ratios, n=10)
+        return Latency(
+            ms=deciles[4] * reference_ms,
+            p10_ms=deciles[0] * reference_ms,
+            p90_ms=deciles[8] * reference_ms,
+            raw_ms=statistics.median(seconds for seconds, _ in self.runs) * 1e3,
+            references=deciles[4],
+            runs=len(self.runs),
+        )
+
+
+def _chunk(interpreter: Interpreter) -> Iterator[float]:
+    left = CHUNK_SECONDS
+    while left > 0:
         begun = time.perf_counter()
         interpreter.invoke()
-        taken.append(time.perf_counter() - begun)
+        taken = time.perf_counter() - begun
+        left -= taken
+        yield taken
 
 
-def summarize(seconds: Sequence[float]) -> Latency:
-    deciles = statistics.quantiles(seconds, n=10)
-    median = statistics.median(seconds)
-    return Latency(median * 1e3, deciles[0] * 1e3, deciles[-1] * 1e3, len(seconds))
+class Reference:
+    """A pointwise convolution of a fraction of a millisecond: how fast the machine is right now."""
+
+    def __init__(self) -> None:
+        builder = Builder((32, 32))
+        builder.shapes[INPUT] = (32, 32, 64)
+        builder.conv("reference", INPUT, 64)
+        self.interpreter = load(skeleton(tuple(builder.ops)), 1)
+        for _ in range(WARM_UP):
+            self.interpreter.invoke()
+        self.seen: list[float] = []
+        deadline = time.perf_counter() + 0.5
+        while time.perf_counter() < deadline:
+            self.time()
+
+    def time(self) -> float:
+        """Seconds of one run; the first of two brings it back into the caches."""
+        self.interpreter.invoke()
+        begun = time.perf_counter()
+        self.interpreter.invoke()
+        self.seen.append(time.perf_counter() - begun)
+        return self.seen[-1]
+
+    def fastest_ms(self) -> float:
+        """The 10th percentile of all runs so far: the machine undisturbed."""
+        return statistics.quantiles(self.seen, n=10)[0] * 1e3
+
+
+@cache
+def reference() -> Reference:
+    return Reference()
 
 
 def load(model: bytes, threads: int) -> Interpreter:

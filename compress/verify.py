@@ -79,13 +79,14 @@ def verify(run: Run) -> dict[str, Any]:
     network = run.network("distill")
     model = model_file.read_bytes()
     ops = check_all_int8(model)
-    latency = run.settings.open_target().measure([model], seconds=2.0)[0]
+    latency = run.target.measure([model], seconds=2.0)[0]
     with tqdm(total=len(run.validation), desc="verify", unit="image", dynamic_ncols=True) as bar:
         counts, maps = evaluate_tflite(model, network, run.validation, bar)
     onnx_maps = run_onnx(run.path / "model.onnx", network, run.validation, ONNX_IMAGES)
     return {
         "miou": mean_iou(counts),
         "latency_ms": latency.ms,
+        "raw_latency_ms": latency.raw_ms,
         "latency_p10_ms": latency.p10_ms,
         "latency_p90_ms": latency.p90_ms,
         "ops": ops,

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from compress.run import processor_name, write_atomically, write_json
 from compress.skeleton import skeleton
-from compress.target import HostTarget, runtime
+from compress.target import HostTarget, reference, runtime
 from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, family
@@ -128,7 +128,9 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
     begun = time.monotonic()
     plan = measuring_plan(wanted)
     measured = measure_ops(wanted, [op for ops in plan.values() for op in ops], path.with_suffix(".partial"))
-    families = {name: _family_of(ops, measured) for name, ops in plan.items()}
+    reference_ms = reference().fastest_ms()
+    families = {name: _family_of(ops, measured, reference_ms) for name, ops in plan.items()}
+    wanted = replace(wanted, target=replace(wanted.target, reference_ms=reference_ms))
     plain = dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}
     table = LatencyTable(wanted.made_for(), families, plain, {}, {})
     sums, totals = measure_networks(wanted, table, FITTED + HELD_OUT, seed=1)
@@ -140,9 +142,10 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
         "rmspe": float(np.sqrt(np.mean(np.square(errors)))),
         "worst": float(np.max(np.abs(errors))),
     }
-    spread = float(np.median([(m["p90"] - m["p10"]) / m["ms"] for m in measured.values()]))
+    spread = float(np.median([m["spread"] for m in measured.values()]))
     provenance = {
         "date": time.strftime("%Y-%m-%d"),
+        "reference_ms": reference_ms,
         "ops": len(measured),
         "median_spread": spread,
         "seconds": round(time.monotonic() - begun, 1),
@@ -154,7 +157,8 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
 
 
 def measure_ops(wanted: Wanted, ops: Sequence[Op], partial: Path) -> dict[str, dict[str, float]]:
-    """ms, p10 and p90 of every op by its key; those in `partial` are not measured again."""
+    """Every op by its key: its time in units of the reference, and the spread of its runs (90th less 10th
+    percentile over the median). Those in `partial` are not measured again."""
     measured: dict[str, dict[str, float]] = {}
     made_for = wanted.made_for()
     if partial.exists():
@@ -167,7 +171,8 @@ def measure_ops(wanted: Wanted, ops: Sequence[Op], partial: Path) -> dict[str, d
         group = left[at : at + TOGETHER]
         models = [skeleton((op,), wanted.precision) for op in group]
         for op, latency in zip(group, wanted.target.measure(models, OP_SECONDS), strict=True):
-            measured[op.key] = {"ms": latency.ms, "p10": latency.p10_ms, "p90": latency.p90_ms}
+            spread = (latency.p90_ms - latency.p10_ms) / latency.ms
+            measured[op.key] = {"references": latency.references, "spread": spread}
         bar.update(len(group))
         if time.monotonic() - saved > 5:
             write_json(partial, {"made_for": made_for, "measured": measured})
@@ -176,8 +181,8 @@ def measure_ops(wanted: Wanted, ops: Sequence[Op], partial: Path) -> dict[str, d
     return measured
 
 
-def _family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]]) -> Family:
-    ms = {channels(op): round(measured[op.key]["ms"], 6) for op in ops}
+def _family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], reference_ms: float) -> Family:
+    ms = {channels(op): round(measured[op.key]["references"] * reference_ms, 6) for op in ops}
     axes = tuple(tuple(sorted(set(axis))) for axis in zip(*ms, strict=True))
     return Family(axes, tuple(ms.get(point, nan) for point in product(*axes)))
 

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import isnan
+from math import isnan, nan
 from typing import Any
 
 from search_spaces.errors import InputError
@@ -119,7 +119,10 @@ class LatencyTable:
             "provenance": dict(self.provenance),
             "coefficients": dict(self.coefficients),
             "residuals": dict(self.residuals),
-            "families": {name: {"channels": f.axes, "ms": f.ms} for name, f in self.families.items()},
+            "families": {
+                name: {"channels": f.axes, "ms": [None if isnan(ms) else ms for ms in f.ms]}
+                for name, f in self.families.items()
+            },
         }
         return json.dumps({**body, "checksum": _checksum(body)}, indent=1) + "\n"
 
@@ -135,7 +138,10 @@ class LatencyTable:
             if checksum != _checksum(body):
                 raise InputError(f"{name}: its checksum does not fit its content (edited or damaged); {remedy}")
             families = {
-                key: Family(tuple(tuple(axis) for axis in value["channels"]), tuple(value["ms"]))
+                key: Family(
+                    tuple(tuple(axis) for axis in value["channels"]),
+                    tuple(nan if ms is None else float(ms) for ms in value["ms"]),
+                )
                 for key, value in body["families"].items()
             }
             return LatencyTable(

@@ -1,0 +1,149 @@
+"""python -m nas.report RUN: one self-contained HTML page of a run: candidates, stages, pictures."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from compress.batches import Validation
+from compress.cli import parser, run_command
+from compress.data import IGNORE
+from compress.metrics import iou_per_class
+from compress.run import read_json, write_atomically
+from compress.stage import Run, open_run, require
+from compress.verify import evaluate_tflite
+
+matplotlib.use("Agg")
+SHOWN = 6
+VOID_COLOUR = (0, 0, 0)
+TEMPLATE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>SlimLab: {{ name }}</title>
+<style>
+ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
+ h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
+ table { border-collapse: collapse } td, th { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #d6dde5 }
+ td:first-child, th:first-child { text-align: left } img { max-width: 100% }
+ .key span { display: inline-block; margin-right: 1rem } .key i { display: inline-block; width: .9rem; height: .9rem;
+ margin-right: .3rem; vertical-align: -1px; border: 1px solid #999 } code { overflow-wrap: anywhere; font-size: .85rem }
+</style>
+<h1>{{ name }}: mIoU {{ "%.4f"|format(result.miou) }} at {{ "%.2f"|format(result.latency_ms) }} ms</h1>
+<p>int8 TFLite model of {{ "%.0f"|format(final.size_bytes / 1024) }} KiB for {{ result.data }} on
+{{ result.target }}, budget {{ "%g"|format(result.budget_ms) }} ms, seed {{ result.seed }}.</p>
+<h2>Candidates</h2>
+<p>{{ result.search.trials }} scored in the supernet, {{ result.search.refused }} refused by the latency table before
+any evaluation.</p>
+<img alt="mIoU of candidates against predicted latency" src="data:image/png;base64,{{ scatter }}">
+<h2>Stages</h2>
+<table><tr><th>stage<th>mIoU<th>latency, ms<th>predicted, ms<th>parameters<th>MACs<th>size, KiB<th>time, s</tr>
+{% for s in result.stages %}<tr><td>{{ s.name }}<td>{{ "%.4f"|format(s.miou) }}<td>{{ "%.2f"|format(s.latency_ms) }}
+<td>{{ "%.2f"|format(s.predicted_latency_ms) }}<td>{{ "{:,}".format(s.params) }}<td>{{ "{:,}".format(s.macs) }}
+<td>{{ "%.0f"|format(s.size_bytes / 1024) }}<td>{{ "%.0f"|format(s.wall_s) }}</tr>
+{% endfor %}</table>
+<p>mIoU over {{ images }} validation images at {{ size }}; train, prune and distill as torch networks, quantize and
+export as the int8 file run by LiteRT. Latency is that of the network as int8 on the target.</p>
+<h2>Validation images: image, truth, prediction of model.tflite</h2>
+<p class="key">{% for class_name, colour, iou in classes %}<span><i style="background: rgb{{ colour }}"></i>
+{{ class_name }} {{ "%.2f"|format(iou) }}</span>{% endfor %} (IoU)</p>
+<img alt="six validation images with truth and prediction" src="data:image/png;base64,{{ pictures }}">
+<h2>Genotype</h2><p><code>{{ genotype }}</code></p>
+<h2>Made with</h2><p><code>{{ environment }}</code></p>
+</html>
+"""
+
+
+def write_report(run: Run, result: dict[str, Any]) -> None:
+    """Writes RUN/report.html. The pictures are made by running model.tflite."""
+    network = run.network("distill")
+    with tqdm(total=len(run.validation), desc="report", unit="image", dynamic_ncols=True) as bar:
+        model = (run.path / "model.tflite").read_bytes()
+        counts, maps = evaluate_tflite(model, network, run.validation, bar)
+    ious = iou_per_class(counts).tolist()
+    page = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
+    config = read_json(run.path / "config.json", "start the run anew")
+    html = page.render(
+        name=run.path.name,
+        result=result,
+        final=result["stages"][-1],
+        scatter=scatter(run, result),
+        pictures=pictures(run, maps),
+        images=len(run.validation),
+        size="x".join(map(str, run.settings.input_size)),
+        classes=list(zip(run.data.classes, run.data.colours, ious, strict=True)),
+        genotype=str(network.genotype),
+        environment=json.dumps(config),
+    )
+    write_atomically(run.path / "report.html", html.encode())
+
+
+def scatter(run: Run, result: dict[str, Any]) -> str:
+    lines = [json.loads(line) for line in (run.path / "search.jsonl").read_text().splitlines()]
+    scored = sorted(
+        ((c["predicted_latency_ms"], c["miou"]) for c in lines if c["state"] == "complete"), key=lambda p: p[0]
+    )
+    figure = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(*zip(*scored, strict=True), s=22, color="#7b8fa6", label="candidates, scored in the supernet")
+    front = [p for i, p in enumerate(scored) if all(p[1] > q[1] for q in scored[:i])]
+    axes.step(*zip(*front, strict=True), where="post", color="#2a6fbb", lw=1.2, label="Pareto front")
+    axes.axvline(result["budget_ms"], color="#c0392b", ls="--", lw=1.2, label=f"budget {result['budget_ms']:g} ms")
+    axes.scatter(result["latency_ms"], result["miou"], marker="*", s=170, color="#e08a00", label="final int8 model")
+    axes.set(xlabel="latency, ms (candidates: table; final: measured)", ylabel="validation mIoU")
+    axes.set_xlim(0, result["budget_ms"] * 1.08)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=9)
+    return png(figure)
+
+
+def pictures(run: Run, maps: list[np.ndarray]) -> str:
+    """Image, truth and prediction of images spread over the split."""
+    validation: Validation = run.validation
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(run.data.colours)] = run.data.colours
+    palette[IGNORE] = VOID_COLOUR
+    shown = np.unique(np.linspace(0, len(validation) - 1, SHOWN).round().astype(int))
+    figure = Figure(figsize=(3 * len(shown), 8.6), dpi=70, layout="constrained")
+    grid = figure.subplots(3, len(shown), squeeze=False)
+    for column, i in enumerate(shown):
+        size = validation.masks[i].shape
+        map_ = F.interpolate(torch.from_numpy(maps[i])[None, None].float(), size, mode="nearest-exact")[0, 0]
+        rows = (
+            validation.images[i].permute(1, 2, 0).numpy(),
+            palette[validation.masks[i].numpy()],
+            palette[map_.byte().numpy()],
+        )
+        for axes, picture in zip(grid[:, column], rows, strict=True):
+            axes.imshow(picture)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        grid[0, column].set_title(run.data.val[i].image.stem, fontsize=9)
+    for axes, label in zip(grid[:, 0], ("image", "truth", "prediction"), strict=True):
+        axes.set_ylabel(label)
+    return png(figure)
+
+
+def png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def main() -> None:
+    flags = parser(__doc__, "nas.report")
+    flags.add_argument("run", type=Path, metavar="RUN", help="a finished run folder, such as runs/landcover-30ms")
+    run = open_run(flags.parse_args().run)
+    require(run, "export")
+    write_report(run, read_json(run.path / "result.json", "finish the run with python -m nas.search --resume"))
+    print(run.path / "report.html")
+
+
+if __name__ == "__main__":
+    run_command(main)
