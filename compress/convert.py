@@ -24,7 +24,7 @@ class Deployed(nn.Module):
         self.network = fold_batch_norm(network)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        logits = self.network(pixels.permute(0, 3, 1, 2))
+        logits: Tensor = self.network(pixels.permute(0, 3, 1, 2))
         return logits.permute(0, 2, 3, 1).argmax(-1)
 
 
@@ -40,7 +40,7 @@ def write_float_tflite(network: Network, path: Path, log: Path) -> None:
         edge = litert_torch.convert(Deployed(network).eval(), (example_input(network),))
         part = path.with_name(f"part-{path.name}")
         edge.export(str(part))
-    os.replace(part, path)
+    part.replace(path)
 
 
 def write_onnx(network: Network, path: Path, log: Path) -> None:
@@ -58,7 +58,7 @@ def write_onnx(network: Network, path: Path, log: Path) -> None:
             external_data=False,
             verbose=False,
         )
-    os.replace(part, path)
+    part.replace(path)
 
 
 def quantize_tflite(float_model: Path, samples: Sequence[np.ndarray], log: Path) -> bytes:

@@ -1,9 +1,9 @@
 """Data sets: pairs of image and mask files, checked before anything is trained on them.
 
-    landcover              shipped with the project (compress/landcover/README.md)
-    camvid:DIR             train, trainannot, val, valannot as in SegNet's copy of CamVid
-    folder:DIR             DIR/{train,val}/{images,masks}, the same stem in both; masks hold class indices,
-                           255 is void; class names one a line in DIR/classes.txt
+landcover              shipped with the project (compress/landcover/README.md)
+camvid:DIR             train, trainannot, val, valannot as in SegNet's copy of CamVid
+folder:DIR             DIR/{train,val}/{images,masks}, the same stem in both; masks hold class indices,
+                       255 is void; class names one a line in DIR/classes.txt
 """
 
 import json
@@ -78,7 +78,19 @@ def _landcover(spec: str, _: Path) -> DataSet:
     return DataSet(spec, tuple(listing["classes"]), colours, (IGNORE,), pairs("train"), pairs("val"))
 
 
-CAMVID_CLASSES = tuple("sky building pole road pavement tree sign fence car pedestrian bicyclist".split())
+CAMVID_CLASSES = (
+    "sky",
+    "building",
+    "pole",
+    "road",
+    "pavement",
+    "tree",
+    "sign",
+    "fence",
+    "car",
+    "pedestrian",
+    "bicyclist",
+)
 CAMVID_COLOURS = (
     (128, 128, 128),
     (128, 0, 0),

@@ -1,4 +1,5 @@
-"""python -m compress.export RUN: puts model.tflite, model.float.tflite, model.onnx and model.json into RUN, verified."""
+"""python -m compress.export RUN: puts model.tflite, model.float.tflite, model.onnx and model.json into RUN and
+verifies them."""
 
 import shutil
 import time

@@ -1,4 +1,4 @@
-"""python -m compress.prune RUN [--target-ms MS]: narrows the trained network until the latency table says it is fast enough.
+"""python -m compress.prune RUN [--target-ms MS]: narrows the trained network until the table says it is fast enough.
 
 Channels go eight at a time, each time where the milliseconds saved per importance lost are most. Groups of
 coupled channels and their importance (L2 norm over every layer that loses a slice) are torch-pruning's
@@ -52,7 +52,9 @@ def prune_to(network: Network, table: LatencyTable, target_ms: float) -> Network
     while now > target_ms:
         best = best_cut(pruned, graph, importance, genotype, table, now)
         if best is None:
-            raise InputError(f"--target-ms {target_ms:g}: narrowed to the least it still takes {now:.2f} ms; ask for more")
+            raise InputError(
+                f"--target-ms {target_ms:g}: narrowed to the least it still takes {now:.2f} ms; ask for more"
+            )
         name, channels, saved = best
         graph.get_pruning_group(_conv(pruned, name), tp.prune_conv_out_channels, channels).prune()
         genotype = _narrower(genotype, name)

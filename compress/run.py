@@ -24,7 +24,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_bytes(content)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -45,7 +45,7 @@ def save_tensors(value: Mapping[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     torch.save(dict(value), part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
@@ -56,7 +56,9 @@ def load_tensors(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{path} is missing; run the stage that makes it first") from None
     except Exception as error:  # torch.load raises many kinds for a damaged file
-        raise InputError(f"{path} cannot be loaded ({type(error).__name__}); delete it and run its stage again") from error
+        raise InputError(
+            f"{path} cannot be loaded ({type(error).__name__}); delete it and run its stage again"
+        ) from error
 
 
 def save_network(network: Network, path: Path) -> None:

@@ -35,7 +35,8 @@ PRESETS = {
         Schedule(220, 16, 128, lr=2e-3), 40, 5,
     ),
     "standard": Preset(
-        Schedule(6000, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3), Schedule(4000, 16, 192), 200, 8
+        Schedule(6000, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3),
+        Schedule(4000, 16, 192), 200, 8,
     ),
     "best": Preset(
         Schedule(40_000, 16, 256), Schedule(40_000, 16, 256), Schedule(2000, 16, 256, lr=1e-3),

@@ -63,7 +63,8 @@ def _name(model: Any, operator: Any) -> str:
     code = model.operatorCodes[operator.opcodeIndex]
     if code.customCode:
         return f"CUSTOM {code.customCode.decode(errors='replace')}"
-    return OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    name: str = OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return name
 
 
 def check_all_int8(content: bytes) -> int:

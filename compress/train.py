@@ -41,7 +41,7 @@ def fit_network(
     checkpoint = folder / "checkpoint.pt"
     network.to(run.device)
     if teacher is not None:
-        teacher.to(run.device, memory_format=torch.channels_last).eval()
+        teacher.to(run.device).eval()
     fit(network, network_losses(run, network, teacher), run.crops(schedule, seed), schedule, checkpoint, title)
 
 

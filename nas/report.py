@@ -30,7 +30,8 @@ TEMPLATE = """<!doctype html>
 <style>
  body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733 }
  h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
- table { border-collapse: collapse } td, th { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #d6dde5 }
+ table { border-collapse: collapse }
+ td, th { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #d6dde5 }
  td:first-child, th:first-child { text-align: left } img { max-width: 100% }
  .key span { display: inline-block; margin-right: 1rem } .key i { display: inline-block; width: .9rem; height: .9rem;
  margin-right: .3rem; vertical-align: -1px; border: 1px solid #999 } code { overflow-wrap: anywhere; font-size: .85rem }
@@ -91,9 +92,15 @@ def scatter(run: Run, result: dict[str, Any]) -> str:
     )
     figure = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
-    axes.scatter(*zip(*scored, strict=True), s=22, color="#7b8fa6", label="candidates, scored in the supernet")
+    axes.scatter(
+        [p[0] for p in scored],
+        [p[1] for p in scored],
+        s=22,
+        color="#7b8fa6",
+        label="candidates, scored in the supernet",
+    )
     front = [p for i, p in enumerate(scored) if all(p[1] > q[1] for q in scored[:i])]
-    axes.step(*zip(*front, strict=True), where="post", color="#2a6fbb", lw=1.2, label="Pareto front")
+    axes.step([p[0] for p in front], [p[1] for p in front], where="post", color="#2a6fbb", lw=1.2, label="Pareto front")
     axes.axvline(result["budget_ms"], color="#c0392b", ls="--", lw=1.2, label=f"budget {result['budget_ms']:g} ms")
     axes.scatter(result["latency_ms"], result["miou"], marker="*", s=170, color="#e08a00", label="final int8 model")
     axes.set(xlabel="latency, ms (candidates: table; final: measured)", ylabel="validation mIoU")

@@ -248,7 +248,7 @@ def main() -> None:
     if result["latency_ms"] > settings.budget_ms:
         raise BudgetError(
             f"the exported model takes {result['latency_ms']:.2f} ms, over --budget-ms {settings.budget_ms:g}; "
-            f"cut more with python -m compress.prune {path} --target-ms {0.8 * settings.budget_ms:g} and the stages after it"
+            f"cut more with python -m compress.prune {path} --target-ms {0.8 * settings.budget_ms:g}, then --resume"
         )
 
 

@@ -70,7 +70,9 @@ def run_study(
     def count(state: TrialState) -> int:
         return len(study.get_trials(deepcopy=False, states=(state,)))
 
-    bar = tqdm(total=trials, initial=min(trials, count(TrialState.COMPLETE)), desc="search", unit="net", dynamic_ncols=True)
+    bar = tqdm(
+        total=trials, initial=min(trials, count(TrialState.COMPLETE)), desc="search", unit="net", dynamic_ncols=True
+    )
     for _ in range(trials * ASKS_PER_TRIAL):
         if count(TrialState.COMPLETE) >= trials:
             break

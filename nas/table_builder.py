@@ -20,7 +20,7 @@ from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, family
 from search_spaces.ops import ADD, CONCAT, CONV, Graph, Op
-from search_spaces.trials import Choice, Largest, Random, Smallest
+from search_spaces.trials import Largest, Random, Smallest
 
 GRID = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
 CONV_GRID = (8, 16, 32, 64, 128, 256, 512, 1024, 1536, 2048, 3072)

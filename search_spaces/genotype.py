@@ -112,7 +112,7 @@ class Genotype:
     def from_dict(value: Mapping[str, Any]) -> "Genotype":
         """The inverse of `to_dict`; raises InputError for anything that is not a genotype."""
         try:
-            fields = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
+            fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
             fields["stages"] = tuple(Stage(s["width"], s["kernel"], tuple(s["hidden"])) for s in value["stages"])
             return Genotype(**fields)
         except (TypeError, KeyError, AttributeError) as error:

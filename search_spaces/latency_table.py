@@ -91,7 +91,9 @@ class LatencyTable:
             known = self.families.get(family(op))
             found = known.look_up(channels(op)) if known else None
             if found is None:
-                raise InputError(f"the latency table has no entry for {op.key}; build one with this --space, --input-size")
+                raise InputError(
+                    f"the latency table has no entry for {op.key}; build one with this --space, --input-size"
+                )
             self._cache[op.key] = found
         return found
 
@@ -144,9 +146,7 @@ class LatencyTable:
                 )
                 for key, value in body["families"].items()
             }
-            return LatencyTable(
-                body["made_for"], families, body["coefficients"], body["residuals"], body["provenance"]
-            )
+            return LatencyTable(body["made_for"], families, body["coefficients"], body["residuals"], body["provenance"])
         except InputError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
