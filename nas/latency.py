@@ -1,0 +1,132 @@
+"""python -m nas.latency build | check | show: latency lookup tables.
+
+    build                    measures every op the space can ask for and fits how ops join to whole networks
+    check [--json FILE]      compares predictions with fresh random networks, measured whole on the target
+    show FILE                prints a table
+"""
+
+import argparse
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+from tqdm import tqdm
+
+from compress.cli import parser, run_command
+from compress.run import RUNS, write_json
+from compress.settings import parse_input_size
+from compress.skeleton import PRECISIONS, skeleton
+from compress.target import HostTarget
+from nas.table_builder import TOGETHER, Wanted, build, load_table
+from search_spaces import SPACES, get_space
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.latency_table import LatencyTable
+from search_spaces.trials import Random
+
+CHECK_SECONDS = 0.5
+
+
+def check(wanted: Wanted, table: LatencyTable, models: int, seed: int) -> dict[str, Any]:
+    """Relative errors of predictions on random networks that no table was fitted on."""
+    rng = random.Random(f"check {seed}")
+    drawn = [wanted.space.sample(Random(rng), wanted.classes, wanted.input_size) for _ in range(models)]
+    target = HostTarget(wanted.target.threads, table.provenance["reference_ms"])
+    measured: list[float] = []
+    with tqdm(total=models, desc="check", unit="net", dynamic_ncols=True) as bar:
+        for at in range(0, models, TOGETHER):
+            files = [skeleton(wanted.space.graph(g), wanted.precision) for g in drawn[at : at + TOGETHER]]
+            measured += [latency.ms for latency in target.measure(files, CHECK_SECONDS)]
+            bar.update(len(files))
+    return _errors(drawn, [table.predict(wanted.space.graph(g)) for g in drawn], measured)
+
+
+def _errors(drawn: list[Genotype], predicted: list[float], measured: list[float]) -> dict[str, Any]:
+    errors = np.array(predicted) / np.array(measured) - 1
+    worst = int(np.argmax(np.abs(errors)))
+    return {
+        "models": len(drawn),
+        "rmspe": float(np.sqrt(np.mean(errors**2))),
+        "within_5": float(np.mean(np.abs(errors) <= 0.05)),
+        "within_10": float(np.mean(np.abs(errors) <= 0.10)),
+        "kendall_tau": float(kendalltau(predicted, measured).statistic) if len(drawn) > 1 else float("nan"),
+        "worst": {
+            "error": float(errors[worst]),
+            "predicted_ms": predicted[worst],
+            "measured_ms": measured[worst],
+            "genotype": str(drawn[worst]),
+        },
+    }
+
+
+def show(table: LatencyTable) -> str:
+    """What the table is made for, how well it fits, and each family's fastest and slowest op."""
+    lines = [f"{name:14} {value}" for name, value in {**table.made_for, **table.provenance}.items()]
+    lines += [f"{'coefficients':14} " + ", ".join(f"{name} {value:.3f}" for name, value in table.coefficients.items())]
+    lines += [f"{'residuals':14} " + ", ".join(f"{name} {value:.3g}" for name, value in table.residuals.items()), ""]
+    lines += [f"{'family':44} {'channels':>24} {'ms, least':>10} {'most':>10}"]
+    for name, family in table.families.items():
+        ranges = " x ".join(f"{axis[0]}-{axis[-1]}" for axis in family.axes)
+        known = [ms for ms in family.ms if ms == ms]
+        lines.append(f"{name:44} {ranges:>24} {min(known):10.4f} {max(known):10.4f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    flags = parser(__doc__, "nas.latency")
+    verbs = flags.add_subparsers(dest="verb", required=True, metavar="build | check | show")
+    for verb in ("build", "check"):
+        _add_wanted(verbs.add_parser(verb))
+    checking = verbs.choices["check"]
+    checking.add_argument("--models", type=int, default=30, help="random networks to measure")
+    checking.add_argument("--seed", type=int, default=0)
+    checking.add_argument("--json", type=Path, help="also write the figures here")
+    verbs.add_parser("show").add_argument("table", type=Path)
+    given = flags.parse_args()
+    if given.verb == "show":
+        if not given.table.is_file():
+            raise InputError(f"{given.table} is missing; python -m nas.latency build writes tables to {RUNS / 'latency'}")
+        print(show(LatencyTable.from_json(given.table.read_text(errors="replace"), str(given.table))))
+        return
+    wanted = Wanted(
+        get_space(given.space),
+        given.classes,
+        parse_input_size(given.input_size),
+        given.precision,
+        HostTarget(given.threads),
+    )
+    path = given.table or wanted.path(RUNS / "latency")
+    if given.verb == "build":
+        begun = time.monotonic()
+        table = build(wanted, path)
+        print(
+            f"{path}: {table.provenance['ops']} ops in {time.monotonic() - begun:.0f} s, "
+            f"RMSPE {table.residuals['rmspe']:.1%} on {table.residuals['models']:.0f} networks not fitted"
+        )
+        return
+    if given.models < 1:
+        raise InputError(f"--models {given.models}: give a positive number")
+    found = check(wanted, load_table(path, wanted), given.models, given.seed)
+    if given.json:
+        write_json(given.json, found)
+    print(
+        f"{found['models']} networks: RMSPE {found['rmspe']:.2%}, within 5 % {found['within_5']:.0%}, "
+        f"within 10 % {found['within_10']:.0%}, Kendall tau {found['kendall_tau']:.3f}, "
+        f"worst {found['worst']['error']:+.1%}: {found['worst']['genotype']}"
+    )
+
+
+def _add_wanted(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--space", default="deeplabv3plus", help=", ".join(SPACES))
+    verb.add_argument("--input-size", default="512", help="512 or HEIGHTxWIDTH")
+    verb.add_argument("--classes", type=int, default=8, help="classes of the data set: the head depends on them")
+    verb.add_argument("--precision", default="int8", choices=PRECISIONS)
+    verb.add_argument("--threads", type=int, default=1)
+    verb.add_argument("--table", type=Path, help="the file (default: under runs/latency)")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,86 @@
+"""Tiny data and nets that every test may use."""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compress.skeleton import INT8
+from compress.target import HostTarget
+from nas import table_builder
+from nas.table_builder import Wanted
+from search_spaces import deeplabv3plus, get_space
+from search_spaces.genotype import Genotype, Stage
+from search_spaces.trials import Random
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+CLASSES = 3
+
+
+def random_genotype(seed: int, side: int = 128, classes: int = CLASSES) -> Genotype:
+    return deeplabv3plus.sample(Random(random.Random(seed)), classes, (side, side))
+
+
+@pytest.fixture
+def tiny() -> Genotype:
+    """Every kind of op, few channels."""
+    return Genotype(
+        space="deeplabv3plus",
+        classes=CLASSES,
+        resolution=(64, 96),
+        stem=8,
+        stages=(
+            Stage(8, 3, (16,)),
+            Stage(16, 5, (16, 24)),
+            Stage(24, 3, (32, 48)),
+            Stage(32, 3, (48,)),
+            Stage(40, 5, (64,)),
+        ),
+        output_stride=16,
+        aspp_rates=(2, 6),
+        image_pooling=True,
+        aspp_widths=(16, 24, 16, 32),
+        aspp_out=24,
+        low_level=8,
+        decoder=(16, 24),
+        head_stride=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def folder_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder data set whose class is written in the colours, so a network can learn it."""
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 3)):
+        (root / split / "images").mkdir(parents=True)
+        (root / split / "masks").mkdir()
+        for i in range(count):
+            mask = np.kron(rng.integers(0, CLASSES, (4, 4)), np.ones((24, 24))).astype(np.uint8)
+            image = np.stack([mask * 80 + 40, 200 - mask * 60, mask * 20], axis=-1).astype(np.uint8)
+            mask[:2] = 255
+            Image.fromarray(image).save(root / split / "images" / f"{i}.png")
+            Image.fromarray(mask).save(root / split / "masks" / f"{i}.png")
+    (root / "classes.txt").write_text("".join(f"class{i}\n" for i in range(CLASSES)))
+    return root
+
+
+@pytest.fixture(scope="session")
+def host_wanted() -> Wanted:
+    return Wanted(get_space("deeplabv3plus"), CLASSES, (64, 64), INT8, HostTarget())
+
+
+@pytest.fixture(scope="session")
+def host_table(tmp_path_factory: pytest.TempPathFactory, host_wanted: Wanted) -> Path:
+    """A real table of this machine, each op timed as briefly as it can be."""
+    path = tmp_path_factory.mktemp("latency") / "table.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_builder, "OP_SECONDS", 0.0)
+        patch.setattr(table_builder, "NETWORK_SECONDS", 0.0)
+        patch.setattr(table_builder, "FITTED", 6)
+        patch.setattr(table_builder, "HELD_OUT", 2)
+        table_builder.build(host_wanted, path)
+    return path

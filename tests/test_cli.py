@@ -1,0 +1,280 @@
+"""The commands as a user types them: the whole way on tiny data, every refusal with its line and exit code."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import compress.distill
+import compress.export
+import compress.prune
+import compress.quantize
+import compress.train
+import compress.verify
+import nas.latency
+import nas.report
+import nas.search
+from compress.cli import run_command
+from compress.stage import STAGES
+from compress.tflite import check_all_int8
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command's main in this process; returns exit code, stdout, stderr."""
+
+    def run(main: Callable[[], None], *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_command(main)
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workplace")
+
+
+@pytest.fixture
+def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+def flags(data: Path, table: Path, run: str = "whole", budget: object = 50) -> list[object]:
+    common = ["--budget-ms", budget, "--data", f"folder:{data}", "--table", table, "--input-size", 64]
+    return [*common, "--preset", "toy", "--run", run]
+
+
+@pytest.fixture
+def whole(here: Path, folder_data: Path, host_table: Path, command: Command) -> Path:
+    """A finished run, made once."""
+    path = here / "runs" / "whole"
+    if not (path / "result.json").exists():
+        code, _, err = command(nas.search.main, *flags(folder_data, host_table))
+        assert code == 0, err
+    return path
+
+
+def test_the_main_job_leaves_what_it_promises(whole: Path) -> None:
+    result = json.loads((whole / "result.json").read_text())
+    assert [stage["name"] for stage in result["stages"]] == list(STAGES)
+    assert 0 <= result["miou"] <= 1
+    assert 0 < result["latency_ms"] <= result["budget_ms"] == 50
+    assert result["search"]["trials"] == 4
+    assert set(result["stages"][0]) == {
+        *("name", "miou", "latency_ms", "predicted_latency_ms", "params", "macs", "size_bytes", "wall_s"),
+    }
+    config = json.loads((whole / "config.json").read_text())
+    assert {"seed", "versions", "fingerprint", "device"} <= set(config)
+    for name in ("study.db", "search.jsonl", "model.tflite", "model.float.tflite", "model.onnx", "report.html"):
+        assert (whole / name).stat().st_size > 0
+    assert check_all_int8((whole / "model.tflite").read_bytes()) > 30
+    verified = json.loads((whole / "export" / "metrics.json").read_text())
+    assert verified["onnx_agreement_with_torch"] > 0.99
+    assert verified["agreement_with_torch"] > 0.8
+
+
+def test_pruning_made_the_network_narrower(whole: Path) -> None:
+    train, prune = (json.loads((whole / name / "metrics.json").read_text()) for name in ("train", "prune"))
+    assert prune["predicted_latency_ms"] <= 0.9 * train["predicted_latency_ms"] + 1e-6
+    assert prune["params"] < train["params"]
+
+
+def test_candidates_are_listed(whole: Path) -> None:
+    lines = [json.loads(line) for line in (whole / "search.jsonl").read_text().splitlines()]
+    scored = [line for line in lines if line["state"] == "complete"]
+    assert len(scored) == 4
+    assert all(0 <= line["miou"] <= 1 and line["predicted_latency_ms"] <= 50 for line in scored)
+
+
+def test_the_card_says_how_to_run_the_model(whole: Path) -> None:
+    card = json.loads((whole / "model.json").read_text())
+    height, width = card["input"]["shape"][1:3]
+    assert card["output"]["shape"] == [1, height // card["output"]["stride"], width // card["output"]["stride"]]
+    assert card["classes"] == ["class0", "class1", "class2"]
+    assert card["input"]["type"] == "int8"
+
+
+def test_the_report_is_one_escaped_page(whole: Path, command: Command) -> None:
+    code, out, _ = command(nas.report.main, whole)
+    page = (whole / "report.html").read_text()
+    assert (code, out.strip()) == (0, str(whole / "report.html"))
+    assert page.count("data:image/png;base64,") == 2
+    assert "http" not in page
+    assert all(f"<td>{stage}" in page for stage in STAGES)
+
+
+def test_resuming_a_finished_run_changes_nothing(
+    whole: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.suffix in (".tflite", ".pt", ".jsonl")}
+    code, out, _ = command(nas.search.main, *flags(folder_data, host_table), "--resume")
+    assert code == 0
+    assert "model.tflite: mIoU" in out
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_the_same_seed_gives_the_same_candidates(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    code, _, err = command(nas.search.main, *flags(folder_data, host_table, "again"), "--search-only")
+    assert code == 0, err
+    one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "again"))
+    assert one == other
+
+
+def test_a_search_killed_between_candidates_goes_on(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third score dies; the resumed search ends with the candidates of an uninterrupted one."""
+    real, calls = nas.search.score, 0
+
+    def dying(*arguments: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(nas.search, "score", dying)
+    asked = [*flags(folder_data, host_table, "killed"), "--search-only"]
+    assert command(nas.search.main, *asked)[0] == 130
+    monkeypatch.setattr(nas.search, "score", real)
+    assert command(nas.search.main, *asked, "--resume")[0] == 0
+    one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "killed"))
+    assert one == other
+
+
+def test_a_stage_alone_and_the_chain_after_it(whole: Path, here: Path, command: Command) -> None:
+    """Pruning anew makes the later stages stale: they are refused until made anew as well."""
+    copy = Path(shutil.copytree(whole, here / "runs" / "copy"))
+    goal = 0.7 * json.loads((copy / "train" / "metrics.json").read_text())["predicted_latency_ms"]
+    code, out, err = command(compress.prune.main, copy, "--target-ms", goal)
+    assert code == 0, err
+    assert json.loads((copy / "prune" / "metrics.json").read_text())["predicted_latency_ms"] <= goal
+    code, _, err = command(compress.verify.main, copy)
+    assert code == 2
+    assert err.splitlines() == [f"{copy}: distill was made from another prune; run python -m compress.distill {copy} first"]
+
+
+@pytest.mark.parametrize(
+    ("remove", "stage", "said"),
+    [
+        ("train/metrics.json", "prune", "train is missing or half-written; run python -m compress.train"),
+        ("prune/network.pt", "distill", "prune is missing or half-written; run python -m compress.prune"),
+        ("config.json", "train", "config.json is missing; the folder is not a run of python -m nas.search"),
+        ("search/winner.pt", "train", "the search has not finished; run python -m nas.search --resume"),
+        ("table.json", "prune", "table.json is missing; python -m nas.search --resume writes it"),
+        ("model.tflite", "verify", "model.tflite is missing; run python -m compress.export"),
+    ],
+)
+def test_what_is_missing_is_said(
+    whole: Path, tmp_path: Path, command: Command, remove: str, stage: str, said: str
+) -> None:
+    copy = Path(shutil.copytree(whole, tmp_path / "copy"))
+    (copy / remove).unlink()
+    code, _, err = run_stage(command, stage, copy)
+    assert code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1, err
+
+
+def test_a_stage_on_weights_that_changed_is_refused(whole: Path, tmp_path: Path, command: Command) -> None:
+    copy = Path(shutil.copytree(whole, tmp_path / "copy"))
+    (copy / "train" / "network.pt").write_bytes(b"something else")
+    code, _, err = run_stage(command, "prune", copy)
+    assert (code, "train does not fit its network.pt" in err) == (2, True)
+
+
+def run_stage(command: Command, stage: str, run: Path) -> tuple[int, str, str]:
+    """Stage scripts as `python -m compress.STAGE RUN` starts them."""
+    import runpy
+
+    def main() -> None:
+        try:
+            runpy.run_module(f"compress.{stage}", run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            raise ended
+
+    return command(main, run)
+
+
+@pytest.mark.parametrize("budget", ["0", "-3", "nan", "inf"])
+def test_a_budget_that_is_none_is_refused(here: Path, command: Command, budget: str) -> None:
+    code, _, err = command(nas.search.main, f"--budget-ms={budget}")
+    assert code == 2
+    assert err.startswith("--budget-ms")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--budget-ms", "soon"], "invalid float value: 'soon'"),
+        ([], "--budget-ms"),
+        (["--budget-ms", 30, "--data", "moon"], "choose from landcover, camvid:DIR, folder:DIR"),
+        (["--budget-ms", 30, "--data", "folder:/nowhere"], "there is no folder /nowhere"),
+        (["--budget-ms", 30, "--input-size", "big"], "--input-size big"),
+        (["--budget-ms", 30, "--input-size", "8"], "--input-size 8x8"),
+        (["--budget-ms", 30, "--space", "unet"], "choose from deeplabv3plus"),
+        (["--budget-ms", 30, "--preset", "fast"], "choose from toy, quick, standard, best"),
+        (["--budget-ms", 30, "--target", "moon"], "choose from host"),
+        (["--budget-ms", 30, "--trials", 0], "--trials 0"),
+        (["--budget-ms", 30, "--threads", 0], "--threads 0"),
+        (["--budget-ms", 30, "--table", "/nowhere.json"], "/nowhere.json is missing; build it with python -m nas.latency"),
+    ],
+)
+def test_a_bad_flag_is_one_line(here: Path, command: Command, arguments: list[object], said: str) -> None:
+    code, _, err = command(nas.search.main, *arguments)
+    assert code == 2
+    assert said in err
+    assert len(err.splitlines()) == 1, err
+
+
+def test_a_budget_nobody_meets_names_the_smallest(
+    here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    code, _, err = command(nas.search.main, *flags(folder_data, host_table, "small", budget=0.001))
+    assert code == 3
+    assert "no network of deeplabv3plus meets --budget-ms 0.001: the smallest takes" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_bad_data_is_found_before_anything_is_trained(
+    here: Path, folder_data: Path, host_table: Path, tmp_path: Path, command: Command
+) -> None:
+    copy = Path(shutil.copytree(folder_data, tmp_path / "data"))
+    Image.fromarray(np.full((96, 96), 9, np.uint8)).save(copy / "train" / "masks" / "5.png")
+    code, _, err = command(nas.search.main, *flags(copy, host_table, "bad"))
+    assert code == 2
+    assert "masks/5.png: class 9 is out of range" in err
+    assert not (here / "runs" / "bad" / "config.json").exists()
+
+
+def test_a_run_is_not_overwritten_nor_resumed_as_another(
+    whole: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    code, _, err = command(nas.search.main, *flags(folder_data, host_table))
+    assert (code, "add --resume" in err) == (2, True)
+    code, _, err = command(nas.search.main, *flags(folder_data, host_table, budget=40), "--resume")
+    assert (code, "was started with --budget-ms 50.0" in err) == (2, True)
+
+
+def test_show_prints_a_table(host_table: Path, command: Command) -> None:
+    code, out, _ = command(nas.latency.main, "show", host_table)
+    assert code == 0
+    assert "deeplabv3plus" in out
+    assert "depthwise" in out

@@ -1,0 +1,101 @@
+"""The training loop: it learns, and a killed run ends where an uninterrupted one does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from compress import fit as fit_module
+from compress.batches import Crops, read_validation
+from compress.data import IGNORE, open_data
+from compress.evaluate import evaluate
+from compress.fit import Losses, Schedule, fit
+from compress.losses import cross_entropy
+from compress.metrics import mean_iou
+from compress.run import load_network, load_tensors, save_network, save_tensors
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
+
+
+class KilledError(Exception):
+    pass
+
+
+def losses_of(network: Network, killed_at: int | None = None) -> Losses:
+    seen = 0
+
+    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+        nonlocal seen
+        if seen == killed_at:
+            raise KilledError
+        seen += 1
+        yield cross_entropy(network(images), masks, IGNORE)
+
+    return losses
+
+
+def fresh(genotype: Genotype) -> Network:
+    torch.manual_seed(0)
+    return Network(genotype)
+
+
+def test_it_learns(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
+    data = open_data(f"folder:{folder_data}")
+    schedule = Schedule(40, 4, 64)
+    network = fresh(tiny)
+    fit(network, losses_of(network), Crops(data, (96, 96), 64, 160, 0), schedule, tmp_path / "c.pt", "test")
+    counts = evaluate(network, read_validation(data, (96, 96)), torch.device("cpu"))
+    assert mean_iou(counts) > 0.6
+
+
+def test_a_killed_run_ends_where_an_uninterrupted_one_does(
+    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 12, 0)
+    schedule, checkpoint = Schedule(6, 2, 64), tmp_path / "c.pt"
+    whole = fresh(tiny)
+    fit(whole, losses_of(whole), crops, schedule, tmp_path / "other.pt", "whole")
+    killed = fresh(tiny)
+    with pytest.raises(KilledError):
+        fit(killed, losses_of(killed, killed_at=4), crops, schedule, checkpoint, "killed")
+    resumed = fresh(tiny)
+    fit(resumed, losses_of(resumed), crops, schedule, checkpoint, "resumed")
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
+
+
+def test_a_network_is_saved_and_loaded_without_pickle(tiny: Genotype, tmp_path: Path) -> None:
+    network = fresh(tiny).eval()
+    save_network(network, tmp_path / "n.pt")
+    again = load_network(tmp_path / "n.pt")
+    assert again.genotype == tiny
+    x = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert torch.equal(again(x), network(x))
+
+
+def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (print, ("this must not be printed",))
+
+    torch.save({"genotype": Evil(), "weights": {}}, tmp_path / "n.pt")
+    with pytest.raises(InputError, match=r"n\.pt cannot be loaded"):
+        load_network(tmp_path / "n.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04broken"])
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "n.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"n\.pt cannot be loaded"):
+        load_tensors(tmp_path / "n.pt")
+
+
+def test_a_network_of_another_shape_is_refused(tiny: Genotype, tmp_path: Path) -> None:
+    save_tensors({"genotype": "{}", "weights": {}}, tmp_path / "n.pt")
+    with pytest.raises(InputError, match=r"n\.pt: not a network of this version"):
+        load_network(tmp_path / "n.pt")

@@ -1,0 +1,155 @@
+"""Latency tables: look-up, JSON, refusals, and a small one really built on this machine."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+from conftest import random_genotype
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas import table_builder
+from nas.table_builder import Wanted, fit, load_table, measuring_plan
+from search_spaces import get_space, graph_of
+from search_spaces.errors import InputError
+from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, family
+from search_spaces.ops import ADD, CONV, INPUT, Op
+from search_spaces.trials import Largest
+
+LINE = Family(((8, 16, 32),), (1.0, 2.0, 4.0))
+PLANE = Family(((8, 16), (8, 32)), (1.0, 4.0, 2.0, math.nan))
+
+
+def table(families: dict[str, Family]) -> LatencyTable:
+    return LatencyTable({"space": "x"}, families, {**dict.fromkeys(GROUPS, 2.0), "intercept": 0.5}, {"rmspe": 0.01}, {})
+
+
+def conv(cin: int, cout: int) -> Op:
+    return Op("a", CONV, (INPUT,), ((4, 4, cin),), (4, 4, cout))
+
+
+@given(st.sampled_from([8, 16, 32]))
+def test_a_measured_point_is_returned_as_measured(c: int) -> None:
+    assert LINE.look_up((c,)) == {8: 1.0, 16: 2.0, 32: 4.0}[c]
+
+
+@given(st.integers(8, 32))
+def test_between_points_the_look_up_is_linear(c: int) -> None:
+    assert LINE.look_up((c,)) == pytest.approx(c / 8)
+
+
+@pytest.mark.parametrize("at", [(4,), (40,)])
+def test_outside_the_points_there_is_no_look_up(at: tuple[int]) -> None:
+    assert LINE.look_up(at) is None
+
+
+def test_two_dimensions() -> None:
+    assert PLANE.look_up((8, 20)) == pytest.approx(2.5)
+    assert PLANE.look_up((12, 8)) == pytest.approx(1.5)
+    assert PLANE.look_up((12, 20)) is None  # needs the point that was not measured
+
+
+def test_prediction_joins_groups_by_their_coefficients() -> None:
+    add = Op("b", ADD, ("a", "a"), ((4, 4, 8),) * 2, (4, 4, 8))
+    known = table({family(conv(8, 8)): PLANE, family(add): LINE})
+    assert known.predict((conv(8, 8), add)) == pytest.approx(0.5 + 2 * 1.0 + 2 * 1.0)
+
+
+def test_a_missing_op_is_named() -> None:
+    with pytest.raises(InputError, match="no entry for conv_k1_s1_d1_4x4x64_4x4x64"):
+        table({family(conv(8, 8)): PLANE}).predict((conv(64, 64),))
+
+
+def test_json_round_trip() -> None:
+    known = table({"f": PLANE, "g": LINE})
+    again = LatencyTable.from_json(known.to_json(), "t.json")
+    assert again.families["g"] == LINE
+    assert again.to_json() == known.to_json()
+    assert "NaN" not in known.to_json()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "not a latency table"),
+        (lambda text: text.replace("4.0", "1.0"), "checksum does not fit"),
+        (lambda text: text.replace('"version": 1', '"version": 0'), "version 0"),
+        (lambda text: "[]", "not a latency table"),
+        (lambda text: "", "not a latency table"),
+    ],
+)
+def test_a_damaged_table_is_refused_with_its_name(damage, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=message) as caught:
+        LatencyTable.from_json(damage(table({"f": LINE}).to_json()), "t.json")
+    assert "t.json" in str(caught.value)
+
+
+def test_fit_recovers_known_coefficients() -> None:
+    sums = [{"conv": c, "depthwise": d, "other": o} for c, d, o in [(5, 1, 1), (1, 6, 1), (2, 2, 4), (9, 3, 2), (4, 8, 1)]]
+    totals = [0.3 + 1.1 * s["conv"] + 0.9 * s["depthwise"] + 1.2 * s["other"] for s in sums]
+    found = fit(sums, totals)
+    assert found["conv"] == pytest.approx(1.1, abs=0.02)
+    assert found["depthwise"] == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.fixture
+def wanted(host_wanted: Wanted) -> Wanted:
+    return host_wanted
+
+
+@given(st.integers(0, 10**6))
+def test_the_plan_covers_every_network(seed: int) -> None:
+    genotype = random_genotype(seed, side=64)
+    for op in graph_of(genotype):
+        measured = PLAN[family(op)]
+        tops = [max(axis) for axis in zip(*map(channels, measured), strict=True)]
+        assert all(c <= top for c, top in zip(channels(op), tops, strict=True))
+
+
+PLAN = measuring_plan(Wanted(get_space("deeplabv3plus"), 3, (64, 64), "int8", table_builder.HostTarget()))
+
+
+def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, wanted: Wanted) -> None:
+    known = load_table(host_table, wanted)
+    space = wanted.space
+    largest = space.sample(Largest(), 3, (64, 64))
+    narrow = space.with_widths(largest, dict.fromkeys(space.widths(largest), 8))
+    assert 0 < known.predict(space.graph(narrow)) < known.predict(space.graph(largest))
+    assert known.provenance["ops"] > 1000
+    assert known.residuals["models"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"precision": "float32"}, "precision int8, not float32"),
+        ({"input_size": (96, 96)}, r"input_size \[64, 64\], not \[96, 96\]"),
+        ({"classes": 4}, "classes 3, not 4"),
+    ],
+)
+def test_a_table_for_something_else_is_refused(host_table: Path, wanted: Wanted, change: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        load_table(host_table, dataclasses.replace(wanted, **change))  # type: ignore[arg-type]
+    assert "python -m nas.latency build" in str(caught.value)
+
+
+def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: Wanted, tmp_path: Path) -> None:
+    known = load_table(host_table, wanted)
+    other = dataclasses.replace(known, made_for={**known.made_for, "runtime": "litert 1.0 xnnpack"})
+    path = tmp_path / "t.json"
+    path.write_text(other.to_json())
+    with pytest.raises(InputError, match=r"runtime litert 1\.0 xnnpack"):
+        load_table(path, wanted)
+
+
+def test_an_interrupted_build_measures_nothing_twice(
+    wanted: Wanted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ops = [op for ops in list(PLAN.values())[:3] for op in ops]
+    partial = tmp_path / "t.partial"
+    done = {op.key: {"references": 1.0, "spread": 0.0} for op in ops}
+    partial.write_text(json.dumps({"made_for": wanted.made_for(), "measured": done}))
+    monkeypatch.setattr(table_builder.HostTarget, "measure", lambda *_: pytest.fail("measured again"))
+    assert table_builder.measure_ops(wanted, ops, partial) == done
