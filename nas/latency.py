@@ -1,8 +1,8 @@
 """python -m nas.latency build | check | show: latency lookup tables.
 
-    build                    measures every op the space can ask for and fits how ops join to whole networks
-    check [--json FILE]      compares predictions with fresh random networks, measured whole on the target
-    show FILE                prints a table
+build                    measures every op the space can ask for and fits how ops join to whole networks
+check [--json FILE]      compares predictions with fresh random networks, measured whole on the target
+show FILE                prints a table
 """
 
 import argparse
@@ -88,7 +88,9 @@ def main() -> None:
     given = flags.parse_args()
     if given.verb == "show":
         if not given.table.is_file():
-            raise InputError(f"{given.table} is missing; python -m nas.latency build writes tables to {RUNS / 'latency'}")
+            raise InputError(
+                f"{given.table} is missing; python -m nas.latency build writes tables to {RUNS / 'latency'}"
+            )
         print(show(LatencyTable.from_json(given.table.read_text(errors="replace"), str(given.table))))
         return
     wanted = Wanted(

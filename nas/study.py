@@ -1,6 +1,7 @@
 """The Optuna study: refuses what the table says is too slow, scores the rest, writes every candidate down."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ ASKS_PER_TRIAL = 25  # a refused candidate costs milliseconds, but a study must 
 def open_study(path: Path, trials: int, survey: Survey) -> optuna.Study:
     """A new study starts from feasible random draws; an existing one goes on."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # TPE's group
     study = optuna.create_study(
         storage=f"sqlite:///{path}", study_name="search", direction="maximize", load_if_exists=True
     )
@@ -79,9 +81,10 @@ def run_study(
         trial = next_trial(study, seed, startup=max(4, trials // 3))
         genotype = space.sample(trial, classes, input_size)
         latency_ms = table.predict(space.graph(genotype))
-        trial.set_user_attr(GENOTYPE, json.dumps(genotype.to_dict()))
-        trial.set_user_attr(LATENCY, latency_ms)
-        trial.set_constraint("over_budget_ms", latency_ms - budget_ms)
+        if LATENCY not in trial.user_attrs:  # a resumed candidate has them
+            trial.set_user_attr(GENOTYPE, json.dumps(genotype.to_dict()))
+            trial.set_constraint("over_budget_ms", latency_ms - budget_ms)
+            trial.set_user_attr(LATENCY, latency_ms)
         if latency_ms > budget_ms:
             study.tell(trial, state=TrialState.PRUNED)
             continue

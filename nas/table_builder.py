@@ -3,7 +3,7 @@
 import json
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import nan
@@ -18,8 +18,9 @@ from compress.skeleton import skeleton
 from compress.target import HostTarget, reference, runtime
 from search_spaces import Space
 from search_spaces.errors import InputError
-from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, family
-from search_spaces.ops import ADD, CONCAT, CONV, Graph, Op
+from search_spaces.genotype import CHANNEL_STEP, round_channels
+from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, family, sides
+from search_spaces.ops import ADD, ARGMAX, CONCAT, CONV, Graph, Op
 from search_spaces.trials import Largest, Random, Smallest
 
 GRID = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
@@ -90,18 +91,11 @@ def measuring_plan(wanted: Wanted) -> dict[str, list[Op]]:
 
 def _family_plan(ops: Sequence[Op]) -> list[Op]:
     places = [channels(op) for op in ops]
-    axes = []
-    for axis in zip(*places, strict=True):
-        fixed = min(axis) == max(axis) and max(axis) not in GRID[1:]
-        grid = CONV_GRID if ops[0].kind == CONV else GRID
-        axes.append([max(axis)] if fixed else list(_up_to(max(axis), grid)))
+    grid = CONV_GRID if ops[0].kind == CONV else GRID
+    axes = [[*(c for c in grid if c < max(axis)), max(axis)] for axis in zip(*places, strict=True)]
     corners = {tuple(_ceiling(axis, value) for axis, value in zip(axes, place, strict=True)) for place in places}
     points = [p for p in product(*axes) if any(all(a <= b for a, b in zip(p, c, strict=True)) for c in corners)]
     return [with_channels(ops[0], point) for point in points]
-
-
-def _up_to(top: int, grid: Sequence[int]) -> Iterable[int]:
-    return [*(c for c in grid if c < top), top]
 
 
 def _ceiling(axis: Sequence[int], value: int) -> int:
@@ -109,18 +103,17 @@ def _ceiling(axis: Sequence[int], value: int) -> int:
 
 
 def with_channels(op: Op, at: tuple[int, ...]) -> Op:
-    """The same work on other channels."""
+    """The same work at another place on its family's grid."""
     (h, w, _), (oh, ow, _) = op.in_shapes[0], op.shape
-    if op.kind == CONV:
-        return replace(op, in_shapes=((h, w, at[0]),), shape=(oh, ow, at[1]))
+    places = iter(at)
+    new = [next(places) if c % CHANNEL_STEP == 0 else c for c in sides(op)]
     if op.kind == CONCAT:  # two halves stand for any number of parts: the bytes moved are the same
-        half = max(8, at[0] // 16 * 8)
-        parts = (half, max(8, at[0] - half))
+        half = max(CHANNEL_STEP, round_channels(new[0] / 2))
+        parts = (half, max(CHANNEL_STEP, new[0] - half))
         return replace(op, inputs=("a", "b"), in_shapes=tuple((h, w, c) for c in parts), shape=(oh, ow, sum(parts)))
     if op.kind == ADD:
-        return replace(op, inputs=("a", "b"), in_shapes=((h, w, at[0]),) * 2, shape=(oh, ow, at[0]))
-    made = 1 if op.kind == "argmax" else at[0]
-    return replace(op, in_shapes=((h, w, at[0]),), shape=(oh, ow, made))
+        return replace(op, inputs=("a", "b"), in_shapes=((h, w, new[0]),) * 2, shape=(oh, ow, new[0]))
+    return replace(op, in_shapes=((h, w, new[0]),), shape=(oh, ow, 1 if op.kind == ARGMAX else new[-1]))
 
 
 def build(wanted: Wanted, path: Path) -> LatencyTable:

@@ -15,24 +15,33 @@ from math import isnan, nan
 from typing import Any
 
 from search_spaces.errors import InputError
+from search_spaces.genotype import CHANNEL_STEP
 from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
 
 VERSION = 1
 GROUPS = (CONV, DEPTHWISE, "other")  # ops that share a coefficient
 
 
-def family(op: Op) -> str:
-    """The op's spelling without its channels."""
-    (h, w, _), (oh, ow, _) = op.in_shapes[0], op.shape
-    work = f"_k{op.kernel}_s{op.stride}_d{op.dilation}" if op.has_weights else ""
-    return f"{op.kind}{work}_{h}x{w}_{oh}x{ow}"
-
-
-def channels(op: Op) -> tuple[int, ...]:
-    """The op's place on its family's grid: (in, out) of a convolution, else the channels it makes (argmax: reads)."""
+def sides(op: Op) -> tuple[int, ...]:
+    """The channels that say how much work the op is: (in, out) of a convolution, of others those it makes (argmax:
+    those it reads)."""
     if op.kind == CONV:
         return (op.in_shapes[0][2], op.shape[2])
     return (max(op.shape[2], op.in_shapes[0][2]),)
+
+
+def family(op: Op) -> str:
+    """The op's spelling without its channels, except those that are no multiple of 8: the image's 3 and, often, the
+    classes. They are the same in every network, so nothing is interpolated between them."""
+    (h, w, _), (oh, ow, _) = op.in_shapes[0], op.shape
+    work = f"_k{op.kernel}_s{op.stride}_d{op.dilation}" if op.has_weights else ""
+    fixed = "".join(f"_{name}{c}" for name, c in zip(("c", "out"), sides(op), strict=False) if c % CHANNEL_STEP)
+    return f"{op.kind}{work}_{h}x{w}_{oh}x{ow}{fixed}"
+
+
+def channels(op: Op) -> tuple[int, ...]:
+    """The op's place on its family's grid."""
+    return tuple(c for c in sides(op) if c % CHANNEL_STEP == 0)
 
 
 def group(op: Op) -> str:
@@ -41,7 +50,7 @@ def group(op: Op) -> str:
 
 @dataclass(frozen=True)
 class Family:
-    """Measured ms of one family over the product of its axes (1 or 2, ascending channels), row by row; NaN where
+    """Measured ms of one family over the product of its axes (0 to 2, ascending channels), row by row; NaN where
     no network of the space has an op."""
 
     axes: tuple[tuple[int, ...], ...]

@@ -53,7 +53,9 @@ def test_quantized_file_has_the_skeletons_ops(converted: tuple[Network, Path]) -
 def test_float_file_has_the_skeletons_ops(converted: tuple[Network, Path]) -> None:
     network, folder = converted
     made = (folder / "model.float.tflite").read_bytes()
-    assert Counter(op.name for op in file_ops(made)) == Counter(op.name for op in file_ops(skeleton(network.graph, FLOAT32)))
+    assert Counter(op.name for op in file_ops(made)) == Counter(
+        op.name for op in file_ops(skeleton(network.graph, FLOAT32))
+    )
 
 
 def test_files_agree_with_torch(converted: tuple[Network, Path]) -> None:
@@ -78,7 +80,7 @@ def test_int8_input_is_the_byte_less_128(converted: tuple[Network, Path]) -> Non
 
 def test_a_float_file_is_not_taken_for_int8(converted: tuple[Network, Path]) -> None:
     _, folder = converted
-    with pytest.raises(InputError, match="CONV_2D .* not int8 throughout"):
+    with pytest.raises(InputError, match=r"CONV_2D .* not int8 throughout"):
         check_all_int8((folder / "model.float.tflite").read_bytes())
 
 

@@ -44,9 +44,9 @@ def fresh(genotype: Genotype) -> Network:
 
 def test_it_learns(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
     data = open_data(f"folder:{folder_data}")
-    schedule = Schedule(40, 4, 64)
+    schedule = Schedule(150, 4, 64)
     network = fresh(tiny)
-    fit(network, losses_of(network), Crops(data, (96, 96), 64, 160, 0), schedule, tmp_path / "c.pt", "test")
+    fit(network, losses_of(network), Crops(data, (96, 96), 64, 600, 0), schedule, tmp_path / "c.pt", "test")
     counts = evaluate(network, read_validation(data, (96, 96)), torch.device("cpu"))
     assert mean_iou(counts) > 0.6
 

@@ -87,7 +87,9 @@ def test_a_damaged_table_is_refused_with_its_name(damage, message: str) -> None:
 
 
 def test_fit_recovers_known_coefficients() -> None:
-    sums = [{"conv": c, "depthwise": d, "other": o} for c, d, o in [(5, 1, 1), (1, 6, 1), (2, 2, 4), (9, 3, 2), (4, 8, 1)]]
+    sums = [
+        {"conv": c, "depthwise": d, "other": o} for c, d, o in [(5, 1, 1), (1, 6, 1), (2, 2, 4), (9, 3, 2), (4, 8, 1)]
+    ]
     totals = [0.3 + 1.1 * s["conv"] + 0.9 * s["depthwise"] + 1.2 * s["other"] for s in sums]
     found = fit(sums, totals)
     assert found["conv"] == pytest.approx(1.1, abs=0.02)
@@ -129,7 +131,9 @@ def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, 
         ({"classes": 4}, "classes 3, not 4"),
     ],
 )
-def test_a_table_for_something_else_is_refused(host_table: Path, wanted: Wanted, change: dict[str, object], said: str) -> None:
+def test_a_table_for_something_else_is_refused(
+    host_table: Path, wanted: Wanted, change: dict[str, object], said: str
+) -> None:
     with pytest.raises(InputError, match=said) as caught:
         load_table(host_table, dataclasses.replace(wanted, **change))  # type: ignore[arg-type]
     assert "python -m nas.latency build" in str(caught.value)
