@@ -106,7 +106,7 @@ def scatter(run: Run, result: dict[str, Any]) -> str:
     axes.set(xlabel="latency, ms (candidates: table; final: measured)", ylabel="validation mIoU")
     axes.set_xlim(0, result["budget_ms"] * 1.08)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right", fontsize=9)
+    axes.legend(loc="best", fontsize=9)
     return png(figure)
 
 

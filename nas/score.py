@@ -46,5 +46,5 @@ def score(
     device: torch.device,
 ) -> float:
     """mIoU (0..1) of the subnet on the validation split."""
-    network = calibrated_subnet(supernet, genotype, batches, input_size).to(device)
+    network = calibrated_subnet(supernet, genotype, batches, input_size)
     return mean_iou(evaluate(network, validation, device))

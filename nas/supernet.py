@@ -89,7 +89,7 @@ def shared_channels(graph: Graph, largest: Graph) -> dict[str, Segments]:
 
 def extract(supernet: Supernet, genotype: Genotype) -> Network:
     """The subnet as a network of its own: in eval mode with these BN statistics it equals `supernet(x, genotype)`."""
-    network = Network(genotype)
+    network = Network(genotype).to(next(supernet.parameters()).device)
     network.load_state_dict(supernet.sliced(genotype))
     return network.train(supernet.training)
 
