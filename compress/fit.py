@@ -1,5 +1,6 @@
 """The one training loop. It checkpoints as it goes and continues from the last checkpoint."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class Schedule:
 
 
 def fit(model: nn.Module, losses: Losses, crops: Crops, schedule: Schedule, checkpoint: Path, title: str) -> float:
-    """Trains `model` in place and returns the seconds this call took.
+    """Trains `model` in place and returns the seconds it took, those before a kill included.
 
     `losses(images, masks)` yields one loss or several; each is propagated before the next is computed, so a
     sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
@@ -41,8 +42,10 @@ def fit(model: nn.Module, losses: Losses, crops: Crops, schedule: Schedule, chec
     total = schedule.steps + 1
     warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
-    start = resume(checkpoint, model, optimizer, cycle)
-    begun = saved = time.monotonic()
+    origin = origin_of(model, schedule)
+    start, spent = resume(checkpoint, origin, model, optimizer, cycle)
+    saved = time.monotonic()
+    begun = saved - spent
     bar = tqdm(total=schedule.steps, initial=start, desc=title, unit="step", dynamic_ncols=True)
     for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start), start):
         images = images.to(device, memory_format=torch.channels_last)
@@ -58,24 +61,40 @@ def fit(model: nn.Module, losses: Losses, crops: Crops, schedule: Schedule, chec
         bar.update()
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "cycle": cycle.state_dict()}
-            save_tensors({**states, "step": step + 1}, checkpoint)
             saved = time.monotonic()
+            save_tensors({**states, "step": step + 1, "seconds": saved - begun, "origin": origin}, checkpoint)
     bar.close()
     model.eval()
     return time.monotonic() - begun
 
 
+def origin_of(model: nn.Module, schedule: Schedule) -> str:
+    """Names what a training starts from, so that a checkpoint of another one is not mistaken for its own."""
+    hashed = hashlib.sha256(repr(schedule).encode())
+    for name, value in model.state_dict().items():
+        hashed.update(name.encode())
+        hashed.update(value.cpu().contiguous().numpy().tobytes())
+    return hashed.hexdigest()[:16]
+
+
 def resume(
-    checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, cycle: torch.optim.lr_scheduler.LRScheduler
-) -> int:
-    """The step to go on from: 0 without a checkpoint."""
+    checkpoint: Path,
+    origin: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    cycle: torch.optim.lr_scheduler.LRScheduler,
+) -> tuple[int, float]:
+    """The step to go on from and the seconds spent so far: 0 without a checkpoint that started from the same weights
+    and schedule."""
     if not checkpoint.exists():
-        return 0
+        return 0, 0.0
     states = load_tensors(checkpoint)
+    if states.get("origin") != origin:
+        return 0, 0.0
     model.load_state_dict(states["model"])
     optimizer.load_state_dict(states["optimizer"])
     cycle.load_state_dict(states["cycle"])
-    return int(states["step"])
+    return int(states["step"]), float(states["seconds"])
 
 
 def autocast(device: torch.device) -> torch.autocast:

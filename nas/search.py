@@ -8,6 +8,7 @@ verifies the winner. Everything lies in runs/NAME; the same command with --resum
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from nas.table_builder import Wanted, build, load_table
 from search_spaces import SPACES, get_space
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
+from search_spaces.latency_table import LatencyTable
 from search_spaces.trials import Largest, Smallest
 
 STAGE_BODIES: dict[str, Callable[[Run], None]] = {
@@ -59,9 +61,8 @@ def search(run: Run, survey_: Survey, trials: int) -> None:
     """Writes RUN/genotype.json and the winner's weights; a part that is there already is not done again."""
     folder = run.path / "search"
     supernet = trained_supernet(run, survey_, folder)
-    crops = run.crops(run.settings.schedules.train, seed=9)
-    crops.items = CALIBRATION_BATCHES * run.settings.schedules.train.batch
-    batches = calibration_batches(crops, run.settings.schedules.train.batch, run.device)
+    calibration = replace(run.settings.schedules.train, steps=CALIBRATION_BATCHES)
+    batches = calibration_batches(run.crops(calibration, seed=9), calibration.batch, run.device)
     size = run.settings.input_size
     begun = time.monotonic()
     study = open_study(run.path / "study.db", trials, survey_)
@@ -177,20 +178,24 @@ def prepare(settings: Settings, path: Path, resume: bool, table: Path | None) ->
                 raise InputError(f"{path} was started with {flag} {stored.to_dict()[name]}; choose another --run")
     classes = len(data.classes)
     wanted = Wanted(get_space(settings.space), classes, settings.input_size, INT8, settings.open_target())
-    if table is not None:
-        loaded = load_table(table, wanted)
-    else:
-        read_all((*data.train[:4], *data.val[:4]), data)
-        cached = wanted.path(RUNS / "latency")
-        loaded = load_table(cached, wanted) if cached.exists() else build(wanted, cached)
-    found = survey(wanted.space, loaded, settings.budget_ms, classes, settings.input_size, settings.seed)
     if not config.exists():
         read_all((*data.train, *data.val), data)
+    loaded = open_table(wanted, path / "table.json" if config.exists() else table)
+    found = survey(wanted.space, loaded, settings.budget_ms, classes, settings.input_size, settings.seed)
+    if not config.exists():
         write_atomically(path / "table.json", loaded.to_json().encode())
         described = {**settings.to_dict(), "fingerprint": data.fingerprint, **environment(training_device())}
         write_json(config, described)
     print(found)
     return Run(path, settings), found
+
+
+def open_table(wanted: Wanted, path: Path | None) -> LatencyTable:
+    """The table at `path`; without one the table under runs/latency, built if there is none."""
+    if path is not None:
+        return load_table(path, wanted)
+    cached = wanted.path(RUNS / "latency")
+    return load_table(cached, wanted) if cached.exists() else build(wanted, cached)
 
 
 def summary(run: Run, result: dict[str, Any]) -> str:

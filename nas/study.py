@@ -28,9 +28,10 @@ def open_study(path: Path, trials: int, survey: Survey) -> optuna.Study:
     study = optuna.create_study(
         storage=f"sqlite:///{path}", study_name="search", direction="maximize", load_if_exists=True
     )
-    if not study.get_trials(deepcopy=False):
+    if "started" not in study.user_attrs:
         for params in spread(survey, round(trials * STARTED_FEASIBLE)):
-            study.enqueue_trial(params)
+            study.enqueue_trial(params, skip_if_exists=True)
+        study.set_user_attr("started", True)
     return study
 
 

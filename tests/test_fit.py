@@ -1,5 +1,6 @@
 """The training loop: it learns, and a killed run ends where an uninterrupted one does."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,22 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(
     fit(resumed, losses_of(resumed), crops, schedule, checkpoint, "resumed")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
+
+
+def test_a_checkpoint_of_other_weights_is_not_gone_on_from(
+    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 4, 0)
+    schedule, checkpoint = Schedule(2, 2, 64), tmp_path / "c.pt"
+    killed = Network(dataclasses.replace(tiny, stem=16))
+    with pytest.raises(KilledError):
+        fit(killed, losses_of(killed, killed_at=1), crops, schedule, checkpoint, "killed")
+    whole, other = fresh(tiny), fresh(tiny)
+    fit(whole, losses_of(whole), crops, schedule, checkpoint, "beside a checkpoint")
+    fit(other, losses_of(other), crops, schedule, tmp_path / "none.pt", "without")
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(whole.state_dict()[name], value, msg=name)
 
 
 def test_a_network_is_saved_and_loaded_without_pickle(tiny: Genotype, tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""python benchmarks/latency_noise.py: how far one network's latency moves on this machine, plain and corrected.
+
+Times the same network again and again, alone on the machine and then beside other work (a process that multiplies
+matrices in bursts on every core), and prints how far the plain median and the one corrected by the reference moved.
+"""
+
+import multiprocessing
+import random
+import statistics
+import time
+
+import numpy as np
+
+from compress.run import processor_name
+from compress.skeleton import skeleton
+from compress.target import HostTarget, Latency, runtime
+from search_spaces import deeplabv3plus
+from search_spaces.trials import Random
+
+REPEATS, SECONDS = 20, 1.5
+
+
+def bursts() -> None:
+    rng = random.Random(0)
+    square = np.ones((700, 700), np.float32)
+    while True:
+        until = time.monotonic() + rng.uniform(0.2, 3)
+        while time.monotonic() < until:
+            square @ square
+        time.sleep(rng.uniform(0.2, 3))
+
+
+def row(name: str, found: list[Latency]) -> str:
+    cells = []
+    for values in ([f.raw_ms for f in found], [f.ms for f in found]):
+        moved = max(values) / min(values) - 1
+        cells.append(f"{statistics.median(values):.2f} | {min(values):.2f} to {max(values):.2f} | {moved:.1%}")
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    model = skeleton(deeplabv3plus.graph(deeplabv3plus.sample(Random(random.Random(5)), 8, (256, 256))))
+    target = HostTarget()
+    alone = [target.measure([model], SECONDS)[0] for _ in range(REPEATS)]
+    others = [multiprocessing.Process(target=bursts, daemon=True) for _ in range(multiprocessing.cpu_count())]
+    for other in others:
+        other.start()
+    beside = [target.measure([model], SECONDS)[0] for _ in range(REPEATS)]
+    for other in others:
+        other.terminate()
+    print(
+        f"{processor_name()}, {runtime()}, {time.strftime('%Y-%m-%d')}, {REPEATS} medians of {SECONDS} s each, in ms\n"
+    )
+    print("| | plain median | range | moved | corrected median | range | moved |")
+    print("|---|---|---|---|---|---|---|")
+    print(row("alone", alone))
+    print(row("beside other work", beside))
+
+
+if __name__ == "__main__":
+    main()
