@@ -110,10 +110,10 @@ def with_channels(op: Op, at: tuple[int, ...]) -> Op:
     if op.kind == CONCAT:  # two halves stand for any number of parts: the bytes moved are the same
         half = max(CHANNEL_STEP, round_channels(new[0] / 2))
         parts = (half, max(CHANNEL_STEP, new[0] - half))
-        return replace(op, inputs=("a", "b"), in_shapes=tuple((h, w, c) for c in parts), shape=(oh, ow, sum(parts)))
+        return op._replace(inputs=("a", "b"), in_shapes=tuple((h, w, c) for c in parts), shape=(oh, ow, sum(parts)))
     if op.kind == ADD:
-        return replace(op, inputs=("a", "b"), in_shapes=((h, w, new[0]),) * 2, shape=(oh, ow, new[0]))
-    return replace(op, in_shapes=((h, w, new[0]),), shape=(oh, ow, 1 if op.kind == ARGMAX else new[-1]))
+        return op._replace(inputs=("a", "b"), in_shapes=((h, w, new[0]),) * 2, shape=(oh, ow, new[0]))
+    return op._replace(in_shapes=((h, w, new[0]),), shape=(oh, ow, 1 if op.kind == ARGMAX else new[-1]))
 
 
 def build(wanted: Wanted, path: Path) -> LatencyTable:

@@ -95,22 +95,27 @@ class LatencyTable:
 
     def op_ms(self, op: Op) -> float:
         """Milliseconds of one op alone. Raises InputError that names an op the table does not cover."""
-        found = self._cache.get(op.key)
+        return self._priced(op)[1]
+
+    def _priced(self, op: Op) -> tuple[str, float]:
+        """The op's group and milliseconds."""
+        found = self._cache.get(op.work)
         if found is None:
             known = self.families.get(family(op))
-            found = known.look_up(channels(op)) if known else None
-            if found is None:
+            ms = known.look_up(channels(op)) if known else None
+            if ms is None:
                 raise InputError(
                     f"the latency table has no entry for {op.key}; build one with this --space, --input-size"
                 )
-            self._cache[op.key] = found
+            found = self._cache[op.work] = (group(op), ms)
         return found
 
     def group_ms(self, graph: Graph) -> dict[str, float]:
         """Sums of ops measured alone, by group."""
         sums = dict.fromkeys(GROUPS, 0.0)
         for op in graph:
-            sums[group(op)] += self.op_ms(op)
+            name, ms = self._priced(op)
+            sums[name] += ms
         return sums
 
     def predict(self, graph: Graph) -> float:
@@ -119,7 +124,7 @@ class LatencyTable:
         return self.coefficients["intercept"] + sum(self.coefficients[g] * ms for g, ms in sums.items())
 
     @cached_property
-    def _cache(self) -> dict[str, float]:
+    def _cache(self) -> dict[object, tuple[str, float]]:
         return {}
 
     def to_json(self) -> str:

@@ -4,6 +4,7 @@ Shapes are (H, W, C) of one image; padding is always TensorFlow's SAME.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Shape = tuple[int, int, int]
 INPUT = "input"
@@ -17,17 +18,17 @@ def out_size(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
-@dataclass(frozen=True)
-class Op:
-    """One op: `name` is also the name of the value it makes, `inputs` are the values it reads.
+class Op(NamedTuple):
+    """One op: `name` is also the name of the value it makes, `inputs` are the values it reads. (A named tuple: a
+    search derives thousands of graphs a second, and a frozen dataclass takes five times as long to make.)
 
     `like` and `divide` say how large a resize makes its output, whatever the input size: that of the value
     `like` over `divide`.
     """
 
     name: str
-    kind: str
     inputs: tuple[str, ...]
+    kind: str
     in_shapes: tuple[Shape, ...]
     shape: Shape
     kernel: int = 1
@@ -38,11 +39,16 @@ class Op:
     divide: int = 1
 
     @property
-    def key(self) -> str:
-        """What the op costs depends on this alone: kind, shape of the work, input and output shapes.
+    def work(self) -> tuple[object, ...]:
+        """What the op costs depends on this alone: kind, input and output shapes, kernel, stride, atrous rate.
 
-        A fused ReLU6 is free (every kernel clamps its output anyway) and the spelling leaves it out.
+        A fused ReLU6 is free: every kernel clamps its output anyway.
         """
+        return self[2:8]
+
+    @property
+    def key(self) -> str:
+        """`work` in letters."""
         ins = "+".join("x".join(map(str, s)) for s in self.in_shapes)
         work = f"_k{self.kernel}_s{self.stride}_d{self.dilation}" if self.kind in (CONV, DEPTHWISE) else ""
         return f"{self.kind}{work}_{ins}_{'x'.join(map(str, self.shape))}"
@@ -78,19 +84,19 @@ class Builder:
         return op.name
 
     def conv(self, name: str, x: str, width: int, kernel: int = 1, stride: int = 1, relu6: bool = True) -> str:
-        h, w, _ = self.shapes[x]
-        shape = (out_size(h, stride), out_size(w, stride), width)
-        return self._append(Op(name, CONV, (x,), (self.shapes[x],), shape, kernel, stride, relu6=relu6))
+        given = self.shapes[x]
+        shape = (out_size(given[0], stride), out_size(given[1], stride), width)
+        return self._append(Op(name, (x,), CONV, (given,), shape, kernel, stride, 1, relu6))
 
     def depthwise(
         self, name: str, x: str, kernel: int = 3, stride: int = 1, dilation: int = 1, relu6: bool = True
     ) -> str:
-        h, w, c = self.shapes[x]
-        shape = (out_size(h, stride), out_size(w, stride), c)
-        return self._append(Op(name, DEPTHWISE, (x,), (self.shapes[x],), shape, kernel, stride, dilation, relu6))
+        given = self.shapes[x]
+        shape = (out_size(given[0], stride), out_size(given[1], stride), given[2])
+        return self._append(Op(name, (x,), DEPTHWISE, (given,), shape, kernel, stride, dilation, relu6))
 
     def add(self, name: str, x: str, y: str) -> str:
-        return self._append(Op(name, ADD, (x, y), (self.shapes[x], self.shapes[y]), self.shapes[x]))
+        return self._append(Op(name, (x, y), ADD, (self.shapes[x], self.shapes[y]), self.shapes[x]))
 
     def concat(self, name: str, xs: list[str]) -> str:
         """Joins channels; one value alone is passed through."""
@@ -98,10 +104,10 @@ class Builder:
             return xs[0]
         shapes = tuple(self.shapes[x] for x in xs)
         h, w, _ = shapes[0]
-        return self._append(Op(name, CONCAT, tuple(xs), shapes, (h, w, sum(s[2] for s in shapes))))
+        return self._append(Op(name, tuple(xs), CONCAT, shapes, (h, w, sum(s[2] for s in shapes))))
 
     def mean(self, name: str, x: str) -> str:
-        return self._append(Op(name, MEAN, (x,), (self.shapes[x],), (1, 1, self.shapes[x][2])))
+        return self._append(Op(name, (x,), MEAN, (self.shapes[x],), (1, 1, self.shapes[x][2])))
 
     def resize(self, name: str, x: str, like: str, divide: int = 1) -> str:
         """Bilinear, half-pixel centres; one that changes nothing is left out."""
@@ -109,8 +115,8 @@ class Builder:
         shape = (out_size(h, divide), out_size(w, divide), self.shapes[x][2])
         if shape == self.shapes[x]:
             return x
-        return self._append(Op(name, RESIZE, (x,), (self.shapes[x],), shape, like=like, divide=divide))
+        return self._append(Op(name, (x,), RESIZE, (self.shapes[x],), shape, like=like, divide=divide))
 
     def argmax(self, name: str, x: str) -> str:
         h, w, _ = self.shapes[x]
-        return self._append(Op(name, ARGMAX, (x,), (self.shapes[x],), (h, w, 1)))
+        return self._append(Op(name, (x,), ARGMAX, (self.shapes[x],), (h, w, 1)))

@@ -27,7 +27,7 @@ def table(families: dict[str, Family]) -> LatencyTable:
 
 
 def conv(cin: int, cout: int) -> Op:
-    return Op("a", CONV, (INPUT,), ((4, 4, cin),), (4, 4, cout))
+    return Op("a", (INPUT,), CONV, ((4, 4, cin),), (4, 4, cout))
 
 
 @given(st.sampled_from([8, 16, 32]))
@@ -52,7 +52,7 @@ def test_two_dimensions() -> None:
 
 
 def test_prediction_joins_groups_by_their_coefficients() -> None:
-    add = Op("b", ADD, ("a", "a"), ((4, 4, 8),) * 2, (4, 4, 8))
+    add = Op("b", ("a", "a"), ADD, ((4, 4, 8),) * 2, (4, 4, 8))
     known = table({family(conv(8, 8)): PLANE, family(add): LINE})
     assert known.predict((conv(8, 8), add)) == pytest.approx(0.5 + 2 * 1.0 + 2 * 1.0)
 
