@@ -31,8 +31,8 @@ PRESETS = {
     # seconds in all; for tests and first looks, its accuracy means nothing
     "toy": Preset(Schedule(4, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2),
     "quick": Preset(
-        Schedule(400, 8, 128), Schedule(420, 16, 128), Schedule(40, 16, 128, lr=1e-3),
-        Schedule(280, 16, 128, lr=2e-3), 40, 5,
+        Schedule(400, 8, 128), Schedule(420, 16, 128, lr=2e-3, weight_decay=0.05),
+        Schedule(40, 16, 128, lr=1e-3), Schedule(280, 16, 128, lr=2e-3, weight_decay=0.05), 40, 5,
     ),
     "standard": Preset(
         Schedule(6000, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3),

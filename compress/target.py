@@ -1,9 +1,9 @@
 """Where latency is measured. One target for now: the LiteRT interpreter (XNNPACK) on this machine.
 
-Other work on the machine can make everything 1.2 to 2 times slower for seconds. So a small reference network is
-timed before and after every few runs, and each run counts in units of the reference beside it; times the
-reference's undisturbed time that is a latency in ms. On a machine whose raw medians moved by 45 % this figure
-moved by 4 % (`benchmarks/latency_noise.md`).
+Other work on the machine can make everything 1.2 to 2 times slower for milliseconds or for minutes. So a reference
+is timed before and after every few runs: a convolution, which waits for arithmetic, and a depthwise convolution,
+which waits for memory. Each run counts in units of the reference beside it (the geometric mean of the two); times
+the reference's undisturbed time that is a latency in ms. `benchmarks/latency_noise.md` shows what this is worth.
 """
 
 import os
@@ -21,8 +21,9 @@ from compress.skeleton import skeleton
 from search_spaces.errors import InputError
 from search_spaces.ops import INPUT, Builder
 
-WARM_UP, LEAST_RUNS, ROUNDS = 3, 12, 4
+WARM_UP, LEAST_RUNS, ROUNDS = 3, 16, 4
 CHUNK_SECONDS = 0.002  # of runs between two looks at the reference
+REFERENCE_SHARE = 0.08  # of the time of those runs is spent on each half of the reference, at least two runs
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,11 @@ class Timing:
     def run(self, seconds: float, least: int) -> None:
         """For so many seconds, and until there are `least` runs in all."""
         deadline = time.perf_counter() + seconds
-        before = reference().time()
+        before = reference().time(CHUNK_SECONDS)
         while len(self.runs) < least or time.perf_counter() < deadline:
             self.interpreter.invoke()  # the reference, or another model, pushed this one out of the caches
             taken = list(_chunk(self.interpreter))
-            after = reference().time()
+            after = reference().time(sum(taken))
             self.runs += [(t, (before + after) / 2) for t in taken]
             before = after
 
@@ -108,31 +109,39 @@ def _chunk(interpreter: Interpreter) -> Iterator[float]:
 
 
 class Reference:
-    """A pointwise convolution of a fraction of a millisecond: how fast the machine is right now."""
+    """How fast the machine is right now, in arithmetic and in memory."""
 
     def __init__(self) -> None:
-        builder = Builder((32, 32))
-        builder.shapes[INPUT] = (32, 32, 64)
-        builder.conv("reference", INPUT, 64)
-        self.interpreter = load(skeleton(tuple(builder.ops)), 1)
-        for _ in range(WARM_UP):
-            self.interpreter.invoke()
+        arithmetic, memory = Builder((32, 32)), Builder((96, 96))
+        arithmetic.shapes[INPUT], memory.shapes[INPUT] = (32, 32, 64), (96, 96, 48)
+        arithmetic.conv("reference", INPUT, 64)
+        memory.depthwise("reference", INPUT)
+        self.halves = [load(skeleton(tuple(builder.ops)), 1) for builder in (arithmetic, memory)]
         self.seen: list[float] = []
         deadline = time.perf_counter() + 0.5
         while time.perf_counter() < deadline:
-            self.time()
+            self.time(CHUNK_SECONDS)
 
-    def time(self) -> float:
-        """Seconds of one run; the first of two brings it back into the caches."""
-        self.interpreter.invoke()
-        begun = time.perf_counter()
-        self.interpreter.invoke()
-        self.seen.append(time.perf_counter() - begun)
+    def time(self, beside: float) -> float:
+        """Seconds of one run, beside runs that took `beside` seconds."""
+        halves = [_mean_seconds(half, REFERENCE_SHARE * beside) for half in self.halves]
+        self.seen.append(statistics.geometric_mean(halves))
         return self.seen[-1]
 
     def fastest_ms(self) -> float:
         """The 10th percentile of all runs so far: the machine undisturbed."""
         return statistics.quantiles(self.seen, n=10)[0] * 1e3
+
+
+def _mean_seconds(interpreter: Interpreter, seconds: float) -> float:
+    """Of at least two runs; one more before them brings the model back into the caches."""
+    interpreter.invoke()
+    begun = time.perf_counter()
+    runs, spent = 0, 0.0
+    while runs < 2 or spent < seconds:
+        interpreter.invoke()
+        runs, spent = runs + 1, time.perf_counter() - begun
+    return spent / runs
 
 
 @cache

@@ -20,14 +20,14 @@ from compress.run import RUNS, write_json
 from compress.settings import parse_input_size
 from compress.skeleton import PRECISIONS, skeleton
 from compress.target import HostTarget
-from nas.table_builder import TOGETHER, Wanted, build, load_table
+from nas.table_builder import NETWORKS_TOGETHER, Wanted, build, load_table
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.latency_table import LatencyTable
 from search_spaces.trials import Random
 
-CHECK_SECONDS = 0.5
+CHECK_SECONDS = 1.2
 
 
 def check(wanted: Wanted, table: LatencyTable, models: int, seed: int) -> dict[str, Any]:
@@ -37,8 +37,8 @@ def check(wanted: Wanted, table: LatencyTable, models: int, seed: int) -> dict[s
     target = HostTarget(wanted.target.threads, table.provenance["reference_ms"])
     measured: list[float] = []
     with tqdm(total=models, desc="check", unit="net", dynamic_ncols=True) as bar:
-        for at in range(0, models, TOGETHER):
-            files = [skeleton(wanted.space.graph(g), wanted.precision) for g in drawn[at : at + TOGETHER]]
+        for at in range(0, models, NETWORKS_TOGETHER):
+            files = [skeleton(wanted.space.graph(g), wanted.precision) for g in drawn[at : at + NETWORKS_TOGETHER]]
             measured += [latency.ms for latency in target.measure(files, CHECK_SECONDS)]
             bar.update(len(files))
     return _errors(drawn, [table.predict(wanted.space.graph(g)) for g in drawn], measured)

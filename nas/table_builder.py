@@ -25,10 +25,10 @@ from search_spaces.trials import Largest, Random, Smallest
 
 GRID = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
 CONV_GRID = (8, 16, 32, 64, 128, 256, 512, 1024, 1536, 2048, 3072)
-TOGETHER = 6  # models timed in turns
-OP_SECONDS, NETWORK_SECONDS = 0.025, 0.3
-FITTED, HELD_OUT = 24, 12  # whole networks that calibrate the table, and that test it
-SHRINK = 0.02  # pulls each coefficient towards 1, so that a rarely seen group stays sane
+TOGETHER, NETWORKS_TOGETHER = 6, 12  # models timed in turns
+OP_SECONDS, NETWORK_SECONDS = 0.06, 0.6
+FITTED, HELD_OUT = 36, 12  # whole networks that calibrate the table, and that test it
+SHRINK = 0.03  # pulls each coefficient towards 1, so that a rarely seen group stays sane
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,8 @@ def measure_networks(
     graphs = [genotype_graph(wanted, Random(rng)) for _ in range(count)]
     totals: list[float] = []
     bar = tqdm(total=count, desc="whole networks", unit="net", dynamic_ncols=True)
-    for at in range(0, count, 4):
-        group = [skeleton(graph, wanted.precision) for graph in graphs[at : at + 4]]
+    for at in range(0, count, NETWORKS_TOGETHER):
+        group = [skeleton(graph, wanted.precision) for graph in graphs[at : at + NETWORKS_TOGETHER]]
         totals += [latency.ms for latency in wanted.target.measure(group, NETWORK_SECONDS)]
         bar.update(len(group))
     bar.close()
