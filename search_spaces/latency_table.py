@@ -95,26 +95,20 @@ class LatencyTable:
 
     def op_ms(self, op: Op) -> float:
         """Milliseconds of one op alone. Raises InputError that names an op the table does not cover."""
-        return self._priced(op)[1]
-
-    def _priced(self, op: Op) -> tuple[str, float]:
-        """The op's group and milliseconds."""
-        found = self._cache.get(op.work)
+        known = self.families.get(family(op))
+        found = known.look_up(channels(op)) if known else None
         if found is None:
-            known = self.families.get(family(op))
-            ms = known.look_up(channels(op)) if known else None
-            if ms is None:
-                raise InputError(
-                    f"the latency table has no entry for {op.key}; build one with this --space, --input-size"
-                )
-            found = self._cache[op.work] = (group(op), ms)
+            raise InputError(f"the latency table has no entry for {op.key}; build one with this --space, --input-size")
         return found
 
     def group_ms(self, graph: Graph) -> dict[str, float]:
         """Sums of ops measured alone, by group."""
         sums = dict.fromkeys(GROUPS, 0.0)
         for op in graph:
-            name, ms = self._priced(op)
+            priced = self._cache.get(op.work)
+            if priced is None:
+                priced = self._cache[op.work] = (group(op), self.op_ms(op))
+            name, ms = priced
             sums[name] += ms
         return sums
 
