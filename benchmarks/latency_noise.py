@@ -11,9 +11,8 @@ import time
 
 import numpy as np
 
-from compress.run import processor_name
 from compress.skeleton import skeleton
-from compress.target import HostTarget, Latency, runtime
+from compress.target import HostTarget, Latency
 from search_spaces import deeplabv3plus
 from search_spaces.trials import Random
 
@@ -48,9 +47,9 @@ def main() -> None:
     beside = [target.measure([model], SECONDS)[0] for _ in range(REPEATS)]
     for other in others:
         other.terminate()
-    print(
-        f"{processor_name()}, {runtime()}, {time.strftime('%Y-%m-%d')}, {REPEATS} medians of {SECONDS} s each, in ms\n"
-    )
+    facts = target.facts()
+    print(f"{facts['processor']}, {facts['runtime']}, {time.strftime('%Y-%m-%d')}")
+    print(f"{REPEATS} medians of {SECONDS} s each, in ms\n")
     print("| | plain median | range | moved | corrected median | range | moved |")
     print("|---|---|---|---|---|---|---|")
     print(row("alone", alone))

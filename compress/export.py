@@ -10,7 +10,7 @@ import numpy as np
 from compress.convert import write_onnx
 from compress.run import write_atomically, write_json
 from compress.stage import Run, cost_metrics, stage_command, write_metrics
-from compress.target import load
+from compress.timing import load
 from compress.verify import verify
 
 ONNX_AGREEMENT = 0.999

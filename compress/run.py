@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from compress.timing import processor_name
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -98,12 +99,3 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device": cuda or device.type,
         "torch_threads": torch.get_num_threads(),
     }
-
-
-def processor_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from compress.fit import Schedule
-from compress.target import HostTarget
+from compress.target import Target, open_target
 from search_spaces import get_space
 from search_spaces.errors import InputError
 
@@ -43,7 +43,6 @@ PRESETS = {
         Schedule(30_000, 16, 256), 500, 12,
     ),
 }  # fmt: skip
-TARGETS = ("host",)
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,6 @@ class Settings:
             raise InputError(f"--budget-ms {self.budget_ms}: give a positive number of milliseconds, such as 30")
         if self.preset not in PRESETS:
             raise InputError(f"--preset {self.preset}: choose from {', '.join(PRESETS)}")
-        if self.target not in TARGETS:
-            raise InputError(f"--target {self.target}: choose from {', '.join(TARGETS)}")
         if min(self.input_size) < 64 or max(self.input_size) > 4096:
             raise InputError(f"--input-size {self.input_size[0]}x{self.input_size[1]}: sides of 64 to 4096 pixels")
         if self.seed < 0:
@@ -77,8 +74,8 @@ class Settings:
     def schedules(self) -> Preset:
         return PRESETS[self.preset]
 
-    def open_target(self) -> HostTarget:
-        return HostTarget(self.threads)
+    def open_target(self, reference_ms: float | None = None) -> Target:
+        return open_target(self.target, self.threads, reference_ms)
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "input_size": list(self.input_size)}

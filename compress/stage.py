@@ -24,7 +24,7 @@ from compress.metrics import mean_iou
 from compress.run import digest, load_network, read_json, save_network, write_json
 from compress.settings import Settings, training_device, use_all_cores
 from compress.skeleton import skeleton
-from compress.target import HostTarget
+from compress.target import Target
 from search_spaces import costs
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -59,9 +59,9 @@ class Run:
         return LatencyTable.from_json(path.read_text(), str(path))
 
     @cached_property
-    def target(self) -> HostTarget:
+    def target(self) -> Target:
         """The target, at the speed it had when the table was built."""
-        return HostTarget(self.settings.threads, self.table.provenance["reference_ms"])
+        return self.settings.open_target(self.table.provenance["reference_ms"])
 
     @cached_property
     def genotype(self) -> Genotype:

@@ -18,8 +18,8 @@ from compress.cli import parser, run_command
 from compress.metrics import confusion, mean_iou
 from compress.run import write_json
 from compress.stage import Run, open_run, require
-from compress.target import load
 from compress.tflite import check_all_int8
+from compress.timing import load
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 

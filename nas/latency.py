@@ -8,6 +8,7 @@ show FILE                prints a table
 import argparse
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from compress.cli import parser, run_command
 from compress.run import RUNS, write_json
 from compress.settings import parse_input_size
 from compress.skeleton import PRECISIONS, skeleton
-from compress.target import HostTarget
+from compress.target import SPELLINGS, open_target
 from nas.table_builder import NETWORKS_TOGETHER, Wanted, build, load_table
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
@@ -34,7 +35,7 @@ def check(wanted: Wanted, table: LatencyTable, models: int, seed: int) -> dict[s
     """Relative errors of predictions on random networks that no table was fitted on."""
     rng = random.Random(f"check {seed}")
     drawn = [wanted.space.sample(Random(rng), wanted.classes, wanted.input_size) for _ in range(models)]
-    target = HostTarget(wanted.target.threads, table.provenance["reference_ms"])
+    target = replace(wanted.target, reference_ms=table.provenance["reference_ms"])
     measured: list[float] = []
     with tqdm(total=models, desc="check", unit="net", dynamic_ncols=True) as bar:
         for at in range(0, models, NETWORKS_TOGETHER):
@@ -98,7 +99,7 @@ def main() -> None:
         given.classes,
         parse_input_size(given.input_size),
         given.precision,
-        HostTarget(given.threads),
+        open_target(given.target, given.threads),
     )
     path = given.table or wanted.path(RUNS / "latency")
     if given.verb == "build":
@@ -126,7 +127,8 @@ def _add_wanted(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--input-size", default="512", help="512 or HEIGHTxWIDTH")
     verb.add_argument("--classes", type=int, default=8, help="classes of the data set: the head depends on them")
     verb.add_argument("--precision", default="int8", choices=PRECISIONS)
-    verb.add_argument("--threads", type=int, default=1)
+    verb.add_argument("--target", default="host", help=SPELLINGS)
+    verb.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")
     verb.add_argument("--table", type=Path, help="the file (default: under runs/latency)")
 
 

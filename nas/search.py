@@ -31,9 +31,10 @@ from compress.run import (
     write_atomically,
     write_json,
 )
-from compress.settings import PRESETS, TARGETS, Settings, parse_input_size, training_device, use_all_cores
+from compress.settings import PRESETS, Settings, parse_input_size, training_device, use_all_cores
 from compress.skeleton import INT8, skeleton
 from compress.stage import SEARCH, STAGES, Run, is_done
+from compress.target import SPELLINGS
 from compress.train import train
 from nas.feasible import Survey, survey
 from nas.report import write_report
@@ -211,7 +212,7 @@ def main() -> None:
     flags = parser(__doc__, "nas.search")
     flags.add_argument("--budget-ms", type=float, required=True, help="latency budget in ms on the target")
     flags.add_argument("--data", default="landcover", help="landcover, camvid:DIR or folder:DIR")
-    flags.add_argument("--target", default="host", help=f"where latency counts: {', '.join(TARGETS)}")
+    flags.add_argument("--target", default="host", help=f"where latency counts: {SPELLINGS}")
     flags.add_argument("--table", type=Path, help="a latency table (default: built once under runs/latency)")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")
     flags.add_argument("--input-size", default="512", help="512 or HEIGHTxWIDTH")

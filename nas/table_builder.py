@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from compress.run import processor_name, write_atomically, write_json
+from compress.run import write_atomically, write_json
 from compress.skeleton import skeleton
-from compress.target import HostTarget, reference, runtime
+from compress.target import Target
 from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, round_channels
@@ -39,7 +40,7 @@ class Wanted:
     classes: int
     input_size: tuple[int, int]
     precision: str
-    target: HostTarget
+    target: Target
 
     def made_for(self) -> dict[str, Any]:
         return {
@@ -49,20 +50,22 @@ class Wanted:
             "precision": self.precision,
             "target": self.target.name,
             "threads": self.target.threads,
-            "runtime": runtime(),
-            "processor": processor_name(),
+            "runtime": self.target.facts()["runtime"],
+            "processor": self.target.facts()["processor"],
         }
 
     def path(self, folder: Path) -> Path:
         height, width = self.input_size
-        stem = f"{self.target.name}-{self.space.name}-{self.precision}-{height}x{width}"
+        target = re.sub(r"[^\w.@-]", "-", self.target.name)
+        stem = f"{target}-{self.space.name}-{self.precision}-{height}x{width}"
         return folder / f"{stem}-c{self.classes}-t{self.target.threads}.json"
 
     def command(self) -> str:
         height, width = self.input_size
         return (
-            f"python -m nas.latency build --space {self.space.name} --precision {self.precision} "
-            f"--input-size {height}x{width} --classes {self.classes} --threads {self.target.threads}"
+            f"python -m nas.latency build --target {self.target.name} --space {self.space.name} "
+            f"--precision {self.precision} --input-size {height}x{width} --classes {self.classes} "
+            f"--threads {self.target.threads}"
         )
 
 
@@ -121,7 +124,7 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
     begun = time.monotonic()
     plan = measuring_plan(wanted)
     measured = measure_ops(wanted, [op for ops in plan.values() for op in ops], path.with_suffix(".partial"))
-    reference_ms = reference().fastest_ms()
+    reference_ms = wanted.target.fastest_reference_ms()
     families = {name: _family_of(ops, measured, reference_ms) for name, ops in plan.items()}
     wanted = replace(wanted, target=replace(wanted.target, reference_ms=reference_ms))
     plain = dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}
@@ -137,6 +140,7 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
     }
     spread = float(np.median([m["spread"] for m in measured.values()]))
     provenance = {
+        **wanted.target.facts(),
         "date": time.strftime("%Y-%m-%d"),
         "reference_ms": reference_ms,
         "ops": len(measured),

@@ -9,8 +9,9 @@ import torch
 
 from compress.convert import Deployed, quantize_tflite, write_float_tflite, write_onnx
 from compress.skeleton import FLOAT32, INT8, skeleton
-from compress.target import HostTarget, load
+from compress.target import HostTarget
 from compress.tflite import check_all_int8, file_ops
+from compress.timing import load
 from search_spaces import graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
