@@ -230,7 +230,7 @@ def test_a_budget_that_is_none_is_refused(here: Path, command: Command, budget: 
         (["--budget-ms", 30, "--input-size", "8"], "--input-size 8x8"),
         (["--budget-ms", 30, "--space", "unet"], "choose from deeplabv3plus"),
         (["--budget-ms", 30, "--preset", "fast"], "choose from toy, quick, standard, best"),
-        (["--budget-ms", 30, "--target", "moon"], "choose from host"),
+        (["--budget-ms", 30, "--target", "moon"], "give host, ssh:USER@HOST"),
         (["--budget-ms", 30, "--trials", 0], "--trials 0"),
         (["--budget-ms", 30, "--threads", 0], "--threads 0"),
         (

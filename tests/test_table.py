@@ -10,7 +10,9 @@ from conftest import random_genotype
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compress.target import HostTarget
 from nas import table_builder
+from nas.latency import summarize
 from nas.table_builder import Wanted, fit, load_table, measuring_plan
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError
@@ -110,7 +112,7 @@ def test_the_plan_covers_every_network(seed: int) -> None:
         assert all(c <= top for c, top in zip(channels(op), tops, strict=True))
 
 
-PLAN = measuring_plan(Wanted(get_space("deeplabv3plus"), 3, (64, 64), "int8", table_builder.HostTarget()))
+PLAN = measuring_plan(Wanted(get_space("deeplabv3plus"), 3, (64, 64), "int8", HostTarget()))
 
 
 def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, wanted: Wanted) -> None:
@@ -155,5 +157,20 @@ def test_an_interrupted_build_measures_nothing_twice(
     partial = tmp_path / "t.partial"
     done = {op.key: {"references": 1.0, "spread": 0.0} for op in ops}
     partial.write_text(json.dumps({"made_for": wanted.made_for(), "measured": done}))
-    monkeypatch.setattr(table_builder.HostTarget, "measure", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(HostTarget, "measure", lambda *_: pytest.fail("measured again"))
     assert table_builder.measure_ops(wanted, ops, partial) == done
+
+
+def test_check_counts_networks_that_the_table_does_not_cover() -> None:
+    rows = [
+        {"genotype": "a", "measured_ms": 2.0, "predicted_ms": 2.06, "macs": 5},
+        {"genotype": "b", "measured_ms": 4.0, "predicted_ms": 3.6, "macs": 9},
+        {"genotype": "c", "measured_ms": 4.0, "predicted_ms": None, "macs": 9, "missing": "conv"},
+    ]
+    found = summarize(rows)
+    assert found["coverage"] == pytest.approx(2 / 3)
+    assert found["rmspe"] == pytest.approx(math.sqrt((0.03**2 + 0.1**2) / 2))
+    assert (found["within_5"], found["within_10"]) == (0.5, 1.0)
+    assert (found["worst"]["genotype"], found["worst"]["error"]) == ("b", pytest.approx(-0.1))
+    with pytest.raises(InputError, match="none of 1 networks is covered"):
+        summarize(rows[2:])
