@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from compress import timing
 from compress.run import write_atomically, write_json
 from compress.skeleton import skeleton
 from compress.target import Target
@@ -29,6 +30,7 @@ CONV_GRID = (8, 16, 32, 64, 128, 256, 512, 1024, 1536, 2048, 3072)
 TOGETHER, NETWORKS_TOGETHER = 6, 12  # models timed in turns
 OP_SECONDS, NETWORK_SECONDS = 0.06, 0.6
 FITTED, HELD_OUT = 36, 12  # whole networks that calibrate the table, and that test it
+BUSY = 0.06  # residual RMSPE from which the user is told to measure again
 SHRINK = 0.03  # pulls each coefficient towards 1, so that a rarely seen group stays sane
 
 
@@ -145,10 +147,19 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
         "reference_ms": reference_ms,
         "ops": len(measured),
         "median_spread": spread,
+        "seconds_per_op": OP_SECONDS,
+        "warm_up_runs": timing.WARM_UP,
+        "least_runs": timing.LEAST_RUNS,
+        "rounds": timing.ROUNDS,
         "seconds": round(time.monotonic() - begun, 1),
     }
     table = replace(table, residuals=residuals, provenance=provenance)
     write_atomically(path, table.to_json().encode())
+    if residuals["rmspe"] > BUSY:
+        print(
+            f"the machine was busy: predictions are {residuals['rmspe']:.1%} off on networks not fitted; "
+            f"for a better table, delete {path} and build it on a quiet machine"
+        )
     path.with_suffix(".partial").unlink(missing_ok=True)
     return table
 
@@ -179,9 +190,11 @@ def measure_ops(wanted: Wanted, ops: Sequence[Op], partial: Path) -> dict[str, d
 
 
 def _family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], reference_ms: float) -> Family:
-    ms = {channels(op): round(measured[op.key]["references"] * reference_ms, 6) for op in ops}
-    axes = tuple(tuple(sorted(set(axis))) for axis in zip(*ms, strict=True))
-    return Family(axes, tuple(ms.get(point, nan) for point in product(*axes)))
+    found = {channels(op): measured[op.key] for op in ops}
+    axes = tuple(tuple(sorted(set(axis))) for axis in zip(*found, strict=True))
+    points = [found.get(point, {"references": nan, "spread": nan}) for point in product(*axes)]
+    ms = tuple(round(point["references"] * reference_ms, 6) for point in points)
+    return Family(axes, ms, tuple(round(point["spread"], 3) for point in points))
 
 
 def measure_networks(

@@ -18,7 +18,7 @@ from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP
 from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
 
-VERSION = 1
+VERSION = 2
 GROUPS = (CONV, DEPTHWISE, "other")  # ops that share a coefficient
 
 
@@ -51,10 +51,11 @@ def group(op: Op) -> str:
 @dataclass(frozen=True)
 class Family:
     """Measured ms of one family over the product of its axes (0 to 2, ascending channels), row by row; NaN where
-    no network of the space has an op."""
+    no network of the space has an op. `spread` is that of the runs: 90th less 10th percentile over the median."""
 
     axes: tuple[tuple[int, ...], ...]
     ms: tuple[float, ...]
+    spread: tuple[float, ...] = ()
 
     def look_up(self, at: tuple[int, ...]) -> float | None:
         """Linear between the nearest measured points; None outside them."""
@@ -130,7 +131,7 @@ class LatencyTable:
             "coefficients": dict(self.coefficients),
             "residuals": dict(self.residuals),
             "families": {
-                name: {"channels": f.axes, "ms": [None if isnan(ms) else ms for ms in f.ms]}
+                name: {"channels": f.axes, "ms": _nulls(f.ms), "spread": _nulls(f.spread)}
                 for name, f in self.families.items()
             },
         }
@@ -150,7 +151,8 @@ class LatencyTable:
             families = {
                 key: Family(
                     tuple(tuple(axis) for axis in value["channels"]),
-                    tuple(nan if ms is None else float(ms) for ms in value["ms"]),
+                    _nans(value["ms"]),
+                    _nans(value["spread"]),
                 )
                 for key, value in body["families"].items()
             }
@@ -159,6 +161,14 @@ class LatencyTable:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{name}: not a latency table ({type(error).__name__}: {error}); {remedy}") from error
+
+
+def _nulls(values: tuple[float, ...]) -> list[float | None]:
+    return [None if isnan(value) else value for value in values]
+
+
+def _nans(values: list[float | None]) -> tuple[float, ...]:
+    return tuple(nan if value is None else float(value) for value in values)
 
 
 def _checksum(body: Mapping[str, Any]) -> str:
