@@ -60,10 +60,13 @@ def to_image(pixels: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
 
 
-def training_batches(crops: Crops, batch: int, start: int, workers: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches N,3,crop,crop and N,crop,crop from step `start` on; a worker decodes while the device computes."""
-    left = torch.utils.data.Subset(crops, range(start * batch, len(crops)))
-    return iter(DataLoader(left, batch, num_workers=workers, prefetch_factor=4 if workers else None))
+def training_batches(
+    crops: Crops, batch: int, start: int, workers: int = 1, share: slice = slice(None)
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches N,3,crop,crop and N,crop,crop from step `start` on; a worker decodes while the device computes. Of each
+    batch only a `share` of its items is made."""
+    batches = [list(range(at, at + batch)[share]) for at in range(start * batch, len(crops), batch)]
+    return iter(DataLoader(crops, batch_sampler=batches, num_workers=workers, prefetch_factor=4 if workers else None))
 
 
 @dataclass(frozen=True)

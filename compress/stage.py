@@ -22,7 +22,7 @@ from compress.evaluate import evaluate
 from compress.fit import Schedule
 from compress.metrics import mean_iou
 from compress.run import digest, load_network, read_json, save_network, write_json
-from compress.settings import Settings, training_device, use_all_cores
+from compress.settings import Settings, share_cores, training_device
 from compress.skeleton import skeleton
 from compress.target import Target
 from search_spaces import costs
@@ -97,7 +97,7 @@ def open_run(path: Path) -> Run:
         raise InputError(f"{path}: there is no such run folder; make one with python -m nas.search")
     config = path / "config.json"
     settings = read_json(config, "the folder is not a run of python -m nas.search")
-    use_all_cores()
+    share_cores()
     return Run(path, Settings.from_dict(settings, str(config)))
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,14 +36,23 @@ def network_losses(
 
 
 def fit_network(
-    run: Run, network: Network, schedule: Schedule, folder: Path, title: str, seed: int, teacher: Network | None = None
+    run: Run,
+    network: Network,
+    schedule: Schedule,
+    folder: Path,
+    title: str,
+    seed: int,
+    teacher: Network | None = None,
+    **watch: Any,
 ) -> None:
-    """Trains a network in place on the run's data; a killed run goes on from RUN/stage/checkpoint.pt."""
+    """Trains a network in place on the run's data; a killed run goes on from FOLDER/checkpoint.pt. `watch` are
+    `compress.fit`'s rungs."""
     checkpoint = folder / "checkpoint.pt"
     network.to(run.device)
     if teacher is not None:
         teacher.to(run.device).eval()
-    fit(network, network_losses(run, network, teacher), run.crops(schedule, seed), schedule, checkpoint, title)
+    losses = network_losses(run, network, teacher)
+    fit(network, losses, run.crops(schedule, seed), schedule, checkpoint, title, **watch)
 
 
 def train(run: Run) -> None:

@@ -23,6 +23,7 @@ import nas.search
 from compress.cli import run_command
 from compress.stage import STAGES
 from compress.tflite import check_all_int8
+from nas.score import Scorer
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -140,19 +141,19 @@ def test_a_search_killed_between_candidates_goes_on(
     whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The third score dies; the resumed search ends with the candidates of an uninterrupted one."""
-    real, calls = nas.search.score, 0
+    real, calls = Scorer.score, 0
 
-    def dying(*arguments: Any) -> float:
+    def dying(scorer: Scorer, *arguments: Any, **more: Any) -> float:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(scorer, *arguments, **more)
 
-    monkeypatch.setattr(nas.search, "score", dying)
+    monkeypatch.setattr(Scorer, "score", dying)
     asked = [*flags(folder_data, host_table, "killed"), "--search-only"]
     assert command(nas.search.main, *asked)[0] == 130
-    monkeypatch.setattr(nas.search, "score", real)
+    monkeypatch.setattr(Scorer, "score", real)
     assert command(nas.search.main, *asked, "--resume")[0] == 0
     one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "killed"))
     assert one == other
