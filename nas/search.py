@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
+from compress.check import check
 from compress.cli import parser, run_command
-from compress.data import open_data, read_all
+from compress.data import KINDS, open_data
 from compress.distill import distill
 from compress.export import export
 from compress.fit import fit
@@ -167,7 +168,7 @@ def write_result(run: Run) -> dict[str, Any]:
 
 def prepare(settings: Settings, path: Path, resume: bool, table: Path | None) -> tuple[Run, Survey]:
     """Checks everything that can be wrong before anything long starts, and opens the run folder."""
-    data = open_data(settings.data)
+    data = open_data(settings.data, settings.seed)
     config = path / "config.json"
     if config.exists():
         stored = Settings.from_dict(read_json(config, "choose another --run"), str(config))
@@ -180,7 +181,7 @@ def prepare(settings: Settings, path: Path, resume: bool, table: Path | None) ->
     classes = len(data.classes)
     wanted = Wanted(get_space(settings.space), classes, settings.input_size, INT8, settings.open_target())
     if not config.exists():
-        read_all((*data.train, *data.val), data)
+        check(data)
     loaded = open_table(wanted, path / "table.json" if config.exists() else table)
     found = survey(wanted.space, loaded, settings.budget_ms, classes, settings.input_size, settings.seed)
     if not config.exists():
@@ -211,7 +212,7 @@ def summary(run: Run, result: dict[str, Any]) -> str:
 def main() -> None:
     flags = parser(__doc__, "nas.search")
     flags.add_argument("--budget-ms", type=float, required=True, help="latency budget in ms on the target")
-    flags.add_argument("--data", default="landcover", help="landcover, camvid:DIR or folder:DIR")
+    flags.add_argument("--data", default="landcover", help=", ".join(KINDS.values()))
     flags.add_argument("--target", default="host", help=f"where latency counts: {SPELLINGS}")
     flags.add_argument("--table", type=Path, help="a latency table (default: built once under runs/latency)")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")
