@@ -19,8 +19,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from compress import distributed
+from compress.check import check
 from compress.cli import parser, run_command
-from compress.data import open_data, read_all
+from compress.data import KINDS, open_data
 from compress.run import RUNS, environment, read_json, save_network, write_atomically, write_json
 from compress.settings import PRESETS, Settings, parse_input_size, share_cores, training_device
 from compress.skeleton import INT8, skeleton
@@ -122,7 +123,7 @@ def choose(run: Run, found: Sequence[Candidate]) -> tuple[Genotype, list[dict[st
 
 def prepare(settings: Settings, asked: SearchSettings, path: Path, resume: bool, table: Path | None) -> Survey:
     """Checks everything that can be wrong before anything long starts, and makes the run folder."""
-    data = open_data(settings.data)
+    data = open_data(settings.data, settings.seed)
     config = path / "config.json"
     if config.exists():
         if not resume:
@@ -130,7 +131,7 @@ def prepare(settings: Settings, asked: SearchSettings, path: Path, resume: bool,
         check_same(settings, asked, path)
     wanted = Wanted(get_space(settings.space), len(data.classes), settings.input_size, INT8, settings.open_target())
     if not config.exists():
-        read_all((*data.train, *data.val), data)
+        check(data)
     loaded = open_table(wanted, path / "table.json" if config.exists() else table)
     limits = asked.limits(settings.budget_ms)
     found = survey(Problem(wanted.space, loaded, wanted.classes, settings.input_size, limits), settings.seed)
@@ -161,7 +162,7 @@ def open_table(wanted: Wanted, path: Path | None) -> LatencyTable:
 
 def add_flags(flags: Any) -> None:
     flags.add_argument("--budget-ms", type=float, required=True, help="latency budget in ms on the target")
-    flags.add_argument("--data", default="landcover", help="landcover, camvid:DIR or folder:DIR")
+    flags.add_argument("--data", default="landcover", help=", ".join(KINDS.values()))
     flags.add_argument("--target", default="host", help=f"where latency counts: {SPELLINGS}")
     flags.add_argument("--table", type=Path, help="a latency table (default: built once under runs/latency)")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")

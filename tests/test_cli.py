@@ -225,7 +225,10 @@ def test_a_budget_that_is_none_is_refused(here: Path, command: Command, budget: 
     [
         (["--budget-ms", "soon"], "invalid float value: 'soon'"),
         ([], "--budget-ms"),
-        (["--budget-ms", 30, "--data", "moon"], "choose from landcover, camvid:DIR, folder:DIR"),
+        (
+            ["--budget-ms", 30, "--data", "moon"],
+            "choose from landcover, camvid:DIR, voc:DIR, cityscapes:DIR, ade20k:DIR",
+        ),
         (["--budget-ms", 30, "--data", "folder:/nowhere"], "there is no folder /nowhere"),
         (["--budget-ms", 30, "--input-size", "big"], "--input-size big"),
         (["--budget-ms", 30, "--input-size", "8"], "--input-size 8x8"),
@@ -261,9 +264,14 @@ def test_bad_data_is_found_before_anything_is_trained(
 ) -> None:
     copy = Path(shutil.copytree(folder_data, tmp_path / "data"))
     Image.fromarray(np.full((96, 96), 9, np.uint8)).save(copy / "train" / "masks" / "5.png")
+    (copy / "train" / "masks" / "4.png").unlink()
     code, _, err = command(nas.search.main, *flags(copy, host_table, "bad"))
     assert code == 2
-    assert "masks/5.png: class 9 is out of range" in err
+    first, second, *more = err.splitlines()
+    assert first == f"--data folder:{copy}: 2 wrong files"
+    assert second.startswith(f"{copy / 'train' / 'masks' / '4.png'}: the file is missing")
+    assert "masks/5.png: class 9 is out of range" in more[0]
+    assert len(more) == 1
     assert not (here / "runs" / "bad" / "config.json").exists()
 
 
