@@ -19,6 +19,7 @@ INT8, FLOAT32 = "int8", "float32"
 PRECISIONS = (INT8, FLOAT32)
 ACTIVATION_SCALE, ACTIVATION_ZERO = 6 / 255, -128  # a ReLU6's range; one for all, so nothing is requantized
 WEIGHT_SCALE = 0.01
+BIAS_LIMIT = 2**30  # of an int32 bias
 NO_ACTIVATION, RELU6 = 0, 3
 
 BUILTIN = schema.BuiltinOperator
@@ -120,6 +121,7 @@ class _Writer:
         if not self.int8:
             filters = self.rng.standard_normal(shape, np.float32)
             return [self.constant("w", filters), self.constant("b", np.zeros(channels, np.float32))]
+        step = self.grid(op.inputs[0])[0]
         if self.contents is None:
             filters = self.rng.integers(-127, 128, shape, np.int8)
             scales = np.full(channels, WEIGHT_SCALE, np.float32)
@@ -127,11 +129,12 @@ class _Writer:
         else:
             kernel, bias = self.contents.weights[op.name]
             # symmetric per channel, the channel first (dense) or last (depthwise)
-            scales = np.abs(kernel).max((0, 1, 2) if depthwise else (1, 2, 3)).clip(1e-9) / 127
+            scales = np.abs(kernel).max((0, 1, 2) if depthwise else (1, 2, 3)) / 127
+            scales = np.maximum(scales, np.abs(bias) / step / BIAS_LIMIT + 1e-12)  # a dead channel still has a bias
             spread = scales if depthwise else scales[:, None, None, None]
             filters = np.round(kernel / spread).astype(np.int8)
         weights = self.constant("w", filters, quantization(scales, 0, 3 if depthwise else 0))
-        bias_scales = (scales * self.grid(op.inputs[0])[0]).astype(np.float32)
+        bias_scales = (scales * step).astype(np.float32)
         integers = np.round(bias / bias_scales).astype(np.int32)
         return [weights, self.constant("b", integers, quantization(bias_scales, 0, 0))]
 

@@ -7,6 +7,7 @@ it runs the same command elsewhere joins its search. `torchrun --nproc-per-node 
 supernet on N processes.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -35,11 +36,11 @@ from nas.pruners import PRUNERS
 from nas.samplers import SAMPLERS
 from nas.search_settings import PARETO, STRATEGIES, SearchSettings
 from nas.storage import SPELLINGS as STORAGES
-from nas.storage import open_storage
+from nas.storage import open_storage, shown
 from nas.strategy import open_strategy, train_supernet
 from nas.study import Candidate, Searching, candidates, finished, open_study, refused
 from nas.table_builder import Wanted, build, load_table
-from nas.worker import STORAGE, join, problem_of, search_settings, storage_url
+from nas.worker import POLL_SECONDS, STORAGE, join, problem_of, search_settings, storage_url
 from search_spaces import SPACES, get_space, graph_of
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
@@ -48,20 +49,15 @@ from search_spaces.latency_table import LatencyTable
 
 def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: int) -> None:
     """Writes RUN/genotype.json and the winner's weights; a part that is there already is not done again."""
-    problem = problem_of(run, asked)
-    storage = open_storage(url)
-    if asked.strategy == "supernet":
-        train_supernet(run, survey_, problem.smallest())
-    if distributed.rank() > 0:
-        return
     begun = time.monotonic()
     strategy = open_strategy(run, asked.strategy, workers)
-    study = open_study(run.path.name, storage, asked, survey_, run.settings.seed)
+    described = {**run.settings.to_dict(), **asked.to_dict(), "data": run.data.fingerprint}
+    study = open_study(run.path.name, open_storage(url), asked, survey_, described)
     with Worker(study) as worker:
         left = worker.abandoned()
         with helping(run.path, url, workers):
             listing = run.path / "search.jsonl"
-            Searching(worker, problem, asked, run.settings.seed, strategy.score, listing, left).run()
+            Searching(worker, problem_of(run, asked), asked, run.settings.seed, strategy.score, listing, left).run()
     share_cores()
     found = candidates(study)
     winner, measured = choose(run, found)
@@ -121,14 +117,16 @@ def choose(run: Run, found: Sequence[Candidate]) -> tuple[Genotype, list[dict[st
     )
 
 
-def prepare(settings: Settings, asked: SearchSettings, path: Path, resume: bool, table: Path | None) -> Survey:
+def prepare(
+    settings: Settings, asked: SearchSettings, place: str, path: Path, resume: bool, table: Path | None
+) -> Survey:
     """Checks everything that can be wrong before anything long starts, and makes the run folder."""
     data = open_data(settings.data, settings.seed)
     config = path / "config.json"
     if config.exists():
         if not resume:
             raise InputError(f"{path} holds a run already; add --resume to go on with it, or choose another --run")
-        check_same(settings, asked, path)
+        check_same(settings, asked, place, path)
     wanted = Wanted(get_space(settings.space), len(data.classes), settings.input_size, INT8, settings.open_target())
     if not config.exists():
         check(data)
@@ -138,15 +136,16 @@ def prepare(settings: Settings, asked: SearchSettings, path: Path, resume: bool,
     if not config.exists():
         write_atomically(path / "table.json", loaded.to_json().encode())
         made_with = {"fingerprint": data.fingerprint, **environment(training_device())}
-        write_json(config, {**settings.to_dict(), "search": asked.to_dict(), **made_with})
+        write_json(config, {**settings.to_dict(), "search": asked.to_dict(), "storage": place, **made_with})
     return found
 
 
-def check_same(settings: Settings, asked: SearchSettings, path: Path) -> None:
+def check_same(settings: Settings, asked: SearchSettings, place: str, path: Path) -> None:
     """Raises InputError that names the flag in which a command differs from the one that made a run folder."""
     run = open_run(path)
-    stored = {**run.settings.to_dict(), **search_settings(run).to_dict()}
-    for name, value in {**settings.to_dict(), **asked.to_dict()}.items():
+    config = read_json(path / "config.json", "choose another --run")
+    stored = {**run.settings.to_dict(), **search_settings(run).to_dict(), "storage": config.get("storage", "")}
+    for name, value in {**settings.to_dict(), **asked.to_dict(), "storage": place}.items():
         if stored[name] != value:
             flag = "--" + name.replace("_", "-")
             raise InputError(f"{path} was started with {flag} {stored[name]}; choose another --run")
@@ -213,35 +212,54 @@ def main() -> None:
     share_cores()
     path = RUNS / (given.run or f"{given.data.split(':')[0]}-{given.budget_ms:g}ms")
     url = storage_url(given.storage, path)
-    with distributed.process_group(), alone(path) as first:
-        if not first:
-            print(f"another process has {path}: joining its search")
-            check_same(settings, asked, path)
-            join(path, open_storage(url), workers=given.workers)
+    if given.storage:
+        open_storage(given.storage)  # a wrong one is said at once
+    url, place = storage_url(given.storage, path), shown(given.storage or "")
+    with alone(path) as first:
+        if first:
+            lead(settings, asked, path, url, place, given)
             return
+    print(f"another process has {path}: joining its search")
+    await_folder(path)
+    check_same(settings, asked, place, path)
+    join(path, open_storage(url), workers=given.workers)
+
+
+def lead(
+    settings: Settings, asked: SearchSettings, path: Path, url: str, place: str, given: argparse.Namespace
+) -> None:
+    """What the process does that has a run to itself; under torchrun the other ranks help to train the supernet."""
+    with distributed.process_group():
         if distributed.rank() == 0:
-            print(prepare(settings, asked, path, given.resume, given.table))
+            print(prepare(settings, asked, place, path, given.resume, given.table))
         distributed.agreed(True)  # the run folder is there
         run = Run(path, settings)
-        problem = problem_of(run, asked)
-        if not (path / "genotype.json").exists():
-            search(run, asked, survey(problem, settings.seed), url, given.workers)
-        if distributed.rank() > 0:
-            return
-        if given.search_only:
-            print(f"winner: {run.genotype}\n  {path / 'genotype.json'}")
-            return
-        finish(run)
+        problem, chosen = problem_of(run, asked), path / "genotype.json"
+        found = survey(problem, settings.seed)
+        if asked.strategy == "supernet" and not distributed.agreed(chosen.exists()):
+            train_supernet(run, found, problem.smallest())
+    if distributed.rank() > 0:
+        return
+    if not chosen.exists():
+        search(run, asked, found, url, given.workers)
+    if given.search_only:
+        print(f"winner: {run.genotype}\n  {chosen}")
+        return
+    finish(run)
+
+
+def lock_of(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[bool]:
     """Whether this is the first process at work on a run folder; the system ends that when the process ends."""
+    lock = lock_of(path)
     if distributed.rank() > 0:
         yield True
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -251,6 +269,15 @@ def alone(path: Path) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
+
+
+def await_folder(path: Path) -> None:
+    """Until the first process has checked the data and made the run folder. Raises InputError when it ended before."""
+    while not (path / "config.json").exists():
+        with alone(path) as first:
+            if first and not (path / "config.json").exists():
+                raise InputError(f"{path}: the process that had it ended before the search; give the command again")
+        time.sleep(POLL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
@@ -35,20 +36,21 @@ LISTING_SHARE = 0.05  # of the time may go into writing search.jsonl
 Score = Callable[[Genotype, Trial], float]
 
 
-def open_study(name: str, storage: BaseStorage, asked: SearchSettings, survey: Survey, seed: int) -> optuna.Study:
+def open_study(
+    name: str, storage: BaseStorage, asked: SearchSettings, survey: Survey, described: Mapping[str, Any]
+) -> optuna.Study:
     """A new study starts from feasible random draws; an existing one goes on. Raises InputError when the storage
-    holds a study of this name that was asked for something else."""
+    holds a study of this name that was otherwise `described`."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # TPE's group, GP
     directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in asked.costs)]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-    described = json.dumps({**asked.to_dict(), "seed": seed, "budget_ms": survey.limits.budget_ms}, sort_keys=True)
-    known = study.user_attrs.get("asked")
+    spelled, known = json.dumps(described, sort_keys=True), study.user_attrs.get("asked")
     if known is None:
         for params in spread(survey, round(asked.trials * STARTED_FEASIBLE)):
             study.enqueue_trial(params, skip_if_exists=True)
-        study.set_user_attr("asked", described)
-    elif known != described:
+        study.set_user_attr("asked", spelled)
+    elif known != spelled:
         raise InputError(f"--storage holds a study {name} with other settings ({known}); choose another --run")
     return study
 

@@ -1,7 +1,9 @@
 """The commands as a user types them: the whole way on tiny data, every refusal with its line and exit code."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -289,3 +291,87 @@ def test_show_prints_a_table(host_table: Path, command: Command) -> None:
     assert code == 0
     assert "deeplabv3plus" in out
     assert "depthwise" in out
+
+
+def listed(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "search.jsonl").read_text().splitlines()]
+
+
+def test_workers_share_a_search(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "shared"), "--search-only", "--workers", 2, "--trials", 6]
+    code, _, err = command(nas.search.main, *asked, "--storage", f"journal:{here}/shared.log")
+    assert code == 0, err
+    run = here / "runs" / "shared"
+    assert [line["state"] for line in listed(run)].count("complete") == 6
+    assert "Error" not in (run / "search" / "worker-1.log").read_text()
+    assert "shared.log" in json.loads((run / "config.json").read_text())["storage"]
+    code, _, err = command(nas.search.main, *asked, "--resume")
+    assert (code, "was started with --storage journal:" in err) == (2, True)
+
+
+def test_candidates_trained_by_themselves(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "trained"), "--search-only", "--strategy", "train", "--pruner", "median"]
+    code, _, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    run = here / "runs" / "trained"
+    winner = json.loads((run / "genotype.json").read_text())
+    best = max((line for line in listed(run) if line["state"] == "complete"), key=lambda line: line["miou"])
+    assert winner == best["genotype"]
+    assert not (run / "search" / "supernet.pt").exists()
+    assert list((run / "search" / "candidates").glob("*/network.pt"))
+
+
+def test_a_front_is_kept(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "front"), "--search-only", "--pareto", "size", "--sampler", "nsga2"]
+    code, _, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    front = json.loads((here / "runs" / "front" / "search" / "pareto.json").read_text())
+    assert front[0]["genotype"] == json.loads((here / "runs" / "front" / "genotype.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sampler", "magic"], "choose from tpe, nsga2"),
+        (["--pruner", "median"], "needs --strategy train"),
+        (["--strategy", "guess"], "choose from supernet, train"),
+        (["--pareto", "size", "--sampler", "evolution"], "has one objective"),
+        (["--max-size-kib", -1], "--max-size-kib -1"),
+        (["--workers", 0], "--workers 0"),
+        (["--storage", "shoebox"], "give sqlite:///FILE"),
+    ],
+)
+def test_a_search_that_cannot_be_is_one_line(here: Path, command: Command, arguments: list[object], said: str) -> None:
+    code, _, err = command(nas.search.main, "--budget-ms", 30, *arguments)
+    assert (code, said in err, len(err.splitlines())) == (2, True, 1), err
+
+
+def spoken(arguments: list[object], here: Path, *python: str) -> "subprocess.Popen[str]":
+    """The command as a process of its own."""
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    command = [sys.executable, "-m", *python, "nas.search", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=here, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.mark.slow
+def test_the_same_command_joins(here: Path, folder_data: Path, host_table: Path) -> None:
+    asked = [*flags(folder_data, host_table, "joined"), "--search-only", "--trials", 20]
+    first, second = (spoken([*asked, "--resume"], here) for _ in range(2))
+    said = [process.communicate(timeout=300)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], said
+    assert sum("joining its search" in text for text in said) == 1
+    assert sum("winner:" in text for text in said) == 1
+    assert [line["state"] for line in listed(here / "runs" / "joined")].count("complete") == 20
+
+
+@pytest.mark.slow
+def test_torchrun_trains_the_supernet_on_two_processes(here: Path, folder_data: Path, host_table: Path) -> None:
+    asked = [*flags(folder_data, host_table, "ranks"), "--search-only"]
+    process = spoken(asked, here, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m")
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, said
+    assert said.count("winner:") == 1
+    assert len([line for line in listed(here / "runs" / "ranks") if line["state"] == "complete"]) == 4
