@@ -58,7 +58,7 @@ class AssessorPruner(BasePruner):
             from nni.assessor import AssessResult
         except ImportError as error:
             raise InputError(f'--pruner {name}: {error}; pip install "slimlab[nni]"') from error
-        self.bad = AssessResult.Bad
+        self.name, self.bad = name, AssessResult.Bad
         self.make: Callable[[], Any] = (
             (lambda: MedianstopAssessor("maximize", start_step=2))
             if name == "medianstop"
@@ -70,6 +70,8 @@ class AssessorPruner(BasePruner):
         if len(finished) < WATCHED or not trial.intermediate_values:
             return False
         assessor = self.make()
+        if self.name == "curvefitting":  # it compares with the best alone, and each assessment fits curves for seconds
+            finished = [max(finished, key=lambda t: _history(t)[-1])]
         for other in finished:
             assessor.assess_trial(other.number, _history(other))
             assessor.trial_end(other.number, True)

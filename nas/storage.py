@@ -10,6 +10,7 @@ grpc://HOST:PORT                       a proxy started by this command (extra: s
 
 import re
 import sqlite3
+import warnings
 from pathlib import Path
 
 import optuna
@@ -30,6 +31,7 @@ REACH_S = 15  # how long a proxy may take to answer
 def open_storage(spelling: str) -> BaseStorage:
     """Raises InputError that names the flag, and never a password, for a storage that cannot be opened."""
     kind, _, place = spelling.partition(":")
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # the gRPC proxy
     try:
         if kind == "journal" and place:
             Path(place).parent.mkdir(parents=True, exist_ok=True)
