@@ -28,12 +28,21 @@ class Schedule:
     weight_decay: float = 1e-3
 
 
-def fit(model: nn.Module, losses: Losses, crops: Crops, schedule: Schedule, checkpoint: Path, title: str) -> float:
+def fit(
+    model: nn.Module,
+    losses: Losses,
+    crops: Crops,
+    schedule: Schedule,
+    checkpoint: Path,
+    title: str,
+    taught: str = "",
+) -> float:
     """Trains `model` in place and returns the seconds it took, those before a kill included.
 
     `losses(images, masks)` yields one loss or several; each is propagated before the next is computed, so a
     sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
-    exists is continued from; it is left for the caller to remove once the result is saved.
+    exists is continued from if it started from the same weights, schedule and losses (`taught` spells these out where
+    they vary); it is left for the caller to remove once the result is saved.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -42,7 +51,7 @@ def fit(model: nn.Module, losses: Losses, crops: Crops, schedule: Schedule, chec
     total = schedule.steps + 1
     warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
-    origin = origin_of(model, schedule)
+    origin = origin_of(model, schedule, taught)
     start, spent = resume(checkpoint, origin, model, optimizer, cycle)
     saved = time.monotonic()
     begun = saved - spent
@@ -68,9 +77,9 @@ def fit(model: nn.Module, losses: Losses, crops: Crops, schedule: Schedule, chec
     return time.monotonic() - begun
 
 
-def origin_of(model: nn.Module, schedule: Schedule) -> str:
+def origin_of(model: nn.Module, schedule: Schedule, taught: str) -> str:
     """Names what a training starts from, so that a checkpoint of another one is not mistaken for its own."""
-    hashed = hashlib.sha256(repr(schedule).encode())
+    hashed = hashlib.sha256(f"{schedule!r} {taught}".encode())
     for name, value in model.state_dict().items():
         hashed.update(name.encode())
         hashed.update(value.cpu().contiguous().numpy().tobytes())
