@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from torch import Tensor
@@ -30,6 +31,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
 KEPT = 0.9  # of the trained network's latency, unless --target-ms says otherwise
+LOOKS = 3  # measurements of a round, of which the median counts: on a busy machine one alone may be far off
 
 
 def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, rounds: int = 1) -> None:
@@ -66,18 +68,19 @@ def prune_round(
         return crop_losses(of, crops, run.settings.input_size, run.class_weights, run.validation.ignore)
 
     narrow = prune_to(network.to(run.device), run.table, target_ms, importance, losses)
-    before, after = run.target.measure([skeleton(network.graph), skeleton(narrow.graph)])
-    undone = narrow.genotype != network.genotype and after.ms >= before.ms
+    looks = [run.target.measure([skeleton(network.graph), skeleton(narrow.graph)]) for _ in range(LOOKS)]
+    before_ms, after_ms = (median(look[which].ms for look in looks) for which in (0, 1))
+    undone = narrow.genotype != network.genotype and after_ms >= before_ms
     if undone:
-        print(f"prune: round {number} is undone: {after.ms:.2f} ms measured, no less than {before.ms:.2f} ms before")
+        print(f"prune: round {number} is undone: {after_ms:.2f} ms measured, no less than {before_ms:.2f} ms before")
         narrow = network
     else:
         fit_network(run, narrow, run.settings.schedules.recover, folder, f"prune: recovery {number}", seed=30 + number)
     miou = mean_iou(evaluate(narrow, run.validation, run.device))
     figures = {
         "predicted_latency_ms": run.table.predict(narrow.graph),
-        "latency_before_ms": before.ms,
-        "latency_ms": after.ms,
+        "latency_before_ms": before_ms,
+        "latency_ms": after_ms,
         "undone": undone,
         "miou": miou,
     }
