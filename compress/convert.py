@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compress.ranges import PIXELS, Range
-from compress.tflite import argmax_in_int8, tied_tensors
+from compress.ranges import PIXELS, Range, step_of
+from compress.tflite import argmax_in_int8, tied_tensors, weight_bounds
 from search_spaces.network import Network, fold_batch_norm
 
 
@@ -81,7 +81,7 @@ def int8_tflite(float_model: Path, ranges: Mapping[str, Range], log: Path, float
     that make the tensors `floats` stay float.
 
     The ranges are mended in two ways: pixels are 0..1 (so int8 input is byte - 128), and values that a concat or a
-    resize ties share the widest.
+    resize ties share the widest. Weights cover their largest magnitude, or more where the bias asks for it.
     """
     content = float_model.read_bytes()
     ranges = {**ranges, next(name for name in ranges if name.startswith("serving_default_")): PIXELS}
@@ -89,7 +89,11 @@ def int8_tflite(float_model: Path, ranges: Mapping[str, Range], log: Path, float
         known = [ranges[name] for name in names if name in ranges]
         widest = min(low for low, _ in known), max(high for _, high in known)
         ranges |= dict.fromkeys(names & ranges.keys(), widest)
-    bounds = {name: _bounds(low, high) for name, (low, high) in ranges.items()}
+    bounds = {
+        name: _bounds(np.full((1, 1, 1, 1), low), np.full((1, 1, 1, 1), high)) for name, (low, high) in ranges.items()
+    }
+    weights = weight_bounds(content, {name: step_of(found) for name, found in ranges.items()})
+    bounds |= {name: _bounds(-bound, bound) for name, bound in weights.items()}
     with printed_to(log):
         from ai_edge_quantizer import quantizer, recipe
         from ai_edge_quantizer.qtyping import TFLOperationName
@@ -103,8 +107,8 @@ def int8_tflite(float_model: Path, ranges: Mapping[str, Range], log: Path, float
     return argmax_in_int8(bytes(quantized))
 
 
-def _bounds(low: float, high: float) -> dict[str, np.ndarray]:
-    return {"min": np.array([[[[low]]]], np.float32), "max": np.array([[[[high]]]], np.float32)}
+def _bounds(low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
+    return {"min": low.astype(np.float32), "max": high.astype(np.float32)}
 
 
 def _signature(path: Path) -> tuple[str, str]:

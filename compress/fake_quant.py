@@ -11,12 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.ranges import LEVELS, PIXELS, Ranges, tied_values
+from compress.ranges import BIAS_STEPS, LEAST_SPAN, LEVELS, PIXELS, WEIGHT_LEVELS, Ranges, tied_values
 from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, INPUT, RESIZE, Op
 
-LEAST_SPAN = 1e-9  # of a range, as in ai-edge-quantizer
-WEIGHT_LEVELS = 127
 ABOVE_HALF = 1e-3  # of a step: sends halves up, float error included
 
 
@@ -55,8 +53,9 @@ class FakeQuantized(Network):
         layer = self.layers[layer_name(op.name)]
         assert isinstance(layer, ConvBNAct)
         assert layer.conv.bias is not None
-        scales = weight_scales(layer.conv.weight)
-        bias_scales = scales.flatten() * self.grid(op.inputs[0])[0].detach()
+        step = self.grid(op.inputs[0])[0].detach()
+        scales = weight_scales(layer.conv.weight, layer.conv.bias, step)
+        bias_scales = scales.flatten() * step
         quantized = {
             "conv.weight": rounded(layer.conv.weight / scales) * scales,
             "conv.bias": rounded(layer.conv.bias / bias_scales) * bias_scales,
@@ -106,9 +105,12 @@ class FakeQuantized(Network):
         return network.eval()
 
 
-def weight_scales(weight: Tensor) -> Tensor:
-    """out,1,1,1 scales of convolution weights out,in,k,k."""
-    return weight.detach().abs().amax((1, 2, 3), keepdim=True).clamp_min(LEAST_SPAN) / WEIGHT_LEVELS
+@torch.no_grad()
+def weight_scales(weight: Tensor, bias: Tensor, step: Tensor) -> Tensor:
+    """out,1,1,1 scales of convolution weights out,in,k,k after an input of scale `step`; a bias that is huge beside its
+    weights raises theirs (`compress.tflite.weight_bounds`)."""
+    bounds = weight.abs().amax((1, 2, 3)).clamp_min(LEAST_SPAN) / WEIGHT_LEVELS
+    return torch.maximum(bounds, bias.abs() / (step * BIAS_STEPS))[:, None, None, None]
 
 
 def rounded(x: Tensor) -> Tensor:

@@ -100,20 +100,32 @@ def rank(source: Source, floats: frozenset[str] = frozenset()) -> dict[str, floa
     return dict(sorted(left.items(), key=lambda item: item[1]))
 
 
-def fall_back(
-    run: Run, source: Source, made: Int8File, ranking: dict[str, float], least_miou: float
-) -> tuple[Int8File, list[dict[str, Any]]]:
-    """The file once its mIoU is `least_miou`, or the best that MOST layers in float and the budget allow; and what
-    each layer tried cost and brought. A layer that brings nothing or breaks the budget goes back to int8."""
-    tried: list[dict[str, Any]] = []
-    while made.miou < least_miou and len(tried) < MOST and ranking:
-        value = next(iter(ranking))
+@dataclass(frozen=True)
+class Fallback:
+    """How a source became the int8 file `made`: the file without any op in float, the first ranking of values, and
+    what each layer tried brought and cost."""
+
+    source: Source
+    all_int8: Int8File
+    made: Int8File
+    ranking: dict[str, float]
+    steps: list[dict[str, Any]]
+
+
+def fall_back(run: Run, source: Source, least_miou: float) -> Fallback:
+    """The int8 file, with layers in float once it falls below `least_miou`, worst first, until it does not or MOST are
+    tried. A layer that brings nothing or breaks the budget goes back to int8."""
+    made = all_int8 = source.int8(run)
+    left = ranking = rank(source)
+    steps: list[dict[str, Any]] = []
+    while made.miou < least_miou and len(steps) < MOST and left:
+        value = next(iter(left))
         other = source.int8(run, made.floats | unit(source.network.graph, value))
         kept = other.miou > made.miou and other.latency_ms <= run.settings.budget_ms
         gain, cost = other.miou - made.miou, other.latency_ms - made.latency_ms
         print(f"quantize: {value} in float: mIoU {gain:+.4f}, {cost:+.2f} ms" + ("" if kept else "; back to int8"))
-        tried.append({"layer": value, "miou": other.miou, "latency_ms": other.latency_ms, "kept": kept})
+        steps.append({"layer": value, "miou": other.miou, "latency_ms": other.latency_ms, "kept": kept})
         if kept:
-            made, ranking = other, rank(source, other.floats)
-        ranking = {name: left for name, left in ranking.items() if name not in [t["layer"] for t in tried]}
-    return made, tried
+            made, left = other, rank(source, other.floats)
+        left = {name: error for name, error in left.items() if name not in [step["layer"] for step in steps]}
+    return Fallback(source, all_int8, made, ranking, steps)

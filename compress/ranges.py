@@ -23,7 +23,15 @@ BINS = 2048
 TAIL = 1e-4  # share of values that `percentile` leaves out at each end
 SMOOTHING = 0.95  # of `moving-average`, as in ai-edge-quantizer's calibration
 SHRUNK = np.linspace(1.0, 0.2, 41)  # shares of the widest range that `mse` tries at each end
-LEVELS = 255
+LEAST_SPAN = 1e-9  # of a range, as in ai-edge-quantizer
+LEVELS = 255  # steps of a value's range
+WEIGHT_LEVELS = 127  # steps of a weight's magnitude
+BIAS_STEPS = 2**24  # a bias takes at most: int32 has room, and the kernels' float32 holds it exactly
+
+
+def step_of(found: Range) -> float:
+    """The int8 scale of a range; zero is always inside."""
+    return max(max(found[1], 0.0) - min(found[0], 0.0), LEAST_SPAN) / LEVELS
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Reading and mending .tflite files through the flatbuffer schema (ai_edge_litert.schema_py_generated)."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from compress.ranges import BIAS_STEPS, WEIGHT_LEVELS
 from compress.skeleton import CODES, pack
 from search_spaces.errors import InputError
 from search_spaces.ops import INPUT, Graph
@@ -143,6 +144,31 @@ def tied_tensors(content: bytes) -> Iterator[set[str]]:
         touching = [group for group in tied if group & names]
         tied = [group for group in tied if not group & names] + [names.union(*touching)]
     yield from tied
+
+
+def weight_bounds(content: bytes, steps: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """By tensor name, the magnitude that each channel's weight scale of a float file must cover, given the int8 scale
+    of each value.
+
+    A bias is stored in steps of weight scale times input scale. Where the weights of a channel have died (batch norm
+    scales them to nothing) that is more than int32 holds, and the bias would be lost: these channels get the scale
+    that their bias needs.
+    """
+    model = read_model(content)
+    tensors = model.subgraphs[0].tensors
+    bounds: dict[str, np.ndarray] = {}
+    for operator in model.subgraphs[0].operators:
+        if _name(model, operator) not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            continue
+        x, weight, bias = (tensors[i] for i in operator.inputs)
+        out = 3 if _name(model, operator) == "DEPTHWISE_CONV_2D" else 0
+        values, biases = (np.frombuffer(model.buffers[t.buffer].data, np.float32) for t in (weight, bias))
+        values = np.moveaxis(values.reshape(weight.shape), out, 0)
+        needed = np.abs(biases) * WEIGHT_LEVELS / (steps[x.name.decode()] * BIAS_STEPS)
+        bound = np.maximum(np.abs(values).max((1, 2, 3)), needed).astype(np.float32)
+        name = weight.name.decode()
+        bounds[name] = np.maximum(bounds.get(name, 0), bound.reshape([-1 if axis == out else 1 for axis in range(4)]))
+    return bounds
 
 
 def argmax_in_int8(content: bytes) -> bytes:
