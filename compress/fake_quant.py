@@ -71,7 +71,7 @@ class FakeQuantized(Network):
 
     def grid(self, name: str, gradient: float = 1.0) -> tuple[Tensor, Tensor]:
         """Scale and zero point of a value; `gradient` scales what flows back into its range."""
-        low, high = (bound * gradient + (bound * (1 - gradient)).detach() for bound in self.range_of(name))
+        low, high = ((bound - bound.detach()) * gradient + bound.detach() for bound in self.range_of(name))
         scale = (high - low).clamp_min(LEAST_SPAN) / LEVELS
         return scale, rounded(-128 - low / scale)
 
@@ -115,4 +115,4 @@ def weight_scales(weight: Tensor, bias: Tensor, step: Tensor) -> Tensor:
 
 def rounded(x: Tensor) -> Tensor:
     """Half to even, with the gradient of doing nothing (straight-through, Bengio et al. 2013)."""
-    return x + (x.round() - x).detach()
+    return (x - x.detach()) + x.round().detach()  # in this order the sum is exact

@@ -102,20 +102,17 @@ def rank(source: Source, floats: frozenset[str] = frozenset()) -> dict[str, floa
 
 @dataclass(frozen=True)
 class Fallback:
-    """How a source became the int8 file `made`: the file without any op in float, the first ranking of values, and
-    what each layer tried brought and cost."""
+    """How a source became the int8 file `made`: the first ranking of values, what each layer tried brought and cost."""
 
     source: Source
-    all_int8: Int8File
     made: Int8File
     ranking: dict[str, float]
     steps: list[dict[str, Any]]
 
 
-def fall_back(run: Run, source: Source, least_miou: float) -> Fallback:
-    """The int8 file, with layers in float once it falls below `least_miou`, worst first, until it does not or MOST are
-    tried. A layer that brings nothing or breaks the budget goes back to int8."""
-    made = all_int8 = source.int8(run)
+def fall_back(run: Run, source: Source, made: Int8File, least_miou: float) -> Fallback:
+    """The int8 file; while its mIoU is below `least_miou`, with another layer in float, worst first, MOST tried. A
+    layer that brings nothing or breaks the budget goes back to int8."""
     left = ranking = rank(source)
     steps: list[dict[str, Any]] = []
     while made.miou < least_miou and len(steps) < MOST and left:
@@ -128,4 +125,4 @@ def fall_back(run: Run, source: Source, least_miou: float) -> Fallback:
         if kept:
             made, left = other, rank(source, other.floats)
         left = {name: error for name, error in left.items() if name not in [step["layer"] for step in steps]}
-    return Fallback(source, all_int8, made, ranking, steps)
+    return Fallback(source, made, ranking, steps)

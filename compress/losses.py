@@ -97,7 +97,7 @@ def match(logits: Tensor, like: Tensor) -> Tensor:
 
 
 Term = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-TERMS: dict[str, tuple[Term, float]] = {  # of (student, teacher, masks, ignore), and the weight its paper gives it
+TERMS: dict[str, tuple[Term, float]] = {  # of (student, teacher, masks, ignore); the usual weight
     "kl": (lambda student, teacher, masks, ignore: distillation(student, teacher), 1.0),
     "cwd": (lambda student, teacher, masks, ignore: channel_wise(student, teacher), 3.0),
     "dist": (lambda student, teacher, masks, ignore: relational(student, teacher), 1.0),
