@@ -54,8 +54,8 @@ class Source:
         """The tensor in the file of each value."""
         return tensor_names(self.file.read_bytes(), self.network.graph)
 
-    def simulated(self, floats: frozenset[str] = frozenset()) -> FakeQuantized:
-        return fake_quantize(self.network, self.ranges, floats)
+    def simulated(self) -> FakeQuantized:
+        return fake_quantize(self.network, self.ranges)
 
     def int8(self, run: Run, floats: frozenset[str] = frozenset()) -> Int8File:
         """Quantized, checked op by op, run and timed. Raises InputError that names an op that should be int8."""
@@ -75,9 +75,9 @@ def unit(graph: Graph, value: str) -> frozenset[str]:
 
 
 @torch.inference_mode()
-def logits_error(source: Source, floats: frozenset[str] = frozenset()) -> float:
+def logits_error(source: Source, simulated: FakeQuantized) -> float:
     """Power of the int8 error in the logits over that of the logits themselves."""
-    simulated, noise, signal = source.simulated(floats), 0.0, 0.0
+    noise = signal = 0.0
     for images in source.images:
         logits = source.network(images)
         noise += float((simulated(images) - logits).square().sum())
@@ -96,7 +96,10 @@ def rank(source: Source, floats: frozenset[str] = frozenset()) -> dict[str, floa
         unit="layer",
         dynamic_ncols=True,
     )
-    left = {value: logits_error(source, floats | units[value]) for value in bar}
+    simulated, left = source.simulated(), {}
+    for value in bar:
+        simulated.floats = floats | units[value]
+        left[value] = logits_error(source, simulated)
     return dict(sorted(left.items(), key=lambda item: item[1]))
 
 
