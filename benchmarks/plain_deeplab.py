@@ -16,7 +16,7 @@ from compress.evaluate import evaluate
 from compress.fit import Schedule
 from compress.metrics import mean_iou
 from compress.quantize import calibration_images
-from compress.settings import Settings, use_all_cores
+from compress.settings import Settings, share_cores
 from compress.stage import Run
 from compress.target import HostTarget
 from compress.train import fit_network
@@ -52,7 +52,7 @@ def main() -> None:
     flags.add_argument("--steps", type=int, default=740, help="the train, recover and distill steps of --preset quick")
     flags.add_argument("--seed", type=int, default=0)
     given = flags.parse_args()
-    use_all_cores()
+    share_cores()
     torch.manual_seed(given.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import albumentations as A
 import cv2
@@ -17,37 +18,38 @@ from search_spaces.genotype import Genotype
 from search_spaces.ops import out_size
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory; a larger data set is decoded again each time
+WORKERS = 8  # processes that make training crops, where there are as many cores
 SCALES = (0.5, 1.5)  # of a training crop against the input size
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Item `i` is always the same random crop: 3,crop,crop image in 0..1 and crop,crop mask, from (seed, i) alone,
+    """Item `i` is always the same random crop: 3,crop,crop image and crop,crop mask, both bytes, from (seed, i) alone,
     so a resumed run sees what it would have seen."""
 
     def __init__(self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int) -> None:
-        self.data, self.items, self.seed = data, items, seed
-        self.cached = read_all(data.train, data) if _fits(data.train, data) else None
+        self.data, self.input_size, self.crop, self.items, self.seed = data, input_size, crop, items, seed
+        self.cached = read_all(data.train, data, _both, "training images") if _fits(data.train, data) else None
         # a crop at scale s covers crop / (s * input side) of the image
         areas = [min(1.0, crop * crop / (s * s * input_size[0] * input_size[1])) for s in reversed(SCALES)]
-        self.transform = A.Compose(
-            [
-                A.RandomResizedCrop((crop, crop), (areas[0], areas[1]), (0.8, 1.25), mask_interpolation=0),
-                A.HorizontalFlip(p=0.5),
-                A.RandomBrightnessContrast(0.15, 0.15, p=0.5),
-            ]
-        )
+        self.areas = (areas[0], areas[1])
 
     def __len__(self) -> int:
         return self.items
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         epoch, place = divmod(i, len(self.data.train))
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.data.train))
-        chosen = int(order[place])
+        chosen = int(shuffled(len(self.data.train), self.seed, epoch)[place])
         image, mask = self.cached[chosen] if self.cached else read_pair(self.data.train[chosen], self.data)
-        self.transform.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
-        out = self.transform(image=image, mask=mask)
-        return to_image(out["image"]), torch.from_numpy(out["mask"]).long()
+        # the width of an image pixel against its height, once the image fills the input size as in validation
+        squeeze = (image.shape[1] / image.shape[0]) / (self.input_size[1] / self.input_size[0])
+        augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"))
+        augment.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
+        out = augment(image=image, mask=mask)
+        return torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))), torch.from_numpy(out["mask"])
+
+
+def _both(_: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return image, mask
 
 
 def _fits(pairs: tuple[Pair, ...], data: DataSet) -> bool:
@@ -55,15 +57,35 @@ def _fits(pairs: tuple[Pair, ...], data: DataSet) -> bool:
     return (image.nbytes + mask.nbytes) * len(pairs) <= CACHE_BYTES
 
 
-def to_image(pixels: np.ndarray) -> Tensor:
-    """H,W,3 bytes to 3,H,W in 0..1: the network's input. No mean is subtracted, so int8 input is `byte - 128`."""
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(255)
+@lru_cache(2)
+def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
-def training_batches(crops: Crops, batch: int, start: int, workers: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches N,3,crop,crop and N,crop,crop from step `start` on; a worker decodes while the device computes."""
-    left = torch.utils.data.Subset(crops, range(start * batch, len(crops)))
-    return iter(DataLoader(left, batch, num_workers=workers, prefetch_factor=4 if workers else None))
+@lru_cache(1000)
+def augmentation(crop: int, areas: tuple[float, float], squeeze: float) -> A.Compose:
+    """For images whose pixels become `squeeze` times as high as wide at the input size, where crops are near square."""
+    return A.Compose(
+        [
+            A.RandomResizedCrop((crop, crop), areas, (0.8 * squeeze, 1.25 * squeeze), mask_interpolation=0),
+            A.HorizontalFlip(p=0.5),
+            A.RandomBrightnessContrast(0.15, 0.15, p=0.5),
+        ]
+    )
+
+
+def training_batches(
+    crops: Crops, batch: int, start: int, workers: int | None = None, share: slice = slice(None)
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """N,3,crop,crop images in 0..1 and N,crop,crop masks from step `start` on; workers decode while the device
+    computes. Of each batch only a `share` of its items is made. No mean is subtracted, so int8 input is
+    `byte - 128`."""
+    workers = min(WORKERS, max(1, torch.get_num_threads() - 1)) if workers is None else workers
+    batches = [list(range(at, at + batch)[share]) for at in range(start * batch, len(crops), batch)]
+    prefetch = 4 if workers else None
+    for images, masks in DataLoader(crops, batch_sampler=batches, num_workers=workers, prefetch_factor=prefetch):
+        yield images.float().div_(255), masks.long()
 
 
 @dataclass(frozen=True)
@@ -92,12 +114,13 @@ def read_validation(data: DataSet, input_size: tuple[int, int]) -> Validation:
             f"--input-size {height}x{width}: {len(data.val)} validation images need {needed >> 20} MiB; "
             "use a smaller input size or fewer validation images"
         )
-    images, masks = [], []
-    for image, mask in read_all(data.val, data):
-        shrinks = image.shape[0] > height
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        images.append(cv2.resize(image, (width, height), interpolation=how).transpose(2, 0, 1))
-        masks.append(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
+
+    def resized(_: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        how = cv2.INTER_AREA if image.shape[0] > height else cv2.INTER_LINEAR
+        small = cv2.resize(image, (width, height), interpolation=how).transpose(2, 0, 1)
+        return small, cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+    images, masks = zip(*read_all(data.val, data, resized, "validation images"), strict=True)
     return Validation(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)))
 
 

@@ -1,4 +1,6 @@
-"""What every command does alike: bad input is one line on stderr and exit code 2, a budget nobody meets 3."""
+"""What every command does alike: bad input is one line on stderr and exit code 2, a budget nobody meets 3.
+
+Only a data set with wrong files takes more lines: one for each of them."""
 
 import argparse
 import sys
@@ -6,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-from search_spaces.errors import BudgetError, InputError
+from search_spaces.errors import BudgetError, DataError, InputError
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,6 +31,9 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     except BudgetError as error:
         print(error, file=sys.stderr)
         sys.exit(3)
+    except DataError as error:
+        print("\n".join(error.lines), file=sys.stderr)
+        sys.exit(2)
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)

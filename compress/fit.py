@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from compress import distributed
 from compress.batches import Crops, training_batches
 from compress.run import load_tensors, save_tensors
 
@@ -35,6 +36,8 @@ def fit(
     schedule: Schedule,
     checkpoint: Path,
     title: str,
+    rungs: int = 0,
+    at_rung: Callable[[int], None] = lambda rung: None,
     taught: str = "",
 ) -> float:
     """Trains `model` in place and returns the seconds it took, those before a kill included.
@@ -42,7 +45,9 @@ def fit(
     `losses(images, masks)` yields one loss or several; each is propagated before the next is computed, so a
     sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
     exists is continued from if it started from the same weights, schedule and losses (`taught` spells these out where
-    they vary); it is left for the caller to remove once the result is saved.
+    they vary); it is left for the caller to remove once the result is saved. `at_rung(1)` to `at_rung(rungs)` are
+    called at even distances, the last at the end, with the model in eval mode; what it raises ends the training. In a
+    process group (`compress.distributed`) the ranks share each batch.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -55,23 +60,31 @@ def fit(
     start, spent = resume(checkpoint, origin, model, optimizer, cycle)
     saved = time.monotonic()
     begun = saved - spent
-    bar = tqdm(total=schedule.steps, initial=start, desc=title, unit="step", dynamic_ncols=True)
-    for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start), start):
+    bar = tqdm(
+        total=schedule.steps, initial=start, desc=title, unit="step", dynamic_ncols=True, disable=distributed.rank() > 0
+    )
+    share = distributed.share(schedule.batch)
+    for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start, share=share), start):
         images = images.to(device, memory_format=torch.channels_last)
         masks = masks.to(device)
         torch.manual_seed(crops.seed + step)
         optimizer.zero_grad()
         for loss in losses(images, masks):
             loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average_gradients(model)
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         cycle.step()
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         bar.update()
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if distributed.rank() == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
             states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "cycle": cycle.state_dict()}
             saved = time.monotonic()
             save_tensors({**states, "step": step + 1, "seconds": saved - begun, "origin": origin}, checkpoint)
+        if (rung := (step + 1) * rungs // schedule.steps) > step * rungs // schedule.steps:
+            model.eval()
+            at_rung(rung)
+            model.train()
     bar.close()
     model.eval()
     return time.monotonic() - begun

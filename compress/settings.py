@@ -17,9 +17,11 @@ from search_spaces.errors import InputError
 
 @dataclass(frozen=True)
 class Preset:
-    """How long each part takes: training schedules, candidates scored, candidates measured on the target."""
+    """How long each part takes: training schedules (`candidate` is that of `--strategy train`), candidates scored,
+    candidates measured on the target."""
 
     supernet: Schedule
+    candidate: Schedule
     train: Schedule
     recover: Schedule
     distill: Schedule
@@ -29,17 +31,19 @@ class Preset:
 
 PRESETS = {
     # seconds in all; for tests and first looks, its accuracy means nothing
-    "toy": Preset(Schedule(4, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2),
+    "toy": Preset(
+        Schedule(4, 2, 64), Schedule(6, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2
+    ),
     "quick": Preset(
-        Schedule(400, 8, 128), Schedule(420, 16, 128, lr=2e-3, weight_decay=0.05),
+        Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(420, 16, 128, lr=2e-3, weight_decay=0.05),
         Schedule(40, 16, 128, lr=1e-3), Schedule(280, 16, 128, lr=2e-3, weight_decay=0.05), 40, 5,
     ),
     "standard": Preset(
-        Schedule(6000, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3),
+        Schedule(6000, 16, 192), Schedule(1500, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3),
         Schedule(4000, 16, 192), 200, 8,
     ),
     "best": Preset(
-        Schedule(40_000, 16, 256), Schedule(40_000, 16, 256), Schedule(2000, 16, 256, lr=1e-3),
+        Schedule(40_000, 16, 256), Schedule(6000, 16, 256), Schedule(40_000, 16, 256), Schedule(2000, 16, 256, lr=1e-3),
         Schedule(30_000, 16, 256), 500, 12,
     ),
 }  # fmt: skip
@@ -106,7 +110,9 @@ def training_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def use_all_cores() -> None:
-    """Containers often show torch fewer cores than it may use, or more."""
+def share_cores(workers: int = 1) -> int:
+    """Sets torch's threads to this process's share of the cores it may use, and returns how many that is (containers
+    often show torch fewer cores than it may use, or more)."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(allowed)
+    torch.set_num_threads(max(1, allowed // workers))
+    return torch.get_num_threads()

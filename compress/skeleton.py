@@ -1,10 +1,12 @@
-"""A TFLite file with the ops of a graph and random weights, written without the converter.
+"""TFLite files written straight from a graph, without the converter: with random weights (a skeleton) or given ones.
 
-Latency depends on shapes, not on values, so candidates and single ops are timed from such files: one takes
-milliseconds to make where a conversion takes seconds. `tests/test_skeleton.py` holds the ops to those of a
+Latency depends on shapes, not on values, so candidates and single ops are timed from skeletons: one takes
+milliseconds to make where a conversion takes seconds. `tests/test_files.py` holds the ops to those of a
 converted and quantized file, one by one. Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
@@ -17,6 +19,7 @@ INT8, FLOAT32 = "int8", "float32"
 PRECISIONS = (INT8, FLOAT32)
 ACTIVATION_SCALE, ACTIVATION_ZERO = 6 / 255, -128  # a ReLU6's range; one for all, so nothing is requantized
 WEIGHT_SCALE = 0.01
+BIAS_LIMIT = 2**30  # of an int32 bias
 NO_ACTIVATION, RELU6 = 0, 3
 
 BUILTIN = schema.BuiltinOperator
@@ -31,14 +34,29 @@ CODES = {  # kind -> builtin op and its version for (float32, int8)
 }
 
 
+@dataclass(frozen=True)
+class Contents:
+    """Of an int8 file: each convolution's float kernel (out,k,k,in; depthwise 1,k,k,channels) and bias, and the
+    least and greatest of each value."""
+
+    weights: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    ranges: Mapping[str, tuple[float, float]]
+
+
 def skeleton(graph: Graph, precision: str = INT8) -> bytes:
     """The file; values that no op makes are its inputs, values that no op reads its outputs (N,H,W,C)."""
     return _Writer(precision).write(graph)
 
 
+def write_tflite(graph: Graph, contents: Contents) -> bytes:
+    """The int8 file with these weights and ranges."""
+    return _Writer(INT8, contents).write(graph)
+
+
 class _Writer:
-    def __init__(self, precision: str) -> None:
+    def __init__(self, precision: str, contents: Contents | None = None) -> None:
         self.int8 = precision == INT8
+        self.contents = contents
         self.rng = np.random.default_rng(0)
         self.buffers = [schema.BufferT()]  # buffer 0 stays empty by convention
         self.tensors: list[Any] = []
@@ -97,23 +115,43 @@ class _Writer:
         return []
 
     def weights(self, op: Op) -> list[int]:
-        channels, group_in, kernel, _ = op.weight_shape
+        channels, group_in, side, _ = op.weight_shape
         depthwise = op.kind == DEPTHWISE
-        shape = (1, kernel, kernel, channels) if depthwise else (channels, kernel, kernel, group_in)
+        shape = (1, side, side, channels) if depthwise else (channels, side, side, group_in)
         if not self.int8:
             filters = self.rng.standard_normal(shape, np.float32)
             return [self.constant("w", filters), self.constant("b", np.zeros(channels, np.float32))]
-        filters = self.rng.integers(-127, 128, shape, np.int8)
-        scales = np.full(channels, WEIGHT_SCALE, np.float32)
+        step = self.grid(op.inputs[0])[0]
+        if self.contents is None:
+            filters = self.rng.integers(-127, 128, shape, np.int8)
+            scales = np.full(channels, WEIGHT_SCALE, np.float32)
+            bias = np.zeros(channels, np.float32)
+        else:
+            kernel, bias = self.contents.weights[op.name]
+            # symmetric per channel, the channel first (dense) or last (depthwise)
+            scales = np.abs(kernel).max((0, 1, 2) if depthwise else (1, 2, 3)) / 127
+            scales = np.maximum(scales, np.abs(bias) / step / BIAS_LIMIT + 1e-12)  # a dead channel still has a bias
+            spread = scales if depthwise else scales[:, None, None, None]
+            filters = np.round(kernel / spread).astype(np.int8)
         weights = self.constant("w", filters, quantization(scales, 0, 3 if depthwise else 0))
-        bias_scales = (scales * ACTIVATION_SCALE).astype(np.float32)
-        return [weights, self.constant("b", np.zeros(channels, np.int32), quantization(bias_scales, 0, 0))]
+        bias_scales = (scales * step).astype(np.float32)
+        integers = np.round(bias / bias_scales).astype(np.int32)
+        return [weights, self.constant("b", integers, quantization(bias_scales, 0, 0))]
+
+    def grid(self, name: str) -> tuple[float, int]:
+        """Scale and zero point of an int8 value."""
+        if self.contents is None:
+            return ACTIVATION_SCALE, ACTIVATION_ZERO
+        low, high = self.contents.ranges[name]
+        scale = max(high - low, 1e-6) / 255
+        return scale, int(np.clip(np.round(-128 - low / scale), -128, 127))
 
     def activation(self, name: str, shape: Shape) -> int:
         if not self.int8:
             return self.tensor(name, (1, *shape), schema.TensorType.FLOAT32)
-        scale = np.array([ACTIVATION_SCALE], np.float32)
-        return self.tensor(name, (1, *shape), schema.TensorType.INT8, quantization(scale, ACTIVATION_ZERO, 0))
+        scale, zero = self.grid(name)
+        parameters = quantization(np.array([scale], np.float32), zero, 0)
+        return self.tensor(name, (1, *shape), schema.TensorType.INT8, parameters)
 
     def constant(self, name: str, values: np.ndarray, quantized: Any = None) -> int:
         types = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32, "int8": schema.TensorType.INT8}

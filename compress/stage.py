@@ -11,18 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from compress.batches import Crops, Validation, read_validation
 from compress.cli import Parser, parser, run_command
-from compress.data import IGNORE, DataSet, open_data, read_pair
+from compress.data import DataSet, open_data
 from compress.evaluate import evaluate
 from compress.fit import Schedule
 from compress.metrics import mean_iou
 from compress.run import digest, load_network, read_json, save_network, write_json
-from compress.settings import Settings, training_device, use_all_cores
+from compress.settings import Settings, share_cores, training_device
 from compress.skeleton import skeleton
 from compress.target import Target
 from search_spaces import costs
@@ -45,7 +44,7 @@ class Run:
 
     @cached_property
     def data(self) -> DataSet:
-        return open_data(self.settings.data)
+        return open_data(self.settings.data, self.settings.seed)
 
     @cached_property
     def validation(self) -> Validation:
@@ -74,7 +73,7 @@ class Run:
 
     @cached_property
     def class_weights(self) -> Tensor:
-        return class_weights(self.data)
+        return torch.tensor(self.data.class_weights, dtype=torch.float32)
 
     def crops(self, schedule: Schedule, seed: int) -> Crops:
         """Training crops for a schedule; stages draw different ones."""
@@ -97,19 +96,8 @@ def open_run(path: Path) -> Run:
         raise InputError(f"{path}: there is no such run folder; make one with python -m nas.search")
     config = path / "config.json"
     settings = read_json(config, "the folder is not a run of python -m nas.search")
-    use_all_cores()
+    share_cores()
     return Run(path, Settings.from_dict(settings, str(config)))
-
-
-def class_weights(data: DataSet, images: int = 200) -> Tensor:
-    """One over the square root of each class's share of pixels, scaled to a mean of 1 per pixel: rare classes
-    count in mIoU as much as common ones. Estimated on the first `images` training masks."""
-    counts = np.zeros(IGNORE + 1)
-    for pair in data.train[:images]:
-        counts += np.bincount(read_pair(pair, data)[1].ravel(), minlength=IGNORE + 1)
-    counts = np.maximum(counts[: len(data.classes)], 1)
-    weights = 1 / np.sqrt(counts)
-    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
 
 
 def is_done(run: Run, stage: str) -> bool:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,12 +44,14 @@ def fit_network(
     title: str,
     seed: int,
     teaching: Teaching | None = None,
+    **watch: Any,
 ) -> None:
-    """Trains a network in place on the run's data; a killed run goes on from RUN/stage/checkpoint.pt."""
+    """Trains a network in place on the run's data; a killed run goes on from FOLDER/checkpoint.pt. `watch` are
+    `compress.fit`'s rungs."""
     network.to(run.device)
-    taught = teaching.spelling if teaching else ""
-    losses = network_losses(run, network, teaching)
-    fit(network, losses, run.crops(schedule, seed), schedule, folder / "checkpoint.pt", title, taught)
+    losses, taught = network_losses(run, network, teaching), teaching.spelling if teaching else ""
+    checkpoint = folder / "checkpoint.pt"
+    fit(network, losses, run.crops(schedule, seed), schedule, checkpoint, title, taught=taught, **watch)
 
 
 def train(run: Run) -> None:

@@ -4,11 +4,10 @@ import random
 import statistics
 from dataclasses import dataclass
 
-from search_spaces import Space
+from nas.problem import FLAGS, UNITS, Costs, Limits, Problem, spelled
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import LatencyTable
-from search_spaces.trials import Random, Smallest
+from search_spaces.trials import Random
 
 SURVEYED = 1500
 
@@ -19,48 +18,55 @@ class Drawn:
 
     genotype: Genotype
     params: dict[str, bool | int | float | str]
-    latency_ms: float
+    costs: Costs
 
 
 @dataclass(frozen=True)
 class Survey:
-    """Random draws of a space, fastest first, and those within the budget."""
+    """Random draws of a space, fastest first, and those within the limits."""
 
-    budget_ms: float
+    limits: Limits
     drawn: tuple[Drawn, ...]
 
     @property
     def feasible(self) -> tuple[Drawn, ...]:
-        return tuple(d for d in self.drawn if d.latency_ms <= self.budget_ms)
+        return tuple(d for d in self.drawn if self.limits.hold(d.costs))
 
     def __str__(self) -> str:
-        median = statistics.median(d.latency_ms for d in self.drawn)
-        share = len(self.feasible) / len(self.drawn)
+        latencies = [d.costs.latency_ms for d in self.drawn]
+        bounds = "the limits" if len(self.limits.bounds) > 1 else f"{self.limits.budget_ms:g} ms"
         return (
-            f"space: {self.drawn[0].latency_ms:.2f} ms smallest drawn, {median:.2f} ms median, "
-            f"{self.drawn[-1].latency_ms:.2f} ms largest drawn; {share:.0%} within {self.budget_ms:g} ms"
+            f"space: {latencies[0]:.2f} ms smallest, {statistics.median(latencies):.2f} ms median, "
+            f"{latencies[-1]:.2f} ms largest drawn; {len(self.feasible) / len(self.drawn):.0%} within {bounds}"
         )
 
 
-def survey(
-    space: Space, table: LatencyTable, budget_ms: float, classes: int, input_size: tuple[int, int], seed: int
-) -> Survey:
-    """Raises BudgetError, with the smallest network's latency, when not even that one meets the budget."""
-    smallest = space.sample(Smallest(), classes, input_size)
-    least = table.predict(space.graph(smallest))
-    if least > budget_ms:
+def survey(problem: Problem, seed: int) -> Survey:
+    """The smallest network and random ones. Raises BudgetError, with the smallest network's figures, when not even
+    that one is within the limits."""
+    limits, smallest = problem.limits, problem.smallest()
+    least = problem.costs(smallest)
+    over = [name for name, excess in limits.excess(least).items() if excess > 0]
+    if over:
+        asked = ", ".join(f"{FLAGS[name]} {limits.bounds[name] / UNITS[name][0]:g}" for name in over)
+        takes = ", ".join(spelled(name, getattr(least, name)) for name in over)
         raise BudgetError(
-            f"no network of {space.name} meets --budget-ms {budget_ms:g}: the smallest takes {least:.2f} ms; "
-            "raise the budget or lower --input-size"
+            f"no network of {problem.space.name} meets {asked}: the smallest takes {takes}; "
+            f"raise {', '.join(FLAGS[name] for name in over)} or lower --input-size"
         )
     rng = random.Random(seed)
-    drawn = []
-    for _ in range(SURVEYED):
-        trial = Random(rng)
-        genotype = space.sample(trial, classes, input_size)
-        drawn.append(Drawn(genotype, trial.params, table.predict(space.graph(genotype))))
-    found = Survey(budget_ms, tuple(sorted(drawn, key=lambda d: d.latency_ms)))
-    if not found.feasible:
-        drawn.append(Drawn(smallest, {}, least))
-        found = Survey(budget_ms, tuple(sorted(drawn, key=lambda d: d.latency_ms)))
-    return found
+    drawn = [Drawn(smallest, {}, least), *(draw(problem, rng) for _ in range(SURVEYED))]
+    return Survey(limits, tuple(sorted(drawn, key=lambda d: d.costs.latency_ms)))
+
+
+def draw(problem: Problem, rng: random.Random) -> Drawn:
+    trial = Random(rng)
+    genotype = problem.genotype(trial)
+    return Drawn(genotype, trial.params, problem.costs(genotype))
+
+
+def feasible(problem: Problem, seed: int) -> Drawn | None:
+    """A random network within the limits; None where they are too rare to be met by chance."""
+    rng = random.Random(seed)
+    draws = (draw(problem, rng) for _ in range(SURVEYED))
+    return next((drawn for drawn in draws if problem.limits.hold(drawn.costs)), None)

@@ -1,19 +1,21 @@
-"""What a candidate is worth: its subnet's mIoU in the supernet, and MnasNet's reward."""
+"""What a candidate is worth: the mIoU of its int8 file as LiteRT runs it, and MnasNet's reward."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from compress.batches import Crops, Validation, training_batches
-from compress.evaluate import evaluate
-from compress.metrics import mean_iou
-from nas.supernet import Supernet, calibrate_batch_norm, extract
-from search_spaces.genotype import Genotype
+from compress.batches import Validation, at_scale, training_batches
+from compress.int8_file import int8_file, observe_ranges
+from compress.metrics import confusion, mean_iou
+from compress.stage import Run
+from compress.timing import load
 from search_spaces.network import Network
 
 CALIBRATION_BATCHES = 6
 OVER_BUDGET_EXPONENT = -0.07  # MnasNet's w (Tan et al. 2019, section 4.1)
+CACHE_BYTES = 2**30  # of validation images kept at the resolutions of the space
 
 
 def reward(miou: float, latency_ms: float, budget_ms: float) -> float:
@@ -22,29 +24,69 @@ def reward(miou: float, latency_ms: float, budget_ms: float) -> float:
     return float(miou * (latency_ms / budget_ms) ** exponent)
 
 
-def calibration_batches(crops: Crops, batch: int, device: torch.device) -> list[Tensor]:
+def calibration_batches(run: Run) -> list[Tensor]:
     """The same few N,3,crop,crop batches for every candidate."""
-    stream = training_batches(crops, batch, 0, workers=0)
-    return [images.to(device, memory_format=torch.channels_last) for images, _ in stream]
+    schedule = replace(run.settings.schedules.train, steps=CALIBRATION_BATCHES)
+    stream = training_batches(run.crops(schedule, seed=9), schedule.batch, 0, workers=0)
+    return [images.to(run.device, memory_format=torch.channels_last) for images, _ in stream]
 
 
-def calibrated_subnet(
-    supernet: Supernet, genotype: Genotype, batches: Sequence[Tensor], input_size: tuple[int, int]
-) -> Network:
-    """The subnet as a network with BN statistics of its own."""
-    network = extract(supernet, genotype)
-    calibrate_batch_norm(network, batches, input_size)
-    return network
+@dataclass
+class Scorer:
+    """Scores networks on one validation split. `threads` is LiteRT's."""
+
+    validation: Validation
+    batches: Sequence[Tensor]
+    input_size: tuple[int, int]
+    threads: int
+    _cached: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def score(self, network: Network, shared: bool = False) -> float:
+        """mIoU (0..1) of a network as int8. The BN statistics of one with `shared` weights are set anew first."""
+        seen = (at_scale(images, network.genotype, self.input_size) for images in self.batches)
+        ranges = calibrate(network, seen) if shared else observe_ranges(network.eval(), seen)
+        return self.int8_miou(int8_file(network, ranges), network)
+
+    def int8_miou(self, model: bytes, network: Network) -> float:
+        """mIoU (0..1) over the split of an int8 file."""
+        interpreter = load(model, self.threads)
+        (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
+        classes = network.genotype.classes
+        counts = torch.zeros(classes, classes, dtype=torch.long)
+        for pixels, mask in zip(self._pixels(network.genotype.resolution), self.validation.masks, strict=True):
+            interpreter.set_tensor(reads["index"], pixels.numpy()[None])
+            interpreter.invoke()
+            class_map = torch.from_numpy(interpreter.get_tensor(makes["index"]))
+            counts += confusion(class_map.long(), mask[None].long(), classes, self.validation.ignore)
+        return mean_iou(counts)
+
+    def _pixels(self, resolution: tuple[int, int]) -> Iterator[Tensor]:
+        """H,W,3 int8 images at a resolution, kept where they fit."""
+        if resolution in self._cached:
+            yield from self._cached[resolution]
+            return
+        kept = []
+        room = CACHE_BYTES - sum(images.numel() for images in self._cached.values())
+        fits = len(self.validation) * resolution[0] * resolution[1] * 3 <= room
+        for images, _ in self.validation.batches(resolution):
+            pixels = images[0].permute(1, 2, 0).mul(255).round().sub(128).to(torch.int8).contiguous()
+            if fits:
+                kept.append(pixels)
+            yield pixels
+        if fits:
+            self._cached[resolution] = torch.stack(kept)
 
 
-def score(
-    supernet: Supernet,
-    genotype: Genotype,
-    batches: Sequence[Tensor],
-    validation: Validation,
-    input_size: tuple[int, int],
-    device: torch.device,
-) -> float:
-    """mIoU (0..1) of the subnet on the validation split."""
-    network = calibrated_subnet(supernet, genotype, batches, input_size)
-    return mean_iou(evaluate(network, validation, device))
+@torch.no_grad()
+def calibrate(network: Network, batches: Iterator[Tensor]) -> dict[str, tuple[float, float]]:
+    """One pass over N,3,h,w batches: sets BN statistics to their cumulative average (shared ones fit no subnet) and
+    returns the ranges of the values. The network is left in eval mode."""
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative
+    ranges = observe_ranges(network.train(), batches)
+    for norm in norms:
+        norm.momentum = 0.1
+    network.eval()
+    return ranges

@@ -2,122 +2,99 @@
 
 Builds or loads the latency table of the target, trains a supernet once, lets Optuna choose among the networks
 that the table says are fast enough, measures the best few, and trains, prunes, distills, quantizes, exports and
-verifies the winner. Everything lies in runs/NAME; the same command with --resume goes on after a kill.
+verifies the winner. Everything lies in runs/NAME; the same command with --resume goes on after a kill, and while
+it runs the same command elsewhere joins its search. `torchrun --nproc-per-node N -m nas.search ...` trains the
+supernet on N processes.
 """
 
-import random
+import argparse
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
+from filelock import FileLock, Timeout
 
+from compress import distributed
+from compress.check import check
 from compress.cli import parser, run_command
-from compress.data import open_data, read_all
-from compress.distill import distill
-from compress.export import export
-from compress.fit import fit
-from compress.prune import prune
-from compress.quantize import quantize
-from compress.run import (
-    RUNS,
-    environment,
-    load_tensors,
-    read_json,
-    save_network,
-    save_tensors,
-    write_atomically,
-    write_json,
-)
-from compress.settings import PRESETS, Settings, parse_input_size, training_device, use_all_cores
+from compress.data import KINDS, open_data
+from compress.run import RUNS, environment, read_json, save_network, write_atomically, write_json
+from compress.settings import PRESETS, Settings, parse_input_size, share_cores, training_device
 from compress.skeleton import INT8, skeleton
-from compress.stage import SEARCH, STAGES, Run, is_done
+from compress.stage import SEARCH, Run, open_run
 from compress.target import SPELLINGS
-from compress.train import train
 from nas.feasible import Survey, survey
-from nas.report import write_report
-from nas.score import CALIBRATION_BATCHES, calibrated_subnet, calibration_batches, score
-from nas.study import candidates, open_study, refused, run_study
-from nas.supernet import Supernet, sandwich
+from nas.finish import finish
+from nas.presence import Worker
+from nas.problem import Problem
+from nas.pruners import PRUNERS
+from nas.samplers import SAMPLERS
+from nas.search_settings import PARETO, STRATEGIES, SearchSettings
+from nas.storage import SPELLINGS as STORAGES
+from nas.storage import open_storage, shown
+from nas.strategy import open_strategy, train_supernet
+from nas.study import Candidate, Searching, candidates, finished, open_study, refused
 from nas.table_builder import Wanted, build, load_table
-from search_spaces import SPACES, get_space
+from nas.worker import POLL_SECONDS, STORAGE, join, problem_of, search_settings, storage_url
+from search_spaces import SPACES, get_space, graph_of
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
 from search_spaces.latency_table import LatencyTable
-from search_spaces.trials import Largest, Smallest
-
-STAGE_BODIES: dict[str, Callable[[Run], None]] = {
-    "train": train,
-    "prune": prune,
-    "distill": distill,
-    "quantize": quantize,
-    "export": export,
-}
-LARGE_SHARE = 0.15  # of the feasible draws: the slowest ones play the sandwich's large subnet
 
 
-def search(run: Run, survey_: Survey, trials: int) -> None:
+def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: int) -> None:
     """Writes RUN/genotype.json and the winner's weights; a part that is there already is not done again."""
-    folder = run.path / "search"
-    supernet = trained_supernet(run, survey_, folder)
-    calibration = replace(run.settings.schedules.train, steps=CALIBRATION_BATCHES)
-    batches = calibration_batches(run.crops(calibration, seed=9), calibration.batch, run.device)
-    size = run.settings.input_size
     begun = time.monotonic()
-    study = open_study(run.path / "study.db", trials, survey_)
-    run_study(
-        study,
-        get_space(run.settings.space),
-        run.table,
-        run.settings.budget_ms,
-        len(run.data.classes),
-        size,
-        trials,
-        run.settings.seed,
-        lambda genotype: score(supernet, genotype, batches, run.validation, size, run.device),
-        run.path / "search.jsonl",
-    )
-    winner, measured = choose(run, candidates(study))
+    strategy = open_strategy(run, asked.strategy, workers)
+    described = {**run.settings.to_dict(), **asked.to_dict(), "data": run.data.fingerprint}
+    study = open_study(run.path.name, open_storage(url), asked, survey_, described)
+    with Worker(study) as worker:
+        left = worker.abandoned()
+        with helping(run.path, url, workers):
+            listing = run.path / "search.jsonl"
+            Searching(worker, problem_of(run, asked), asked, run.settings.seed, strategy.score, listing, left).run()
+    share_cores()
+    found = candidates(study)
+    winner, measured = choose(run, found)
+    folder = run.path / SEARCH
     write_json(folder / "measured.json", measured)
-    save_network(calibrated_subnet(supernet, winner, batches, size).cpu(), run.made(SEARCH))
-    supernet_s = read_json(folder / "supernet.json", "start the run anew")["seconds"]
-    wall_s = time.monotonic() - begun
-    figures = {"trials": trials, "refused": refused(study), "wall_s": wall_s, "supernet_s": supernet_s}
-    write_json(folder / "search.json", figures)
+    if asked.pareto:
+        front = [{"latency_ms": c.latency_ms, "miou": c.miou, "genotype": c.genotype.to_dict()} for c in found]
+        write_json(folder / "pareto.json", front)
+    save_network(strategy.network(winner), run.made(SEARCH))
+    trials = study.get_trials(deepcopy=False)
+    figures = {"trials": len(finished(trials)), "refused": refused(study), "wall_s": time.monotonic() - begun}
+    write_json(folder / "search.json", {**figures, "supernet_s": supernet_seconds(run, asked)})
     write_json(run.path / "genotype.json", winner.to_dict())
 
 
-def trained_supernet(run: Run, survey_: Survey, folder: Path) -> Supernet:
-    classes, settings = len(run.data.classes), run.settings
-    torch.manual_seed(settings.seed)
-    space = get_space(settings.space)
-    supernet = Supernet(space.sample(Largest(), classes, settings.input_size)).to(run.device)
-    weights = folder / "supernet.pt"
-    if weights.exists():
-        supernet.load_state_dict(load_tensors(weights))
-        return supernet.eval()
-    feasible = survey_.feasible
-    large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
-    smallest = space.sample(Smallest(), classes, settings.input_size)
-
-    def draw(rng: random.Random) -> list[Genotype]:
-        return [rng.choice(large).genotype, rng.choice(feasible).genotype, smallest]
-
-    losses = sandwich(
-        supernet, draw, settings.input_size, run.class_weights.to(run.device), run.validation.ignore, settings.seed
-    )
-    schedule = settings.schedules.supernet
-    checkpoint = folder / "checkpoint.pt"
-    seconds = fit(supernet, losses, run.crops(schedule, seed=1), schedule, checkpoint, "supernet")
-    write_json(folder / "supernet.json", {"seconds": seconds})
-    save_tensors(supernet.state_dict(), weights)
-    checkpoint.unlink(missing_ok=True)
-    return supernet
+def supernet_seconds(run: Run, asked: SearchSettings) -> float:
+    if asked.strategy != "supernet":
+        return 0.0
+    return float(read_json(run.path / SEARCH / "supernet.json", "start the run anew")["seconds"])
 
 
-def choose(run: Run, found: list[tuple[Genotype, float, float]]) -> tuple[Genotype, list[dict[str, Any]]]:
+@contextmanager
+def helping(path: Path, url: str, workers: int) -> Iterator[None]:
+    """Starts all workers but this one, as processes that print to RUN/search/worker-N.log, and waits for them."""
+    environment_ = {**os.environ, STORAGE: url}
+    command = [sys.executable, "-m", "nas.worker", str(path), f"--workers={workers}", f"--parent={os.getpid()}"]
+    helpers = []
+    for index in range(1, workers):
+        with (path / SEARCH / f"worker-{index}.log").open("ab") as log:
+            helper = subprocess.Popen([*command, f"--index={index}"], stdout=log, stderr=log, env=environment_)
+        helpers.append(helper)
+    yield
+    for helper in helpers:
+        helper.wait()
+
+
+def choose(run: Run, found: Sequence[Candidate]) -> tuple[Genotype, list[dict[str, Any]]]:
     """The best candidate that meets the budget when measured on the target, and what was measured.
 
     Raises BudgetError when none does.
@@ -126,13 +103,13 @@ def choose(run: Run, found: list[tuple[Genotype, float, float]]) -> tuple[Genoty
     measured: list[dict[str, Any]] = []
     for at in range(0, len(found), count):
         group = found[at : at + count]
-        latencies = run.target.measure([skeleton(run_graph(genotype)) for genotype, _, _ in group])
-        for (genotype, predicted, value), latency in zip(group, latencies, strict=True):
-            figures = {"id": genotype.id, "score": value, "predicted_latency_ms": predicted, "latency_ms": latency.ms}
-            measured.append(figures)
-        for (genotype, _, _), latency in zip(group, latencies, strict=True):
+        latencies = run.target.measure([skeleton(graph_of(candidate.genotype)) for candidate in group])
+        for c, latency in zip(group, latencies, strict=True):
+            predicted = {"predicted_latency_ms": c.latency_ms, "latency_ms": latency.ms}
+            measured.append({"id": c.genotype.id, "miou": c.miou, **predicted})
+        for candidate, latency in zip(group, latencies, strict=True):
             if latency.ms <= run.settings.budget_ms:
-                return genotype, measured
+                return candidate.genotype, measured
     least = min((m["latency_ms"] for m in measured), default=float("nan"))
     raise BudgetError(
         f"none of {len(measured)} candidates meets --budget-ms {run.settings.budget_ms:g} when measured: the fastest "
@@ -140,55 +117,38 @@ def choose(run: Run, found: list[tuple[Genotype, float, float]]) -> tuple[Genoty
     )
 
 
-def run_graph(genotype: Genotype) -> Any:
-    return get_space(genotype.space).graph(genotype)
-
-
-def write_result(run: Run) -> dict[str, Any]:
-    stages = [read_json(run.path / name / "metrics.json", f"run python -m compress.{name}") for name in STAGES]
-    final = stages[-1]
-    keys = ("name", "miou", "latency_ms", "predicted_latency_ms", "params", "macs", "size_bytes", "wall_s")
-    result = {
-        "budget_ms": run.settings.budget_ms,
-        "target": run.settings.target,
-        "data": run.settings.data,
-        "seed": run.settings.seed,
-        "genotype": final["genotype"],
-        "model": str(run.path / "model.tflite"),
-        "miou": final["miou"],
-        "latency_ms": final["latency_ms"],
-        "predicted_latency_ms": final["predicted_latency_ms"],
-        "search": read_json(run.path / "search" / "search.json", "run python -m nas.search --resume"),
-        "stages": [{key: stage[key] for key in keys} for stage in stages],
-    }
-    write_json(run.path / "result.json", result)
-    return result
-
-
-def prepare(settings: Settings, path: Path, resume: bool, table: Path | None) -> tuple[Run, Survey]:
-    """Checks everything that can be wrong before anything long starts, and opens the run folder."""
-    data = open_data(settings.data)
+def prepare(
+    settings: Settings, asked: SearchSettings, place: str, path: Path, resume: bool, table: Path | None
+) -> Survey:
+    """Checks everything that can be wrong before anything long starts, and makes the run folder."""
+    data = open_data(settings.data, settings.seed)
     config = path / "config.json"
     if config.exists():
-        stored = Settings.from_dict(read_json(config, "choose another --run"), str(config))
         if not resume:
             raise InputError(f"{path} holds a run already; add --resume to go on with it, or choose another --run")
-        for name, value in settings.to_dict().items():
-            if stored.to_dict()[name] != value:
-                flag = "--" + name.replace("_", "-")
-                raise InputError(f"{path} was started with {flag} {stored.to_dict()[name]}; choose another --run")
-    classes = len(data.classes)
-    wanted = Wanted(get_space(settings.space), classes, settings.input_size, INT8, settings.open_target())
+        check_same(settings, asked, place, path)
+    wanted = Wanted(get_space(settings.space), len(data.classes), settings.input_size, INT8, settings.open_target())
     if not config.exists():
-        read_all((*data.train, *data.val), data)
+        check(data)
     loaded = open_table(wanted, path / "table.json" if config.exists() else table)
-    found = survey(wanted.space, loaded, settings.budget_ms, classes, settings.input_size, settings.seed)
+    limits = asked.limits(settings.budget_ms)
+    found = survey(Problem(wanted.space, loaded, wanted.classes, settings.input_size, limits), settings.seed)
     if not config.exists():
         write_atomically(path / "table.json", loaded.to_json().encode())
-        described = {**settings.to_dict(), "fingerprint": data.fingerprint, **environment(training_device())}
-        write_json(config, described)
-    print(found)
-    return Run(path, settings), found
+        made_with = {"fingerprint": data.fingerprint, **environment(training_device())}
+        write_json(config, {**settings.to_dict(), "search": asked.to_dict(), "storage": place, **made_with})
+    return found
+
+
+def check_same(settings: Settings, asked: SearchSettings, place: str, path: Path) -> None:
+    """Raises InputError that names the flag in which a command differs from the one that made a run folder."""
+    run = open_run(path)
+    config = read_json(path / "config.json", "choose another --run")
+    stored = {**run.settings.to_dict(), **search_settings(run).to_dict(), "storage": config.get("storage", "")}
+    for name, value in {**settings.to_dict(), **asked.to_dict(), "storage": place}.items():
+        if stored[name] != value:
+            flag = "--" + name.replace("_", "-")
+            raise InputError(f"{path} was started with {flag} {stored[name]}; choose another --run")
 
 
 def open_table(wanted: Wanted, path: Path | None) -> LatencyTable:
@@ -199,30 +159,34 @@ def open_table(wanted: Wanted, path: Path | None) -> LatencyTable:
     return load_table(cached, wanted) if cached.exists() else build(wanted, cached)
 
 
-def summary(run: Run, result: dict[str, Any]) -> str:
-    size = result["stages"][-1]["size_bytes"] / 1024
-    return (
-        f"\n{result['model']}: mIoU {result['miou']:.4f}, {result['latency_ms']:.2f} ms on {result['target']} "
-        f"(budget {result['budget_ms']:g} ms), {size:.0f} KiB, int8\n"
-        f"  card {run.path / 'model.json'}, report {run.path / 'report.html'}, figures {run.path / 'result.json'}"
-    )
-
-
-def main() -> None:
-    flags = parser(__doc__, "nas.search")
+def add_flags(flags: Any) -> None:
     flags.add_argument("--budget-ms", type=float, required=True, help="latency budget in ms on the target")
-    flags.add_argument("--data", default="landcover", help="landcover, camvid:DIR or folder:DIR")
+    flags.add_argument("--data", default="landcover", help=", ".join(KINDS.values()))
     flags.add_argument("--target", default="host", help=f"where latency counts: {SPELLINGS}")
     flags.add_argument("--table", type=Path, help="a latency table (default: built once under runs/latency)")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")
     flags.add_argument("--input-size", default="512", help="512 or HEIGHTxWIDTH")
     flags.add_argument("--space", default="deeplabv3plus", help=", ".join(SPACES))
     flags.add_argument("--preset", default="quick", help=", ".join(PRESETS))
+    flags.add_argument("--strategy", default="supernet", help=", ".join(STRATEGIES))
     flags.add_argument("--trials", type=int, help="candidates to score (default: the preset's)")
+    flags.add_argument("--sampler", default="tpe", help=", ".join(SAMPLERS))
+    flags.add_argument("--pruner", default="none", help=f"with --strategy train: {', '.join(PRUNERS)}")
+    objectives = ", ".join(filter(None, PARETO))
+    flags.add_argument("--pareto", nargs="?", const="latency", default="", help=f"mIoU against {objectives}")
+    flags.add_argument("--max-size-kib", type=float, help="bound on the int8 file's size")
+    flags.add_argument("--max-arena-kib", type=float, help="bound on the activations alive at once")
+    flags.add_argument("--storage", help=f"where the study lives: {STORAGES} (default: study.db in the run folder)")
+    flags.add_argument("--workers", type=int, default=1, help="processes of this machine that score candidates")
     flags.add_argument("--run", help="name of the run folder under runs/ (default: DATA-BUDGETms)")
     flags.add_argument("--resume", action="store_true", help="go on with the run where it stopped")
     flags.add_argument("--search-only", action="store_true", help="stop when the winner is chosen")
     flags.add_argument("--seed", type=int, default=0)
+
+
+def main() -> None:
+    flags = parser(__doc__, "nas.search")
+    add_flags(flags)
     given = flags.parse_args()
     settings = Settings(
         given.budget_ms,
@@ -234,28 +198,86 @@ def main() -> None:
         given.preset,
         given.seed,
     )
-    trials = settings.schedules.trials if given.trials is None else given.trials
-    if trials < 1:
-        raise InputError(f"--trials {trials}: give a positive number")
-    use_all_cores()
+    asked = SearchSettings(
+        settings.schedules.trials if given.trials is None else given.trials,
+        given.strategy,
+        given.sampler,
+        given.pruner,
+        given.pareto,
+        given.max_size_kib,
+        given.max_arena_kib,
+    )
+    if given.workers < 1:
+        raise InputError(f"--workers {given.workers}: give a positive number")
+    share_cores()
     path = RUNS / (given.run or f"{given.data.split(':')[0]}-{given.budget_ms:g}ms")
-    run, found = prepare(settings, path, given.resume, given.table)
-    if not (path / "genotype.json").exists():
-        search(run, found, trials)
-    if given.search_only:
-        print(f"winner: {run.genotype}\n  {path / 'genotype.json'}")
+    url = storage_url(given.storage, path)
+    if given.storage:
+        open_storage(given.storage)  # a wrong one is said at once
+    url, place = storage_url(given.storage, path), shown(given.storage or "")
+    with alone(path) as first:
+        if first:
+            lead(settings, asked, path, url, place, given)
+            return
+    print(f"another process has {path}: joining its search")
+    await_folder(path)
+    check_same(settings, asked, place, path)
+    join(path, open_storage(url), workers=given.workers)
+
+
+def lead(
+    settings: Settings, asked: SearchSettings, path: Path, url: str, place: str, given: argparse.Namespace
+) -> None:
+    """What the process does that has a run to itself; under torchrun the other ranks help to train the supernet."""
+    with distributed.process_group():
+        if distributed.rank() == 0:
+            print(prepare(settings, asked, place, path, given.resume, given.table))
+        distributed.agreed(True)  # the run folder is there
+        run = Run(path, settings)
+        problem, chosen = problem_of(run, asked), path / "genotype.json"
+        found = survey(problem, settings.seed)
+        if asked.strategy == "supernet" and not distributed.agreed(chosen.exists()):
+            train_supernet(run, found, problem.smallest())
+    if distributed.rank() > 0:
         return
-    for stage in STAGES:
-        if not is_done(run, stage):
-            STAGE_BODIES[stage](run)
-    result = write_result(run)
-    write_report(run, result)
-    print(summary(run, result))
-    if result["latency_ms"] > settings.budget_ms:
-        raise BudgetError(
-            f"the exported model takes {result['latency_ms']:.2f} ms, over --budget-ms {settings.budget_ms:g}; "
-            f"cut more with python -m compress.prune {path} --target-ms {0.8 * settings.budget_ms:g}, then --resume"
-        )
+    if not chosen.exists():
+        search(run, asked, found, url, given.workers)
+    if given.search_only:
+        print(f"winner: {run.genotype}\n  {chosen}")
+        return
+    finish(run)
+
+
+def lock_of(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_name(f".{path.name}.lock"))
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Whether this is the first process at work on a run folder; the system ends that when the process ends."""
+    lock = lock_of(path)
+    if distributed.rank() > 0:
+        yield True
+        return
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def await_folder(path: Path) -> None:
+    """Until the first process has checked the data and made the run folder. Raises InputError when it ended before."""
+    while not (path / "config.json").exists():
+        with alone(path) as first:
+            if first and not (path / "config.json").exists():
+                raise InputError(f"{path}: the process that had it ended before the search; give the command again")
+        time.sleep(POLL_SECONDS)
 
 
 if __name__ == "__main__":

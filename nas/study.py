@@ -1,49 +1,58 @@
 """The Optuna study: refuses what the table says is too slow, scores the rest, writes every candidate down."""
 
 import json
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from compress.run import write_atomically
-from nas.feasible import Survey
+from nas.feasible import Survey, feasible
+from nas.presence import Worker
+from nas.problem import Problem
+from nas.pruners import PRUNERS, RUNGS
+from nas.samplers import SAMPLERS
 from nas.score import reward
-from search_spaces import Space
+from nas.search_settings import SearchSettings
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import LatencyTable
 
-GENOTYPE, LATENCY, MIOU = "genotype", "predicted_latency_ms", "miou"
+GENOTYPE, MIOU, REFUSED = "genotype", "miou", "refused"
+COSTS = ("latency_ms", "size_bytes", "arena_bytes")  # user attributes `predicted_...`
 STARTED_FEASIBLE = 0.4  # share of the candidates that are feasible random draws, before the sampler takes over
+MOST_REFUSALS = 10  # in a row, until a feasible random draw takes the sampler's turn
 ASKS_PER_TRIAL = 25  # a refused candidate costs milliseconds, but a study must end
+POLL_SECONDS = 0.5  # a worker's look at the study while the last candidates are with others
+LISTING_SHARE = 0.05  # of the time may go into writing search.jsonl
+
+Score = Callable[[Genotype, Trial], float]
 
 
-def open_study(path: Path, trials: int, survey: Survey) -> optuna.Study:
-    """A new study starts from feasible random draws; an existing one goes on."""
+def open_study(
+    name: str, storage: BaseStorage, asked: SearchSettings, survey: Survey, described: Mapping[str, Any]
+) -> optuna.Study:
+    """A new study starts from feasible random draws; an existing one goes on. Raises InputError when the storage
+    holds a study of this name that was otherwise `described`."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # TPE's group
-    study = optuna.create_study(
-        storage=f"sqlite:///{path}", study_name="search", direction="maximize", load_if_exists=True
-    )
-    if "started" not in study.user_attrs:
-        for params in spread(survey, round(trials * STARTED_FEASIBLE)):
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # TPE's group, GP
+    directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in asked.costs)]
+    study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+    spelled, known = json.dumps(described, sort_keys=True), study.user_attrs.get("asked")
+    if known is None:
+        for params in spread(survey, round(asked.trials * STARTED_FEASIBLE)):
             study.enqueue_trial(params, skip_if_exists=True)
-        study.set_user_attr("started", True)
+        study.set_user_attr("asked", spelled)
+    elif known != spelled:
+        raise InputError(f"--storage holds a study {name} with other settings ({known}); choose another --run")
     return study
-
-
-def next_trial(study: optuna.Study, seed: int, startup: int) -> Trial:
-    """The candidate a killed run left unfinished, else a new one. The sampler is seeded by the candidate's number,
-    so a resumed study asks what an uninterrupted one would have asked."""
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    number = running[0].number if running else sum(t.state.is_finished() for t in study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(
-        seed=seed * 100_003 + number, multivariate=True, group=True, n_startup_trials=startup
-    )
-    return Trial(study, running[0]._trial_id) if running else study.ask()
 
 
 def spread(survey: Survey, count: int) -> list[dict[str, bool | int | float | str]]:
@@ -56,51 +65,109 @@ def spread(survey: Survey, count: int) -> list[dict[str, bool | int | float | st
     return [d.params for d in chosen]
 
 
-def run_study(
-    study: optuna.Study,
-    space: Space,
-    table: LatencyTable,
-    budget_ms: float,
-    classes: int,
-    input_size: tuple[int, int],
-    trials: int,
-    seed: int,
-    score: Callable[[Genotype], float],
-    listing: Path,
-) -> None:
-    """Until `trials` candidates are scored, or the asks run out."""
+def finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Candidates that were scored or whose training was stopped early, not those refused."""
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [t for t in trials if t.state in ended and REFUSED not in t.user_attrs]
 
-    def count(state: TrialState) -> int:
-        return len(study.get_trials(deepcopy=False, states=(state,)))
 
-    bar = tqdm(
-        total=trials, initial=min(trials, count(TrialState.COMPLETE)), desc="search", unit="net", dynamic_ncols=True
-    )
-    for _ in range(trials * ASKS_PER_TRIAL):
-        if count(TrialState.COMPLETE) >= trials:
-            break
-        trial = next_trial(study, seed, startup=max(4, trials // 3))
-        genotype = space.sample(trial, classes, input_size)
-        latency_ms = table.predict(space.graph(genotype))
-        if LATENCY not in trial.user_attrs:  # a resumed candidate has them
+@dataclass
+class Searching:
+    """One worker's part in the search of a problem."""
+
+    worker: Worker
+    problem: Problem
+    asked: SearchSettings
+    seed: int
+    score: Score
+    listing: Path | None = None  # the worker that started the search writes search.jsonl
+    left: list[Trial] = field(default_factory=list)  # candidates to go on with first
+    _listed: float = field(default=0.0)
+
+    @property
+    def study(self) -> optuna.Study:
+        return self.worker.study
+
+    def run(self, still_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Until the study has the candidates asked for, those of other workers included, or the asks run out."""
+        self.study.pruner = PRUNERS[self.asked.pruner](RUNGS)
+        goal = self.asked.trials
+        bar = tqdm(total=goal, desc="search", unit="net", dynamic_ncols=True, disable=self.listing is None)
+        while still_wanted():
+            self.worker.retry_lost()
+            trials = self.study.get_trials(deepcopy=False)
+            done = len(finished(trials))
+            bar.update(min(done, goal) - bar.n)
+            if done >= goal:
+                break
+            if self.left:
+                self.evaluate(self.left.pop(0))
+            elif done + sum(t.state is TrialState.RUNNING and GENOTYPE in t.user_attrs for t in trials) >= goal:
+                time.sleep(POLL_SECONDS)  # the last ones are being scored; one may come back if its worker dies
+            elif len(trials) >= goal * ASKS_PER_TRIAL:
+                break
+            else:
+                self.evaluate(self.ask(trials))
+            if self.listing and time.monotonic() > self._listed:
+                begun = time.monotonic()
+                write_listing(self.study, self.listing, self.problem.limits.budget_ms)
+                self._listed = time.monotonic() + (time.monotonic() - begun) / LISTING_SHARE
+        if self.listing:
+            write_listing(self.study, self.listing, self.problem.limits.budget_ms)
+        bar.close()
+
+    def ask(self, trials: Sequence[FrozenTrial]) -> Trial:
+        """A sampler is seeded by the number of candidates before it, so a resumed study asks what an uninterrupted
+        one would have asked."""
+        before = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
+        seed = self.seed * 100_003 + before + self.worker.index * 1_000_003
+        if all(REFUSED in t.user_attrs for t in trials[-MOST_REFUSALS:]):
+            drawn = feasible(self.problem, seed)  # not every sampler learns from what was refused
+            if drawn:
+                self.study.enqueue_trial(drawn.params)
+        self.study.sampler = SAMPLERS[self.asked.sampler](seed, max(4, self.asked.trials // 3))
+        return self.worker.take(self.study.ask())
+
+    def evaluate(self, trial: Trial) -> None:
+        """Refuses a candidate, or scores it and tells the study."""
+        genotype = self.problem.genotype(trial)
+        costs = self.problem.costs(genotype)
+        within = self.problem.limits.hold(costs)
+        if GENOTYPE not in trial.user_attrs:  # a candidate tried again has them
+            for name, over in self.problem.limits.excess(costs).items():
+                trial.set_constraint(f"over {name}", over)
+            for name in COSTS:
+                trial.set_user_attr(f"predicted_{name}", getattr(costs, name))
+            if not within:
+                trial.set_user_attr(REFUSED, True)
             trial.set_user_attr(GENOTYPE, json.dumps(genotype.to_dict()))
-            trial.set_constraint("over_budget_ms", latency_ms - budget_ms)
-            trial.set_user_attr(LATENCY, latency_ms)
-        if latency_ms > budget_ms:
-            study.tell(trial, state=TrialState.PRUNED)
-            continue
-        miou = scored_before(study, genotype) or score(genotype)
+        if not within or self.is_surplus(trial):
+            self.study.tell(trial, state=TrialState.PRUNED if not within else TrialState.FAIL)
+            return
+        try:
+            miou = scored_before(self.study, genotype)
+            if miou is None:
+                miou = self.score(genotype, trial)
+        except optuna.TrialPruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+            return
         trial.set_user_attr(MIOU, miou)
-        study.tell(trial, reward(miou, latency_ms, budget_ms))
-        bar.set_postfix(best=f"{study.best_value:.3f}", refresh=False)
-        bar.update()
-        write_listing(study, listing)
-    write_listing(study, listing)
-    bar.close()
+        value = reward(miou, costs.latency_ms, self.problem.limits.budget_ms)
+        self.study.tell(trial, [miou, *(getattr(costs, c) for c in self.asked.costs)] if self.asked.costs else value)
+
+    def is_surplus(self, trial: Trial) -> bool:
+        """Whether candidates asked for before this one are already as many as wanted: several workers may ask for
+        the last one at once."""
+        earlier = [
+            t
+            for t in self.study.get_trials(deepcopy=False)
+            if t.number < trial.number and GENOTYPE in t.user_attrs and REFUSED not in t.user_attrs
+        ]
+        return sum(t.state is not TrialState.FAIL for t in earlier) >= self.asked.trials
 
 
 def scored_before(study: optuna.Study, genotype: Genotype) -> float | None:
-    """The mIoU of the same genotype, if some trial had it."""
+    """The mIoU of the same genotype, if some candidate had it."""
     spelled = json.dumps(genotype.to_dict())
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         if trial.user_attrs.get(GENOTYPE) == spelled:
@@ -108,35 +175,46 @@ def scored_before(study: optuna.Study, genotype: Genotype) -> float | None:
     return None
 
 
-def candidates(study: optuna.Study) -> list[tuple[Genotype, float, float]]:
-    """Scored genotypes with predicted ms and reward, best first, each once."""
+@dataclass(frozen=True)
+class Candidate:
+    """A scored network: predicted ms on the target, mIoU (0..1)."""
+
+    genotype: Genotype
+    latency_ms: float
+    miou: float
+
+
+def candidates(study: optuna.Study) -> list[Candidate]:
+    """Scored genotypes, best first, each once; of a study with several objectives those on its Pareto front."""
+    several = len(study.directions) > 1
+    trials = study.best_trials if several else study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     found = {
-        trial.user_attrs[GENOTYPE]: (float(trial.user_attrs[LATENCY]), float(trial.value or 0.0))
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        t.user_attrs[GENOTYPE]: (float(t.user_attrs["predicted_latency_ms"]), float(t.user_attrs[MIOU])) for t in trials
     }
     best_first = sorted(found.items(), key=lambda item: -item[1][1])
-    return [(Genotype.from_dict(json.loads(spelled)), *figures) for spelled, figures in best_first]
+    return [Candidate(Genotype.from_dict(json.loads(spelled)), *figures) for spelled, figures in best_first]
 
 
-def write_listing(study: optuna.Study, path: Path) -> None:
-    """search.jsonl: one line per candidate, refused ones too."""
+def write_listing(study: optuna.Study, path: Path, budget_ms: float) -> None:
+    """search.jsonl: one line per candidate, refused ones too; without those a dying worker gave back."""
     lines = []
     for trial in study.get_trials(deepcopy=False):
-        if GENOTYPE not in trial.user_attrs:
+        if GENOTYPE not in trial.user_attrs or trial.state is TrialState.FAIL:
             continue
-        refused = trial.state is TrialState.PRUNED
+        miou = trial.user_attrs.get(MIOU)
+        costs = {f"predicted_{name}": trial.user_attrs[f"predicted_{name}"] for name in COSTS}
         line = {
             "number": trial.number,
-            "state": "refused" if refused else trial.state.name.lower(),
-            "predicted_latency_ms": trial.user_attrs[LATENCY],
-            "miou": trial.user_attrs.get(MIOU),
-            "score": None if refused else trial.value,
+            "state": "refused" if REFUSED in trial.user_attrs else trial.state.name.lower(),
+            **costs,
+            "miou": miou,
+            "score": None if miou is None else reward(miou, costs["predicted_latency_ms"], budget_ms),
             "genotype": json.loads(trial.user_attrs[GENOTYPE]),
         }
         lines.append(json.dumps(line))
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
+    write_atomically(path, "".join(line + "\n" for line in lines).encode())
 
 
 def refused(study: optuna.Study) -> int:
     """How many candidates the table refused."""
-    return len(study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
+    return sum(REFUSED in t.user_attrs for t in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))

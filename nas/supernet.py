@@ -94,21 +94,6 @@ def extract(supernet: Supernet, genotype: Genotype) -> Network:
     return network.train(supernet.training)
 
 
-@torch.no_grad()
-def calibrate_batch_norm(network: Network, batches: Sequence[Tensor], input_size: tuple[int, int]) -> None:
-    """Sets BN statistics to the cumulative average over N,3,crop,crop batches; shared ones fit no subnet."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative
-    network.train()
-    for images in batches:
-        network(at_scale(images, network.genotype, input_size))
-    for norm in norms:
-        norm.momentum = 0.1
-    network.eval()
-
-
 def sandwich(
     supernet: Supernet,
     draw: Callable[[random.Random], Sequence[Genotype]],

@@ -1,8 +1,8 @@
-"""MACs and parameters, summed over an op list. Latency is the table's (`search_spaces.latency_table`)."""
+"""MACs, parameters and memory of an op list. Latency is the table's (`search_spaces.latency_table`)."""
 
 from math import prod
 
-from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
+from search_spaces.ops import ARGMAX, CONV, DEPTHWISE, Graph, Op
 
 
 def op_macs(op: Op) -> int:
@@ -21,3 +21,27 @@ def macs(graph: Graph) -> int:
 def params(graph: Graph) -> int:
     """Weights and biases of the deployed network, batch norm folded."""
     return sum(prod(op.weight_shape) + op.shape[2] for op in graph if op.has_weights)
+
+
+CHANNEL_BYTES = 12  # a weight scale (float32) and its zero point (int64) for every channel of an int8 file
+OP_BYTES = 500  # names, shapes and options of an op and its values
+
+
+def size_bytes(graph: Graph) -> int:
+    """Of the int8 .tflite file, about: a byte a weight, four a bias, and what describes them."""
+    weights = sum(prod(op.weight_shape) + (4 + CHANNEL_BYTES) * op.shape[2] for op in graph if op.has_weights)
+    return weights + OP_BYTES * len(graph)
+
+
+def arena_bytes(graph: Graph) -> int:
+    """The most bytes of int8 activations that are alive at once while the ops run in order: no runtime can do with
+    a smaller arena."""
+    last_read = {name: i for i, op in enumerate(graph) for name in op.inputs}
+    alive: dict[str, int] = {}
+    most = 0
+    for i, op in enumerate(graph):
+        alive |= {name: prod(shape) for name, shape in zip(op.inputs, op.in_shapes, strict=True)}
+        alive[op.name] = prod(op.shape) * (4 if op.kind == ARGMAX else 1)
+        most = max(most, sum(alive.values()))
+        alive = {name: size for name, size in alive.items() if last_read.get(name, -1) > i}
+    return most

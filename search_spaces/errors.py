@@ -1,4 +1,6 @@
-"""The two ways a command ends early: each becomes one line on stderr and an exit code."""
+"""The ways a command ends early: each becomes an exit code and one line on stderr, or a line for each wrong file."""
+
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -7,3 +9,11 @@ class InputError(ValueError):
 
 class BudgetError(InputError):
     """No network of the space meets the latency budget (exit code 3)."""
+
+
+class DataError(InputError):
+    """Files of a data set that are wrong: a line that counts them, then one for each with its reason (exit code 2)."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = tuple(" ".join(line.splitlines()) for line in lines)
+        super().__init__("\n".join(self.lines))

@@ -1,7 +1,9 @@
 """The commands as a user types them: the whole way on tiny data, every refusal with its line and exit code."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ import nas.search
 from compress.cli import run_command
 from compress.stage import STAGES
 from compress.tflite import check_all_int8
+from nas.score import Scorer
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -141,19 +144,19 @@ def test_a_search_killed_between_candidates_goes_on(
     whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The third score dies; the resumed search ends with the candidates of an uninterrupted one."""
-    real, calls = nas.search.score, 0
+    real, calls = Scorer.score, 0
 
-    def dying(*arguments: Any) -> float:
+    def dying(scorer: Scorer, *arguments: Any, **more: Any) -> float:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(scorer, *arguments, **more)
 
-    monkeypatch.setattr(nas.search, "score", dying)
+    monkeypatch.setattr(Scorer, "score", dying)
     asked = [*flags(folder_data, host_table, "killed"), "--search-only"]
     assert command(nas.search.main, *asked)[0] == 130
-    monkeypatch.setattr(nas.search, "score", real)
+    monkeypatch.setattr(Scorer, "score", real)
     assert command(nas.search.main, *asked, "--resume")[0] == 0
     one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "killed"))
     assert one == other
@@ -225,7 +228,10 @@ def test_a_budget_that_is_none_is_refused(here: Path, command: Command, budget: 
     [
         (["--budget-ms", "soon"], "invalid float value: 'soon'"),
         ([], "--budget-ms"),
-        (["--budget-ms", 30, "--data", "moon"], "choose from landcover, camvid:DIR, folder:DIR"),
+        (
+            ["--budget-ms", 30, "--data", "moon"],
+            "choose from landcover, camvid:DIR, voc:DIR, cityscapes:DIR, ade20k:DIR",
+        ),
         (["--budget-ms", 30, "--data", "folder:/nowhere"], "there is no folder /nowhere"),
         (["--budget-ms", 30, "--input-size", "big"], "--input-size big"),
         (["--budget-ms", 30, "--input-size", "8"], "--input-size 8x8"),
@@ -261,9 +267,14 @@ def test_bad_data_is_found_before_anything_is_trained(
 ) -> None:
     copy = Path(shutil.copytree(folder_data, tmp_path / "data"))
     Image.fromarray(np.full((96, 96), 9, np.uint8)).save(copy / "train" / "masks" / "5.png")
+    (copy / "train" / "masks" / "4.png").unlink()
     code, _, err = command(nas.search.main, *flags(copy, host_table, "bad"))
     assert code == 2
-    assert "masks/5.png: class 9 is out of range" in err
+    first, second, *more = err.splitlines()
+    assert first == f"--data folder:{copy}: 2 wrong files"
+    assert second.startswith(f"{copy / 'train' / 'masks' / '4.png'}: the file is missing")
+    assert "masks/5.png: class 9 is out of range" in more[0]
+    assert len(more) == 1
     assert not (here / "runs" / "bad" / "config.json").exists()
 
 
@@ -281,3 +292,87 @@ def test_show_prints_a_table(host_table: Path, command: Command) -> None:
     assert code == 0
     assert "deeplabv3plus" in out
     assert "depthwise" in out
+
+
+def listed(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "search.jsonl").read_text().splitlines()]
+
+
+def test_workers_share_a_search(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "shared"), "--search-only", "--workers", 2, "--trials", 6]
+    code, _, err = command(nas.search.main, *asked, "--storage", f"journal:{here}/shared.log")
+    assert code == 0, err
+    run = here / "runs" / "shared"
+    assert [line["state"] for line in listed(run)].count("complete") == 6
+    assert "Error" not in (run / "search" / "worker-1.log").read_text()
+    assert "shared.log" in json.loads((run / "config.json").read_text())["storage"]
+    code, _, err = command(nas.search.main, *asked, "--resume")
+    assert (code, "was started with --storage journal:" in err) == (2, True)
+
+
+def test_candidates_trained_by_themselves(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "trained"), "--search-only", "--strategy", "train", "--pruner", "median"]
+    code, _, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    run = here / "runs" / "trained"
+    winner = json.loads((run / "genotype.json").read_text())
+    best = max((line for line in listed(run) if line["state"] == "complete"), key=lambda line: line["miou"])
+    assert winner == best["genotype"]
+    assert not (run / "search" / "supernet.pt").exists()
+    assert list((run / "search" / "candidates").glob("*/network.pt"))
+
+
+def test_a_front_is_kept(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "front"), "--search-only", "--pareto", "size", "--sampler", "nsga2"]
+    code, _, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    front = json.loads((here / "runs" / "front" / "search" / "pareto.json").read_text())
+    assert front[0]["genotype"] == json.loads((here / "runs" / "front" / "genotype.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sampler", "magic"], "choose from tpe, nsga2"),
+        (["--pruner", "median"], "needs --strategy train"),
+        (["--strategy", "guess"], "choose from supernet, train"),
+        (["--pareto", "size", "--sampler", "evolution"], "has one objective"),
+        (["--max-size-kib", -1], "--max-size-kib -1"),
+        (["--workers", 0], "--workers 0"),
+        (["--storage", "shoebox"], "give sqlite:///FILE"),
+    ],
+)
+def test_a_search_that_cannot_be_is_one_line(here: Path, command: Command, arguments: list[object], said: str) -> None:
+    code, _, err = command(nas.search.main, "--budget-ms", 30, *arguments)
+    assert (code, said in err, len(err.splitlines())) == (2, True, 1), err
+
+
+def spoken(arguments: list[object], here: Path, *python: str) -> "subprocess.Popen[str]":
+    """The command as a process of its own."""
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    command = [sys.executable, "-m", *python, "nas.search", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=here, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.mark.slow
+def test_the_same_command_joins(here: Path, folder_data: Path, host_table: Path) -> None:
+    asked = [*flags(folder_data, host_table, "joined"), "--search-only", "--trials", 20]
+    first, second = (spoken([*asked, "--resume"], here) for _ in range(2))
+    said = [process.communicate(timeout=300)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], said
+    assert sum("joining its search" in text for text in said) == 1
+    assert sum("winner:" in text for text in said) == 1
+    assert [line["state"] for line in listed(here / "runs" / "joined")].count("complete") == 20
+
+
+@pytest.mark.slow
+def test_torchrun_trains_the_supernet_on_two_processes(here: Path, folder_data: Path, host_table: Path) -> None:
+    asked = [*flags(folder_data, host_table, "ranks"), "--search-only"]
+    process = spoken(asked, here, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m")
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, said
+    assert said.count("winner:") == 1
+    assert len([line for line in listed(here / "runs" / "ranks") if line["state"] == "complete"]) == 4

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from compress.convert import Deployed, quantize_tflite, write_float_tflite, write_onnx
+from compress.int8_file import int8_file, observe_ranges
 from compress.skeleton import FLOAT32, INT8, skeleton
 from compress.target import HostTarget
 from compress.tflite import check_all_int8, file_ops
 from compress.timing import load
-from search_spaces import graph_of
+from search_spaces import costs, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
+from search_spaces.ops import ARGMAX
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,49 @@ def test_files_agree_with_torch(converted: tuple[Network, Path]) -> None:
     (onnx,) = onnxruntime.InferenceSession(str(folder / "model.onnx")).run(None, {"pixels": pixels})
     assert (onnx == truth).mean() > 0.999
     assert (run((folder / "model.tflite").read_bytes(), pixels) == truth).mean() > 0.7  # noise images, random weights
+
+
+def test_a_file_written_directly_agrees_with_the_converters(tiny: Genotype, tmp_path: Path) -> None:
+    """The same network, the same images: the int8 file a search scores and the one that ships."""
+    torch.manual_seed(0)
+    network = Network(tiny)
+    images = [torch.rand(2, 3, *tiny.resolution) for _ in range(3)]
+    observe_ranges(network.train(), images)  # sets BN statistics
+    network.eval()
+    direct = int8_file(network, observe_ranges(network, images))
+    assert check_all_int8(direct) == len(network.graph)
+    write_float_tflite(network, tmp_path / "float.tflite", tmp_path / "log")
+    samples = [image[None].permute(0, 2, 3, 1).numpy() for batch in images for image in batch]
+    shipped = quantize_tflite(tmp_path / "float.tflite", samples, tmp_path / "log")
+    pixels = samples[0].round(2)
+    with torch.inference_mode():
+        truth = Deployed(network)(torch.from_numpy(pixels)).numpy()
+    from_direct, from_shipped = ((run(model, pixels) == truth).mean() for model in (direct, shipped))
+    assert from_direct > 0.85
+    assert abs(from_direct - from_shipped) < 0.05
+
+
+def test_a_dead_channel_does_no_harm(tiny: Genotype) -> None:
+    """A channel without weights has no scale to speak of; its bias must come through all the same."""
+    torch.manual_seed(0)
+    network = Network(tiny).eval()
+    stem = network.get_submodule("layers.stem")
+    images = torch.rand(1, 3, *tiny.resolution)
+    with torch.no_grad():
+        stem.conv.weight[:4] = 0
+        stem.bn.bias[:4] = 3.0
+        truth = network(images).argmax(1).numpy()
+    model = int8_file(network, observe_ranges(network, [images]))
+    assert (run(model, images.permute(0, 2, 3, 1).numpy()) == truth).mean() > 0.85
+
+
+def test_what_a_search_knows_of_memory_is_so(converted: tuple[Network, Path]) -> None:
+    network, folder = converted
+    size = (folder / "model.tflite").stat().st_size
+    assert costs.size_bytes(network.graph) == pytest.approx(size, rel=0.15)
+    widest = max(int(np.prod(op.shape)) for op in network.graph if op.kind != ARGMAX)
+    every = sum(int(np.prod(op.shape)) for op in network.graph)
+    assert widest < costs.arena_bytes(network.graph) < every
 
 
 def test_int8_input_is_the_byte_less_128(converted: tuple[Network, Path]) -> None:

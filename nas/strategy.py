@@ -1,0 +1,125 @@
+"""The two ways to score a candidate: with the shared weights of a supernet, or trained by itself.
+
+`--strategy supernet` trains one supernet and scores each candidate in seconds. `--strategy train` trains every
+candidate for a short schedule, for users who distrust weight sharing; an Optuna pruner may stop the poor ones.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.trial import Trial
+
+from compress import distributed
+from compress.fit import fit
+from compress.run import load_network, load_tensors, save_network, save_tensors, write_json
+from compress.settings import share_cores
+from compress.stage import SEARCH, Run
+from compress.train import fit_network
+from nas.feasible import Survey
+from nas.pruners import RUNGS
+from nas.score import Scorer, calibration_batches
+from nas.study import Score
+from nas.supernet import Supernet, extract, sandwich
+from search_spaces import get_space
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
+from search_spaces.trials import Largest
+
+LARGE_SHARE = 0.15  # of the feasible draws: the slowest ones play the sandwich's large subnet
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """`score(genotype, trial)` is a candidate's mIoU as int8, `network(genotype)` the weights a winner starts from."""
+
+    score: Score
+    network: Callable[[Genotype], Network]
+
+
+def open_strategy(run: Run, name: str, workers: int = 1) -> Strategy:
+    """Of a run whose supernet, if it needs one, is trained. `workers` of this machine share its cores."""
+    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, share_cores(workers))
+    return shared_weights(run, scorer) if name == "supernet" else trained_alone(run, scorer)
+
+
+def supernet_file(run: Run) -> Path:
+    return run.path / SEARCH / "supernet.pt"
+
+
+def _supernet(run: Run) -> Supernet:
+    torch.manual_seed(run.settings.seed)
+    space = get_space(run.settings.space)
+    return Supernet(space.sample(Largest(), len(run.data.classes), run.settings.input_size)).to(run.device)
+
+
+def shared_weights(run: Run, scorer: Scorer) -> Strategy:
+    supernet = _supernet(run)
+    supernet.load_state_dict(load_tensors(supernet_file(run)))
+    supernet.eval()
+
+    def score(genotype: Genotype, trial: Trial) -> float:
+        return scorer.score(extract(supernet, genotype), shared=True)
+
+    def network(genotype: Genotype) -> Network:
+        subnet = extract(supernet, genotype)
+        scorer.score(subnet, shared=True)  # sets its BN statistics
+        return subnet.cpu()
+
+    return Strategy(score, network)
+
+
+def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
+    """Leaves RUN/search/supernet.pt; a killed training goes on from its checkpoint. Under torchrun all ranks take
+    part."""
+    folder, schedule = run.path / SEARCH, run.settings.schedules.supernet
+    if distributed.agreed(supernet_file(run).exists()):
+        return
+    supernet = _supernet(run)
+    feasible = [drawn.genotype for drawn in survey.feasible]
+    large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
+
+    def draw(rng: random.Random) -> list[Genotype]:
+        return [rng.choice(large), rng.choice(feasible), smallest]
+
+    weights = run.class_weights.to(run.device)
+    losses = sandwich(supernet, draw, run.settings.input_size, weights, run.validation.ignore, run.settings.seed)
+    checkpoint = folder / "checkpoint.pt"
+    seconds = fit(supernet, losses, run.crops(schedule, seed=1), schedule, checkpoint, "supernet")
+    if distributed.rank() == 0:
+        write_json(folder / "supernet.json", {"seconds": seconds})
+        save_tensors(supernet.state_dict(), supernet_file(run))
+        checkpoint.unlink(missing_ok=True)
+
+
+def trained_alone(run: Run, scorer: Scorer) -> Strategy:
+    """Each candidate's weights are kept in RUN/search/candidates, where the winner finds its own."""
+    folder, schedule = run.path / SEARCH / "candidates", run.settings.schedules.candidate
+
+    def score(genotype: Genotype, trial: Trial) -> float:
+        place = folder / genotype.id
+        torch.manual_seed(run.settings.seed)
+        network = Network(genotype)
+        mious: list[float] = []
+
+        def at_rung(rung: int) -> None:
+            mious.append(scorer.score(network))
+            if len(trial.study.directions) > 1:  # a pruner has one objective to go by
+                return
+            trial.report(mious[-1], rung)
+            if trial.should_prune() and rung < RUNGS:
+                (place / "checkpoint.pt").unlink(missing_ok=True)
+                raise optuna.TrialPruned
+
+        fit_network(run, network, schedule, place, f"candidate {trial.number}", seed=8, rungs=RUNGS, at_rung=at_rung)
+        save_network(network.cpu(), place / "network.pt")
+        (place / "checkpoint.pt").unlink(missing_ok=True)
+        return mious[-1]
+
+    def network(genotype: Genotype) -> Network:
+        return load_network(folder / genotype.id / "network.pt")
+
+    return Strategy(score, network)
