@@ -15,7 +15,7 @@ from compress.convert import quantize_tflite, write_float_tflite
 from compress.evaluate import evaluate
 from compress.fit import Schedule
 from compress.metrics import mean_iou
-from compress.quantize import calibration_samples
+from compress.quantize import calibration_images
 from compress.settings import Settings, share_cores
 from compress.stage import Run
 from compress.target import HostTarget
@@ -61,7 +61,8 @@ def main() -> None:
         fit_network(run, network, Schedule(given.steps, 16, 128), path, "plain", seed=2)
         miou = mean_iou(evaluate(network, run.validation, run.device))
         write_float_tflite(network.cpu().eval(), path / "float.tflite", path / "log")
-        int8 = quantize_tflite(path / "float.tflite", calibration_samples(run, PLAIN.resolution), path / "log")
+        samples = [image.permute(0, 2, 3, 1).cpu().numpy() for image in calibration_images(run, PLAIN.resolution)]
+        int8 = quantize_tflite(path / "float.tflite", samples, path / "log")
         with tqdm(total=len(run.validation), desc="int8") as bar:
             counts, _ = evaluate_tflite(int8, network, run.validation, bar)
         latency = HostTarget().measure([int8], seconds=3.0)[0]

@@ -2,17 +2,18 @@
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compress.tflite import argmax_in_int8, tied_tensors
+from compress.ranges import PIXELS, Range, step_of
+from compress.tflite import argmax_in_int8, tied_tensors, weight_bounds
 from search_spaces.network import Network, fold_batch_norm
 
 
@@ -62,33 +63,52 @@ def write_onnx(network: Network, path: Path, log: Path) -> None:
 
 
 def quantize_tflite(float_model: Path, samples: Sequence[np.ndarray], log: Path) -> bytes:
-    """The int8 model: per-channel weights, per-tensor activations, ranges from 1,H,W,3 float samples in 0..1."""
+    """The int8 model of any float file, its ranges by ai-edge-quantizer's own calibration from 1,H,W,3 float samples in
+    0..1."""
     with printed_to(log):
         from ai_edge_quantizer import quantizer, recipe
 
-        quantizing = quantizer.Quantizer(str(float_model), recipe.static_wi8_ai8())
         signature, name = _signature(float_model)
-        ranges = quantizing.calibrate({signature: [{name: sample} for sample in samples]})
-        ranges = mended_ranges(ranges, float_model.read_bytes())
-        quantized = quantizing.quantize(ranges).quantized_model
+        found = quantizer.Quantizer(str(float_model), recipe.static_wi8_ai8()).calibrate(
+            {signature: [{name: sample} for sample in samples]}
+        )
+    ranges = {name: (float(seen["min"].min()), float(seen["max"].max())) for name, seen in found.items() if seen}
+    return int8_tflite(float_model, ranges, log)
+
+
+def int8_tflite(float_model: Path, ranges: Mapping[str, Range], log: Path, floats: Collection[str] = ()) -> bytes:
+    """The int8 model: per-channel weights, per-tensor activations with the given (low, high) by tensor name; the ops
+    that make the tensors `floats` stay float.
+
+    The ranges are mended in two ways: pixels are 0..1 (so int8 input is byte - 128), and values that a concat or a
+    resize ties share the widest. Weights cover their largest magnitude, or more where the bias asks for it.
+    """
+    content = float_model.read_bytes()
+    ranges = {**ranges, next(name for name in ranges if name.startswith("serving_default_")): PIXELS}
+    for names in tied_tensors(content):
+        known = [ranges[name] for name in names if name in ranges]
+        widest = min(low for low, _ in known), max(high for _, high in known)
+        ranges |= dict.fromkeys(names & ranges.keys(), widest)
+    bounds = {
+        name: _bounds(np.full((1, 1, 1, 1), low), np.full((1, 1, 1, 1), high)) for name, (low, high) in ranges.items()
+    }
+    weights = weight_bounds(content, {name: step_of(found) for name, found in ranges.items()})
+    bounds |= {name: _bounds(-bound, bound) for name, bound in weights.items()}
+    with printed_to(log):
+        from ai_edge_quantizer import quantizer, recipe
+        from ai_edge_quantizer.qtyping import TFLOperationName
+
+        quantizing = quantizer.Quantizer(str(float_model), recipe.static_wi8_ai8())
+        for name in floats:
+            quantizing.update_quantization_recipe(
+                f"^{re.escape(name)};$", TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
+            )
+        quantized = quantizing.quantize(bounds).quantized_model
     return argmax_in_int8(bytes(quantized))
 
 
-def mended_ranges(ranges: dict[str, Any], content: bytes) -> dict[str, Any]:
-    """Calibrated ranges with two corrections: pixels are 0..1 (so int8 input is byte - 128), and values that a
-    concat or resize ties share the range of the widest."""
-    input_name = next(name for name in ranges if name.startswith("serving_default_"))
-    ranges[input_name] = _range_like(ranges[input_name], 0.0, 1.0)
-    for names in tied_tensors(content):
-        known = [ranges[name] for name in names if name in ranges]
-        low, high = min(float(r["min"].min()) for r in known), max(float(r["max"].max()) for r in known)
-        for name in names & ranges.keys():
-            ranges[name] = _range_like(ranges[name], low, high)
-    return ranges
-
-
-def _range_like(known: dict[str, Any], low: float, high: float) -> dict[str, Any]:
-    return {**known, "min": np.full_like(known["min"], low), "max": np.full_like(known["max"], high)}
+def _bounds(low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
+    return {"min": low.astype(np.float32), "max": high.astype(np.float32)}
 
 
 def _signature(path: Path) -> tuple[str, str]:

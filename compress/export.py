@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compress.convert import write_onnx
-from compress.run import write_atomically, write_json
+from compress.run import read_json, write_atomically, write_json
 from compress.stage import Run, cost_metrics, stage_command, write_metrics
 from compress.timing import load
 from compress.verify import verify
@@ -40,6 +40,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
     scale, zero = reads["quantization"]
     _, height, width, _ = (int(side) for side in reads["shape"])
     genotype = run.network("distill").genotype
+    quantized = read_json(run.path / "quantize" / "metrics.json", f"run python -m compress.quantize {run.path} first")
     return {
         "input": {
             "shape": [1, height, width, 3],
@@ -57,6 +58,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
             "form": "class index of each pixel (argmax inside); enlarge by nearest neighbour",
             "stride": genotype.head_stride,
         },
+        "float_ops": sorted(quantized["float_ops"]),
         "float_models": {"files": ["model.float.tflite", "model.onnx"], "input": "N,H,W,3 float32, byte / 255"},
         "classes": list(run.data.classes),
         "colours": [list(colour) for colour in run.data.colours],

@@ -38,14 +38,16 @@ def fit(
     title: str,
     rungs: int = 0,
     at_rung: Callable[[int], None] = lambda rung: None,
+    taught: str = "",
 ) -> float:
     """Trains `model` in place and returns the seconds it took, those before a kill included.
 
     `losses(images, masks)` yields one loss or several; each is propagated before the next is computed, so a
     sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
-    exists is continued from; it is left for the caller to remove once the result is saved. `at_rung(1)` to
-    `at_rung(rungs)` are called at even distances, the last at the end, with the model in eval mode; what it raises
-    ends the training. In a process group (`compress.distributed`) the ranks share each batch.
+    exists is continued from if it started from the same weights, schedule and losses (`taught` spells these out where
+    they vary); it is left for the caller to remove once the result is saved. `at_rung(1)` to `at_rung(rungs)` are
+    called at even distances, the last at the end, with the model in eval mode; what it raises ends the training. In a
+    process group (`compress.distributed`) the ranks share each batch.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -54,7 +56,7 @@ def fit(
     total = schedule.steps + 1
     warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
-    origin = origin_of(model, schedule)
+    origin = origin_of(model, schedule, taught)
     start, spent = resume(checkpoint, origin, model, optimizer, cycle)
     saved = time.monotonic()
     begun = saved - spent
@@ -88,9 +90,9 @@ def fit(
     return time.monotonic() - begun
 
 
-def origin_of(model: nn.Module, schedule: Schedule) -> str:
+def origin_of(model: nn.Module, schedule: Schedule, taught: str) -> str:
     """Names what a training starts from, so that a checkpoint of another one is not mistaken for its own."""
-    hashed = hashlib.sha256(repr(schedule).encode())
+    hashed = hashlib.sha256(f"{schedule!r} {taught}".encode())
     for name, value in model.state_dict().items():
         hashed.update(name.encode())
         hashed.update(value.cpu().contiguous().numpy().tobytes())

@@ -13,17 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compress.ranges import PIXELS, Ranges, tied
 from compress.skeleton import Contents, write_tflite
 from search_spaces.network import Network, fold_batch_norm, layer_name
-from search_spaces.ops import ARGMAX, CONCAT, DEPTHWISE, INPUT, RESIZE, Graph
-
-Ranges = dict[str, tuple[float, float]]  # value -> least and greatest
+from search_spaces.ops import ARGMAX, DEPTHWISE, INPUT
 
 
 @torch.no_grad()
 def observe_ranges(network: Network, batches: Iterable[Tensor]) -> Ranges:
     """Runs N,3,h,w batches through a network, in the mode it is in, and keeps each value's least and greatest."""
-    seen: Ranges = {INPUT: (0.0, 1.0)}
+    seen: Ranges = {INPUT: PIXELS}
     for images in batches:
         values = {INPUT: images}
         for op in network.graph:
@@ -33,22 +32,7 @@ def observe_ranges(network: Network, batches: Iterable[Tensor]) -> Ranges:
             low, high = (float(bound) for bound in torch.aminmax(value))
             known = seen.get(op.name, (0.0, 0.0))  # zero is always on the grid
             seen[op.name] = (min(known[0], low), max(known[1], high))
-    return tied(network.graph, seen)
-
-
-def tied(graph: Graph, ranges: Ranges) -> Ranges:
-    """One range, the widest, for the values that a concat joins and that a resize reads and makes."""
-    groups: list[set[str]] = []
-    for op in graph:
-        if op.kind in (CONCAT, RESIZE):
-            names = {op.name, *op.inputs}
-            touching = [group for group in groups if group & names]
-            groups = [group for group in groups if not group & names] + [names.union(*touching)]
-    shared = dict(ranges)
-    for group in groups:
-        bounds = [ranges[name] for name in group]
-        shared |= dict.fromkeys(group, (min(low for low, _ in bounds), max(high for _, high in bounds)))
-    return shared
+    return tied(seen, network.graph)
 
 
 def int8_file(network: Network, ranges: Ranges) -> bytes:

@@ -1,7 +1,19 @@
-"""Losses as plain functions of N,classes,h,w logits."""
+"""Losses as plain functions of N,classes,h,w logits.
+
+A distillation loss compares a student's logits with a teacher's of any height and width, and is zero where they are
+equal.
+"""
+
+from collections.abc import Callable, Mapping
+from math import isfinite
 
 from torch import Tensor
 from torch.nn import functional as F
+
+from search_spaces.errors import InputError
+
+PAIR_NODES = 8  # regions a side between which `pairwise` compares
+BOUNDARY_PIXELS = 3  # how near another class makes a pixel a boundary pixel
 
 
 def cross_entropy(logits: Tensor, masks: Tensor, ignore: int, weights: Tensor | None = None) -> Tensor:
@@ -18,9 +30,103 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> 
     return F.kl_div(log_student, log_teacher, reduction="sum", log_target=True) * temperature**2 / pixels
 
 
+def channel_wise(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
+    """KL divergence of each class's map softened over its pixels, mean over the N * classes maps (CWD, Shu et al.
+    2021). A constant added to a map changes nothing: what counts is where the class is likelier."""
+    teacher = match(teacher, student)
+    log_student = F.log_softmax(student.flatten(2) / temperature, dim=2)  # N,classes,h*w
+    log_teacher = F.log_softmax(teacher.flatten(2) / temperature, dim=2)
+    maps = student.shape[0] * student.shape[1]
+    return F.kl_div(log_student, log_teacher, reduction="sum", log_target=True) * temperature**2 / maps
+
+
+def relational(student: Tensor, teacher: Tensor) -> Tensor:
+    """One less Pearson's correlation of class probabilities, between the classes of a pixel (mean over pixels) and
+    between the pixels of a class (mean over classes), summed (DIST, Huang et al. 2022)."""
+    of_student = student.softmax(1).transpose(0, 1).flatten(1)  # classes,N*h*w
+    of_teacher = match(teacher, student).softmax(1).transpose(0, 1).flatten(1)
+    return uncorrelated(of_student.T, of_teacher.T) + uncorrelated(of_student, of_teacher)
+
+
+def uncorrelated(one: Tensor, other: Tensor) -> Tensor:
+    """1 - Pearson's correlation of matching rows, mean over rows. Scaling a row by a positive factor or adding a
+    constant to it changes nothing."""
+    one, other = (rows - rows.mean(1, keepdim=True) for rows in (one, other))
+    return (1 - F.cosine_similarity(one, other, dim=1)).mean()
+
+
+def pairwise(student: Tensor, teacher: Tensor, nodes: int = PAIR_NODES) -> Tensor:
+    """Mean squared difference of the cosine similarities between every two of nodes * nodes regions, each the mean of
+    its pixels (pair-wise distillation, Liu et al. 2019). Scaling all logits of a network or turning their space
+    changes nothing."""
+    return F.mse_loss(similarities(student, nodes), similarities(teacher, nodes))
+
+
+def similarities(logits: Tensor, nodes: int) -> Tensor:
+    """N,nodes²,nodes² cosines between the class vectors of average-pooled regions."""
+    regions = F.normalize(F.adaptive_avg_pool2d(logits, nodes).flatten(2), dim=1)  # N,classes,nodes²
+    return regions.transpose(1, 2) @ regions
+
+
+def boundary(student: Tensor, teacher: Tensor, masks: Tensor, ignore: int) -> Tensor:
+    """`distillation` over the boundary pixels of N,H,W masks alone, after BPKD (Liu et al. 2023); zero without any.
+
+    Logits are enlarged to the masks' size: a boundary is a matter of full resolution.
+    """
+    edge = boundary_pixels(masks, ignore)
+    log_student, log_teacher = (F.log_softmax(match(logits, masks), dim=1) for logits in (student, teacher))
+    divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(1)
+    return (divergence * edge).sum() / edge.sum().clamp_min(1)
+
+
+def boundary_pixels(masks: Tensor, ignore: int, pixels: int = BOUNDARY_PIXELS) -> Tensor:
+    """Which of N,H,W are no void and have a pixel of another class, no void, at most `pixels` rows and columns away."""
+    void = masks == ignore
+    window = 2 * pixels + 1
+    largest = F.max_pool2d(masks.masked_fill(void, -1).float(), window, 1, pixels)
+    smallest = -F.max_pool2d(-masks.masked_fill(void, ignore + 1).float(), window, 1, pixels)
+    return (largest > smallest) & ~void
+
+
 def match(logits: Tensor, like: Tensor) -> Tensor:
     """Logits at the height and width of `like`, bilinear with half-pixel centres."""
     size = like.shape[-2:]
     if logits.shape[-2:] == size:
         return logits
     return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+Term = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+TERMS: dict[str, tuple[Term, float]] = {  # of (student, teacher, masks, ignore); the usual weight
+    "kl": (lambda student, teacher, masks, ignore: distillation(student, teacher), 1.0),
+    "cwd": (lambda student, teacher, masks, ignore: channel_wise(student, teacher), 3.0),
+    "dist": (lambda student, teacher, masks, ignore: relational(student, teacher), 1.0),
+    "skd": (lambda student, teacher, masks, ignore: pairwise(student, teacher), 10.0),
+    "boundary": (boundary, 1.0),
+}
+
+
+def parse_terms(text: str) -> dict[str, float]:
+    """`kl,cwd=3` to the weight of each term. Raises InputError for a term that is none or a weight below zero."""
+    terms = {}
+    for part in text.split(","):
+        name, given, weight = part.strip().partition("=")
+        if name not in TERMS:
+            raise InputError(f"--loss {text}: {name!r} is none; choose from {', '.join(TERMS)}")
+        try:
+            terms[name] = float(weight) if given else TERMS[name][1]
+        except ValueError:
+            terms[name] = -1.0
+        if not (isfinite(terms[name]) and terms[name] >= 0):
+            raise InputError(f"--loss {text}: {name} has the weight {weight!r}; give a number of 0 or more")
+    return terms
+
+
+def distillation_sum(
+    terms: Mapping[str, float], student: Tensor, teacher: Tensor, masks: Tensor, ignore: int
+) -> Tensor:
+    """The weighted sum of distillation terms."""
+    return sum(
+        (TERMS[name][0](student, teacher, masks, ignore) * weight for name, weight in terms.items()),
+        student.new_zeros(()),
+    )

@@ -1,120 +1,120 @@
-"""python -m compress.prune RUN [--target-ms MS]: narrows the trained network until the table says it is fast enough.
+"""python -m compress.prune RUN [--target-ms MS] [--importance NAME] [--rounds N]: narrows the trained network until the
+table says it is fast enough.
 
 Channels go eight at a time, each time where the milliseconds saved per importance lost are most. Groups of
-coupled channels and their importance (L2 norm over every layer that loses a slice) are torch-pruning's
-(DepGraph, Fang et al. 2023). The result is a narrower genotype and plain weights.
+coupled channels and their importance are torch-pruning's (DepGraph, Fang et al. 2023; `compress.importance`). With
+--rounds the way to the target is cut into as many steps of equal ratio, each followed by recovery training; a step
+that does not lower the latency measured on the target is undone. The result is a narrower genotype and plain weights.
 """
 
+import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-import torch
-import torch_pruning as tp
-from tqdm import tqdm
+from torch import Tensor
 
-from compress.cli import parser, run_command
-from compress.stage import Run, before, open_run, record_network, require
+from compress.cli import Parser
+from compress.evaluate import evaluate
+from compress.fit import Schedule
+from compress.importance import DEFAULT, GRADIENT_IMAGES, IMPORTANCES, crop_losses
+from compress.metrics import mean_iou
+from compress.narrow import prune_to
+from compress.run import digest, load_tensors, save_tensors
+from compress.skeleton import skeleton
+from compress.stage import Run, record_network, stage_command
 from compress.train import fit_network
-from search_spaces import get_space
 from search_spaces.errors import InputError
-from search_spaces.genotype import CHANNEL_STEP, Genotype
-from search_spaces.latency_table import LatencyTable
-from search_spaces.network import Network, layer_name
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
 
 KEPT = 0.9  # of the trained network's latency, unless --target-ms says otherwise
-EXAMPLE = 64  # pixels a side of the input that the dependency graph is traced with
+LOOKS = 3  # measurements of a round, of which the median counts: on a busy machine one alone may be far off
 
 
-def prune(run: Run, target_ms: float | None = None) -> None:
+def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, rounds: int = 1) -> None:
+    if target_ms is not None and not target_ms > 0:
+        raise InputError(f"--target-ms {target_ms:g}: give a positive number of milliseconds")
+    if rounds < 1:
+        raise InputError(f"--rounds {rounds}: give a positive number")
     begun = time.monotonic()
     folder = run.path / "prune"
     network = run.network("train")
-    predicted = run.table.predict(network.graph)
-    goal = min(run.settings.budget_ms, KEPT * predicted) if target_ms is None else target_ms
-    narrow = prune_to(network, run.table, goal)
-    fit_network(run, narrow, run.settings.schedules.recover, folder, "prune: recovery", seed=3)
-    record_network(run, "prune", narrow, begun, target_ms=goal)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    start = run.table.predict(network.graph)
+    goal = min(run.settings.budget_ms, KEPT * start) if target_ms is None else target_ms
+    asked = {"source": digest(run.made("train")), "target_ms": goal, "importance": importance, "rounds": rounds}
+    state = folder / "rounds.pt"
+    network, done = rounds_done(state, asked) or (network, [])
+    for number in range(len(done) + 1, rounds + 1):
+        step = start * (goal / start) ** (number / rounds)
+        network, figures = prune_round(run, network, step, importance, folder, number)
+        done.append({"round": number, "target_ms": step, **figures})
+        save_rounds(state, asked, network, done)
+    record_network(run, "prune", network, begun, target_ms=goal, importance=importance, rounds=done)
+    for leftover in (folder / "checkpoint.pt", state):
+        leftover.unlink(missing_ok=True)
 
 
-def prune_to(network: Network, table: LatencyTable, target_ms: float) -> Network:
-    """A narrower network with the most important channels, predicted to take `target_ms` or less.
+def prune_round(
+    run: Run, network: Network, target_ms: float, importance: str, folder: Path, number: int
+) -> tuple[Network, dict[str, Any]]:
+    """The narrower network after its recovery training, or the same one if the cut gains nothing on the target; and
+    the round's figures."""
 
-    Raises InputError when eight channels everywhere are still too slow.
-    """
-    pruned = Network(network.genotype)
-    pruned.load_state_dict(network.state_dict())
-    graph = tp.DependencyGraph().build_dependency(pruned, torch.rand(1, 3, EXAMPLE, EXAMPLE))
-    importance = tp.importance.GroupMagnitudeImportance(p=2, group_reduction="mean", normalizer="mean")
-    genotype = network.genotype
-    now = start = table.predict(network.graph)
-    bar = tqdm(total=round(start - target_ms, 2), desc="prune", unit="ms", dynamic_ncols=True)
-    while now > target_ms:
-        best = best_cut(pruned, graph, importance, genotype, table, now)
-        if best is None:
-            raise InputError(
-                f"--target-ms {target_ms:g}: narrowed to the least it still takes {now:.2f} ms; ask for more"
-            )
-        name, channels, saved = best
-        graph.get_pruning_group(_conv(pruned, name), tp.prune_conv_out_channels, channels).prune()
-        genotype = _narrower(genotype, name)
-        now -= saved
-        bar.update(round(min(saved, bar.total - bar.n), 4))
-    bar.close()
-    result = Network(genotype)
-    result.load_state_dict(pruned.state_dict())
-    return result.eval()
+    def losses(of: Network) -> Iterator[Tensor]:
+        crops = run.crops(Schedule(GRADIENT_IMAGES, 1, run.settings.schedules.recover.crop), seed=30)
+        return crop_losses(of, crops, run.settings.input_size, run.class_weights, run.validation.ignore)
 
-
-def best_cut(
-    network: Network,
-    graph: tp.DependencyGraph,
-    importance: tp.importance.Importance,
-    genotype: Genotype,
-    table: LatencyTable,
-    now: float,
-) -> tuple[str, list[int], float] | None:
-    """Where to take eight channels: the convolution, the channels, the ms saved. None when nothing is left."""
-    best, best_value = None, 0.0
-    for name, width in get_space(genotype.space).widths(genotype).items():
-        if width <= CHANNEL_STEP:
-            continue
-        space = get_space(genotype.space)
-        saved = now - table.predict(space.graph(_narrower(genotype, name)))
-        if saved <= 0:
-            continue
-        every = list(range(width))
-        scores = importance(graph.get_pruning_group(_conv(network, name), tp.prune_conv_out_channels, every))
-        least = torch.argsort(scores)[:CHANNEL_STEP]
-        value = saved / float(scores[least].sum().clamp_min(1e-9))
-        if value > best_value:
-            best, best_value = (name, sorted(least.tolist()), saved), value
-    return best
+    narrow = prune_to(network.to(run.device), run.table, target_ms, importance, losses)
+    looks = [run.target.measure([skeleton(network.graph), skeleton(narrow.graph)]) for _ in range(LOOKS)]
+    before_ms, after_ms = (median(look[which].ms for look in looks) for which in (0, 1))
+    undone = narrow.genotype != network.genotype and after_ms >= before_ms
+    if undone:
+        print(f"prune: round {number} is undone: {after_ms:.2f} ms measured, no less than {before_ms:.2f} ms before")
+        narrow = network
+    else:
+        fit_network(run, narrow, run.settings.schedules.recover, folder, f"prune: recovery {number}", seed=30 + number)
+    miou = mean_iou(evaluate(narrow, run.validation, run.device))
+    figures = {
+        "predicted_latency_ms": run.table.predict(narrow.graph),
+        "latency_before_ms": before_ms,
+        "latency_ms": after_ms,
+        "undone": undone,
+        "miou": miou,
+    }
+    return narrow.cpu(), figures
 
 
-def _conv(network: Network, name: str) -> torch.nn.Conv2d:
-    conv = network.get_submodule(f"layers.{layer_name(name)}.conv")
-    assert isinstance(conv, torch.nn.Conv2d)
-    return conv
+def save_rounds(path: Path, asked: dict[str, Any], network: Network, done: list[dict[str, Any]]) -> None:
+    """Everything a killed pruning needs to go on after its last whole round, in one file."""
+    texts = {"asked": asked, "done": done, "genotype": network.genotype.to_dict()}
+    save_tensors({**{name: json.dumps(value) for name, value in texts.items()}, "weights": network.state_dict()}, path)
 
 
-def _narrower(genotype: Genotype, name: str) -> Genotype:
-    space = get_space(genotype.space)
-    widths = space.widths(genotype)
-    return space.with_widths(genotype, widths | {name: widths[name] - CHANNEL_STEP})
+def rounds_done(path: Path, asked: dict[str, Any]) -> tuple[Network, list[dict[str, Any]]] | None:
+    """The network after the last whole round and the figures of each; None unless the same was asked of the same
+    network."""
+    if not path.exists():
+        return None
+    state = load_tensors(path)
+    if json.loads(state["asked"]) != asked:
+        return None
+    network = Network(Genotype.from_dict(json.loads(state["genotype"])))
+    network.load_state_dict(state["weights"])
+    return network.eval(), json.loads(state["done"])
+
+
+def flags(arguments: Parser) -> None:
+    arguments.add_argument("--target-ms", type=float, help=f"predicted latency to reach (default: {KEPT} of now)")
+    arguments.add_argument("--importance", choices=IMPORTANCES, default=DEFAULT, help="what a channel is worth")
+    arguments.add_argument("--rounds", type=int, default=1, help="steps of cutting and recovery training")
 
 
 def main() -> None:
-    arguments = parser(__doc__, "compress.prune")
-    arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
-    arguments.add_argument("--target-ms", type=float, help=f"predicted latency to reach (default: {KEPT} of now)")
-    given = arguments.parse_args()
-    if given.target_ms is not None and not given.target_ms > 0:
-        raise InputError(f"--target-ms {given.target_ms:g}: give a positive number of milliseconds")
-    run = open_run(given.run)
-    require(run, before("prune"))
-    prune(run, given.target_ms)
+    stage_command("prune", __doc__, prune, flags)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main()

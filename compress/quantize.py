@@ -1,10 +1,15 @@
-"""python -m compress.quantize RUN: converts the distilled network to TFLite and quantizes it to int8 with real images.
+"""python -m compress.quantize RUN [--ranges NAME] [--qat-steps N] [--max-drop MIOU]: converts the distilled network to
+TFLite and quantizes it to int8 with real images.
 
 Leaves RUN/quantize/model.float.tflite and model.tflite, whose mIoU and latency are those of the files as run by
-LiteRT. Every op of the int8 file is int8, or the stage fails and names the op.
+LiteRT, and network.pt, the float network that the int8 file was made from: the distilled one, or with --qat-steps that
+one trained on with int8 simulated. Every op of the int8 file is int8, or the stage fails and names the op; only when
+int8 costs more than --max-drop do the worst layers run in float, one at a time, each named with what it costs.
 """
 
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,58 +17,115 @@ from torch import Tensor
 from tqdm import tqdm
 
 from compress.batches import at_resolution
-from compress.convert import quantize_tflite, write_float_tflite
+from compress.cli import Parser
+from compress.convert import write_float_tflite
 from compress.data import read_pair
+from compress.fake_quant import fake_quantize
+from compress.fallback import Source, fall_back
 from compress.metrics import mean_iou
-from compress.run import write_atomically
+from compress.ranges import DEFAULT, ESTIMATORS, Ranges, observe_ranges
+from compress.run import save_network, write_atomically
 from compress.stage import Run, cost_metrics, stage_command, write_metrics
-from compress.tflite import check_all_int8
+from compress.teacher import Teaching, as_teacher
+from compress.train import fit_network
 from compress.verify import evaluate_tflite
+from search_spaces.errors import InputError
+from search_spaces.network import Network
 
 CALIBRATION_IMAGES = 32
+RANKING_IMAGES = 2
+MAX_DROP = 0.003  # mIoU below the float file's
+QAT_LR = 5e-4
 
 
-def quantize(run: Run) -> None:
+def quantize(run: Run, ranges: str = DEFAULT, qat_steps: int = 0, max_drop: float = MAX_DROP) -> None:
+    if qat_steps < 0:
+        raise InputError(f"--qat-steps {qat_steps}: give 0 or a positive number")
+    if not 0 <= max_drop <= 1:
+        raise InputError(f"--max-drop {max_drop:g}: give a fraction of 0 to 1")
     begun = time.monotonic()
     folder = run.path / "quantize"
-    network = run.network("distill")
-    log = folder / "convert.log"
-    float_model, made = folder / "model.float.tflite", run.made("quantize")
-    write_float_tflite(network, float_model, log)
-    int8 = quantize_tflite(float_model, calibration_samples(run, network.genotype.resolution), log)
-    check_all_int8(int8)
-    write_atomically(made, int8)
-    float_latency, latency = run.target.measure([float_model.read_bytes(), int8])
-    with tqdm(total=2 * len(run.validation), desc="quantize: validation", unit="image", dynamic_ncols=True) as bar:
-        float_counts, _ = evaluate_tflite(float_model.read_bytes(), network, run.validation, bar)
-        counts, _ = evaluate_tflite(int8, network, run.validation, bar)
+    (folder / "metrics.json").unlink(missing_ok=True)  # from here on the folder is half-written
+    network = run.network("distill").to(run.device)
+    images = calibration_images(run, network.genotype.resolution)
+    pairs = [(network, observe_ranges(network, images, ranges))]
+    if qat_steps:  # before anything is converted: the converter starts threads, and loading crops forks
+        pairs.append(train_in_int8(run, *pairs[0], qat_steps, folder))
+    files = (folder / "model.float.tflite", folder / "trained.float.tflite")
+    sources = [converted(*pair, file, images) for pair, file in zip(pairs, files, strict=False)]
+    float_model = files[0].read_bytes()
+    float_latency = run.target.measure([float_model])[0]
+    with tqdm(total=len(run.validation), desc="float: validation", unit="image", dynamic_ncols=True) as bar:
+        float_miou = mean_iou(evaluate_tflite(float_model, network, run.validation, bar)[0])
+    least = float_miou - max_drop
+    made = [source.int8(run) for source in sources]
+    enough = any(file.miou >= least for file in made)
+    tries = [fall_back(run, *pair, 0.0 if enough else least) for pair in zip(sources, made, strict=True)]
+    # enough accuracy first, then the fewest ops in float
+    best = max(tries, key=lambda tried: (min(tried.made.miou, least), -len(tried.made.floats), tried.made.miou))
+    source, int8 = best.source, best.made
+    if int8.miou < least:
+        print(
+            f"quantize: int8 costs {float_miou - int8.miou:.4f} mIoU, more than --max-drop {max_drop:g}; "
+            "train in int8 with (more) --qat-steps"
+        )
+    save_network(source.network.cpu(), folder / "network.pt")
+    write_atomically(run.made("quantize"), int8.content)
     metrics = {
-        "miou": mean_iou(counts),
-        "latency_ms": latency.ms,
+        "miou": int8.miou,
+        "latency_ms": int8.latency_ms,
         **cost_metrics(run, network),
-        "size_bytes": made.stat().st_size,
+        "size_bytes": len(int8.content),
         "wall_s": time.monotonic() - begun,
-        "float_miou": mean_iou(float_counts),
+        "float_miou": float_miou,
         "float_latency_ms": float_latency.ms,
-        "float_size_bytes": float_model.stat().st_size,
+        "float_size_bytes": len(float_model),
+        "estimator": ranges,
+        "qat_steps": qat_steps,
+        "max_drop": max_drop,
+        "all_int8_miou": [file.miou for file in made],  # as distilled, and trained in int8
+        "ranges": source.ranges,
+        "logits_error_without": best.ranking,
+        "fallbacks": best.steps,
+        "float_ops": {op: source.names[op] for op in sorted(int8.floats)},
     }
     write_metrics(run, "quantize", metrics, folder)
+    for leftover in (folder / "checkpoint.pt", files[1]):
+        leftover.unlink(missing_ok=True)
 
 
-def calibration_samples(run: Run, resolution: tuple[int, int]) -> list[np.ndarray]:
-    """Training images 1,H,W,3 in 0..1 at a network's resolution, evenly spread over the split."""
+def train_in_int8(run: Run, network: Network, ranges: Ranges, steps: int, folder: Path) -> tuple[Network, Ranges]:
+    """Quantization-aware fine-tuning: weights and ranges learn with int8 simulated, taught by the float network."""
+    simulated = fake_quantize(network, ranges)
+    schedule = replace(run.settings.schedules.recover, steps=steps, lr=QAT_LR)
+    teaching = Teaching(as_teacher(run, network), {"kl": 1.0}, "itself in float")
+    fit_network(run, simulated, schedule, folder, "quantize: training in int8", seed=50, teaching=teaching)
+    return simulated.plain().to(run.device), simulated.ranges()
+
+
+def converted(network: Network, ranges: Ranges, path: Path, images: list[Tensor]) -> Source:
+    """Writes a network's float file."""
+    device = next(network.parameters()).device
+    write_float_tflite(network.cpu(), path, path.with_name("convert.log"))
+    return Source(network.to(device), path, ranges, images[:RANKING_IMAGES])
+
+
+def calibration_images(run: Run, resolution: tuple[int, int]) -> list[Tensor]:
+    """Training images 1,3,h,w in 0..1 at a network's resolution, evenly spread over the split."""
     pairs = run.data.train[:: max(1, len(run.data.train) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    return [to_pixels(at_resolution(_bytes(read_pair(pair, run.data)[0]), resolution)) for pair in pairs]
+    images = (np.ascontiguousarray(read_pair(pair, run.data)[0].transpose(2, 0, 1)) for pair in pairs)
+    return [at_resolution(torch.from_numpy(image)[None], resolution).to(run.device) for image in images]
 
 
-def _bytes(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+def flags(arguments: Parser) -> None:
+    arguments.add_argument("--ranges", choices=ESTIMATORS, default=DEFAULT, help=f"range estimator ({DEFAULT})")
+    arguments.add_argument("--qat-steps", type=int, default=0, help="steps of training with int8 simulated (0)")
+    arguments.add_argument("--max-drop", type=float, default=MAX_DROP, help=f"mIoU int8 may cost ({MAX_DROP})")
 
 
-def to_pixels(images: Tensor) -> np.ndarray:
-    """N,3,H,W to what a file takes: N,H,W,3."""
-    return np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+def main() -> None:
+    stage_command("quantize", __doc__, quantize, flags)
 
 
 if __name__ == "__main__":
-    stage_command("quantize", __doc__, quantize)
+    main()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from compress.batches import Crops, Validation, read_validation
-from compress.cli import parser, run_command
+from compress.cli import Parser, parser, run_command
 from compress.data import DataSet, open_data
 from compress.evaluate import evaluate
 from compress.fit import Schedule
@@ -173,14 +173,20 @@ def write_metrics(run: Run, stage: str, metrics: dict[str, Any], folder: Path) -
     return whole
 
 
-def stage_command(stage: str, doc: str | None, body: Callable[[Run], object]) -> None:
-    """The `__main__` of a stage script: checks what stands before it, then runs it on the folder named."""
+def stage_command(
+    stage: str, doc: str | None, body: Callable[..., object], flags: Callable[[Parser], None] | None = None
+) -> None:
+    """The `__main__` of a stage script: checks what stands before it, then runs `body(run, **flags)` on the folder
+    named."""
 
     def main() -> None:
         arguments = parser(doc, f"compress.{stage}")
         arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
-        run = open_run(arguments.parse_args().run)
+        if flags is not None:
+            flags(arguments)
+        given = vars(arguments.parse_args())
+        run = open_run(given.pop("run"))
         require(run, before(stage))
-        body(run)
+        body(run, **given)
 
     run_command(main)

@@ -1,18 +1,23 @@
 """Reading and mending .tflite files through the flatbuffer schema (ai_edge_litert.schema_py_generated)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from compress.skeleton import pack
+from compress.ranges import BIAS_STEPS, WEIGHT_LEVELS
+from compress.skeleton import CODES, pack
 from search_spaces.errors import InputError
+from search_spaces.ops import INPUT, Graph
 
 OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 TYPE_NAMES = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 ARG_MAX_INT8_VERSION = 2
+FALLBACK_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN")  # that may run in float when accuracy demands it
+INT8_OPS = (*FALLBACK_OPS, "CONCATENATION", "RESIZE_BILINEAR")
 
 
 @dataclass(frozen=True)
@@ -67,21 +72,60 @@ def _name(model: Any, operator: Any) -> str:
     return name
 
 
-def check_all_int8(content: bytes) -> int:
-    """The number of ops, every one of which reads int8 and makes int8 (ARG_MAX makes int32).
+def check_all_int8(content: bytes, floats: Collection[str] = ()) -> int:
+    """The number of int8 ops: all of a file, ARG_MAX making int32, but those that make the tensors `floats`, which
+    run in float, and the conversions that these need.
 
     Raises InputError that names an op that runs in float, converts, transposes or is no builtin.
     """
+    model = read_model(content)
+    subgraph = model.subgraphs[0]
     ops = file_ops(content)
-    for op in ops:
-        made = ("INT32",) if op.name == "ARG_MAX" else ("INT8",) * len(op.out_types)
-        stray = op.name.startswith(("CUSTOM", "FLEX")) or op.name in ("QUANTIZE", "DEQUANTIZE", "TRANSPOSE", "CAST")
-        if stray or op.out_types != made or set(op.in_types) != {"INT8"}:
+    makes = [subgraph.tensors[operator.outputs[0]].name.decode() for operator in subgraph.operators]
+    reads = [_value_names(model, operator) for operator in subgraph.operators]
+    readers = {name: {m for m, names in zip(makes, reads, strict=True) if name in names} for name in makes}
+    int8_ops = 0
+    for op, made, read in zip(ops, makes, reads, strict=True):
+        types = (set(op.in_types), set(op.out_types))
+        if made in floats:
+            fits = types == ({"FLOAT32"}, {"FLOAT32"}) and op.name in FALLBACK_OPS
+        elif op.name == "DEQUANTIZE":
+            fits = bool(readers[made]) and readers[made] <= set(floats)
+        elif op.name == "QUANTIZE":
+            fits = types == ({"FLOAT32"}, {"INT8"}) and set(read) <= set(floats)
+        elif op.name == "ARG_MAX":
+            fits = types == ({"INT8"}, {"INT32"}) or (types == ({"FLOAT32"}, {"INT32"}) and set(read) <= set(floats))
+        else:
+            fits = types == ({"INT8"}, {"INT8"}) and op.name in INT8_OPS
+        if not fits:
             raise InputError(
                 f"{op.name} {op.in_shapes} -> {op.out_shapes} reads {op.in_types} and makes {op.out_types}: "
                 "the model is not int8 throughout; report this genotype"
             )
-    return len(ops)
+        int8_ops += types[0] == {"INT8"} and op.name not in ("QUANTIZE", "DEQUANTIZE")
+    return int8_ops
+
+
+def _value_names(model: Any, operator: Any) -> list[str]:
+    """What an op reads, without constants."""
+    tensors = [model.subgraphs[0].tensors[i] for i in operator.inputs if i >= 0]
+    return [tensor.name.decode() for tensor in tensors if _is_value(model, tensor)]
+
+
+def tensor_names(content: bytes, graph: Graph) -> dict[str, str]:
+    """The name in a file of every value of the network that the file was converted from, INPUT included.
+
+    The converter keeps the order of the ops. Raises InputError when a file's ops are not the graph's, one by one.
+    """
+    model = read_model(content)
+    subgraph = model.subgraphs[0]
+    names = {INPUT: subgraph.tensors[subgraph.inputs[0]].name.decode()}
+    for op, operator in zip_longest(graph, subgraph.operators):
+        fits = op and operator and _name(model, operator) == OP_NAMES[CODES[op.kind][0]]
+        if not fits or _value_names(model, operator) != [names[value] for value in op.inputs]:
+            raise InputError(f"the converted file departs from the network at {op and op.name}; report this genotype")
+        names[op.name] = subgraph.tensors[operator.outputs[0]].name.decode()
+    return names
 
 
 def tied_tensors(content: bytes) -> Iterator[set[str]]:
@@ -96,11 +140,35 @@ def tied_tensors(content: bytes) -> Iterator[set[str]]:
     for operator in subgraph.operators:
         if _name(model, operator) not in ("CONCATENATION", "RESIZE_BILINEAR"):
             continue
-        values = [subgraph.tensors[i] for i in (*operator.inputs, *operator.outputs)]
-        names = {tensor.name.decode() for tensor in values if _is_value(model, tensor)}
+        names = {*_value_names(model, operator), subgraph.tensors[operator.outputs[0]].name.decode()}
         touching = [group for group in tied if group & names]
         tied = [group for group in tied if not group & names] + [names.union(*touching)]
     yield from tied
+
+
+def weight_bounds(content: bytes, steps: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """By tensor name, the magnitude that each channel's weight scale of a float file must cover, given the int8 scale
+    of each value.
+
+    A bias is stored in steps of weight scale times input scale. Where the weights of a channel have died (batch norm
+    scales them to nothing) that is more than int32 holds, and the bias would be lost: these channels get the scale
+    that their bias needs.
+    """
+    model = read_model(content)
+    tensors = model.subgraphs[0].tensors
+    bounds: dict[str, np.ndarray] = {}
+    for operator in model.subgraphs[0].operators:
+        if _name(model, operator) not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            continue
+        x, weight, bias = (tensors[i] for i in operator.inputs)
+        out = 3 if _name(model, operator) == "DEPTHWISE_CONV_2D" else 0
+        values, biases = (np.frombuffer(model.buffers[t.buffer].data, np.float32) for t in (weight, bias))
+        values = np.moveaxis(values.reshape(weight.shape), out, 0)
+        needed = np.abs(biases) * WEIGHT_LEVELS / (steps[x.name.decode()] * BIAS_STEPS)
+        bound = np.maximum(np.abs(values).max((1, 2, 3)), needed).astype(np.float32)
+        name = weight.name.decode()
+        bounds[name] = np.maximum(bounds.get(name, 0), bound.reshape([-1 if axis == out else 1 for axis in range(4)]))
+    return bounds
 
 
 def argmax_in_int8(content: bytes) -> bytes:

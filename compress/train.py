@@ -10,26 +10,27 @@ from torch import Tensor
 
 from compress.batches import at_scale
 from compress.fit import Schedule, autocast, fit
-from compress.losses import cross_entropy, distillation
+from compress.losses import cross_entropy, distillation_sum
 from compress.stage import SEARCH, Run, record_network, stage_command
+from compress.teacher import Teaching
 from search_spaces.network import Network
 
 
 def network_losses(
-    run: Run, network: Network, teacher: Network | None = None
+    run: Run, network: Network, teaching: Teaching | None = None
 ) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
-    """Cross entropy on the labels, and with a teacher the divergence from its output as well."""
-    weights = run.class_weights.to(run.device)
+    """Cross entropy on the labels, and with a teacher the distillation terms as well."""
+    weights, ignore = run.class_weights.to(run.device), run.validation.ignore
 
     def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
         seen = at_scale(images, network.genotype, run.settings.input_size)
         with autocast(run.device):
-            logits = network(seen)
-        loss = cross_entropy(logits.float(), masks, run.validation.ignore, weights)
-        if teacher is not None:
+            logits = network(seen).float()
+        loss = cross_entropy(logits, masks, ignore, weights)
+        if teaching is not None:
             with torch.no_grad(), autocast(run.device):
-                target = teacher(at_scale(images, teacher.genotype, run.settings.input_size))
-            loss = loss + distillation(logits.float(), target.float())
+                target = teaching.teacher(images).float()
+            loss = loss + distillation_sum(teaching.terms, logits, target, masks, ignore)
         yield loss
 
     return losses
@@ -42,17 +43,15 @@ def fit_network(
     folder: Path,
     title: str,
     seed: int,
-    teacher: Network | None = None,
+    teaching: Teaching | None = None,
     **watch: Any,
 ) -> None:
     """Trains a network in place on the run's data; a killed run goes on from FOLDER/checkpoint.pt. `watch` are
     `compress.fit`'s rungs."""
-    checkpoint = folder / "checkpoint.pt"
     network.to(run.device)
-    if teacher is not None:
-        teacher.to(run.device).eval()
-    losses = network_losses(run, network, teacher)
-    fit(network, losses, run.crops(schedule, seed), schedule, checkpoint, title, **watch)
+    losses, taught = network_losses(run, network, teaching), teaching.spelling if teaching else ""
+    checkpoint = folder / "checkpoint.pt"
+    fit(network, losses, run.crops(schedule, seed), schedule, checkpoint, title, taught=taught, **watch)
 
 
 def train(run: Run) -> None:

@@ -1,7 +1,8 @@
 """python -m compress.verify RUN: runs the exported files themselves on the validation split and measures them.
 
-The int8 file by the LiteRT interpreter: mIoU, median latency, share of int8 ops, agreement with the torch
-network (share of pixels of the same class). The ONNX file by ONNX Runtime: agreement.
+The int8 file by the LiteRT interpreter: mIoU, median latency, number of int8 ops, agreement with the torch network it
+was made from (share of pixels of the same class), in float and with int8 simulated. The ONNX file by ONNX Runtime:
+agreement.
 """
 
 from pathlib import Path
@@ -15,16 +16,18 @@ from tqdm import tqdm
 
 from compress.batches import Validation
 from compress.cli import parser, run_command
+from compress.fake_quant import fake_quantize
 from compress.metrics import confusion, mean_iou
-from compress.run import write_json
+from compress.run import load_network, read_json, write_json
 from compress.stage import Run, open_run, require
-from compress.tflite import check_all_int8
+from compress.tflite import check_all_int8, file_ops
 from compress.timing import load
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 EVALUATION_THREADS = 2
 ONNX_IMAGES = 4
+SIMULATED_IMAGES = 16
 
 
 def evaluate_tflite(
@@ -76,9 +79,12 @@ def verify(run: Run) -> dict[str, Any]:
     model_file = run.path / "model.tflite"
     if not model_file.is_file():
         raise InputError(f"{model_file} is missing; run python -m compress.export {run.path} first")
-    network = run.network("distill")
+    quantized = read_json(run.path / "quantize" / "metrics.json", f"run python -m compress.quantize {run.path} first")
+    network = load_network(run.path / "quantize" / "network.pt")
     model = model_file.read_bytes()
-    ops = check_all_int8(model)
+    floats = quantized["float_ops"]
+    int8_ops = check_all_int8(model, floats.values())
+    simulated = fake_quantize(network, quantized["ranges"], floats)
     latency = run.target.measure([model], seconds=2.0)[0]
     with tqdm(total=len(run.validation), desc="verify", unit="image", dynamic_ncols=True) as bar:
         counts, maps = evaluate_tflite(model, network, run.validation, bar)
@@ -89,10 +95,12 @@ def verify(run: Run) -> dict[str, Any]:
         "raw_latency_ms": latency.raw_ms,
         "latency_p10_ms": latency.p10_ms,
         "latency_p90_ms": latency.p90_ms,
-        "ops": ops,
-        "int8_ops": ops,
+        "ops": len(file_ops(model)),
+        "int8_ops": int8_ops,
+        "float_ops": sorted(floats),
         "agreement_with_torch": agreement(maps, network, run.validation),
-        "onnx_agreement_with_torch": agreement(onnx_maps, network, run.validation),
+        "agreement_with_simulation": agreement(maps[:SIMULATED_IMAGES], simulated, run.validation),
+        "onnx_agreement_with_torch": agreement(onnx_maps, run.network("distill"), run.validation),
         "size_bytes": len(model),
     }
 

@@ -24,7 +24,7 @@ def random_genotype(seed: int, side: int = 128, classes: int = CLASSES) -> Genot
     return deeplabv3plus.sample(Random(random.Random(seed)), classes, (side, side))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny() -> Genotype:
     """Every kind of op, few channels."""
     return Genotype(

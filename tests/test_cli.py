@@ -84,7 +84,8 @@ def test_the_main_job_leaves_what_it_promises(whole: Path) -> None:
     assert {"seed", "versions", "fingerprint", "device"} <= set(config)
     for name in ("study.db", "search.jsonl", "model.tflite", "model.float.tflite", "model.onnx", "report.html"):
         assert (whole / name).stat().st_size > 0
-    assert check_all_int8((whole / "model.tflite").read_bytes()) > 20
+    quantized = json.loads((whole / "quantize" / "metrics.json").read_text())
+    assert check_all_int8((whole / "model.tflite").read_bytes(), quantized["float_ops"].values()) > 20
     verified = json.loads((whole / "export" / "metrics.json").read_text())
     assert verified["onnx_agreement_with_torch"] > 0.99
     assert verified["agreement_with_torch"] > 0.8

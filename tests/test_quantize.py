@@ -1,0 +1,240 @@
+"""Simulated int8 against the real file, and what may stay float."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ai_edge_quantizer import qtyping
+from ai_edge_quantizer.algorithms.uniform_quantize import uniform_quantize_tensor as aeq
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from tqdm import tqdm
+
+from compress.batches import Crops, Validation, read_validation
+from compress.convert import int8_tflite, write_float_tflite
+from compress.data import IGNORE, open_data
+from compress.fake_quant import FakeQuantized, fake_quantize, weight_scales
+from compress.fallback import Source, logits_error, rank, unit
+from compress.fit import Schedule, fit
+from compress.losses import cross_entropy
+from compress.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values
+from compress.tflite import check_all_int8, read_model, tensor_names, tied_tensors
+from compress.verify import agreement, evaluate_tflite
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network, fold_batch_norm
+from search_spaces.ops import INPUT
+
+DEAD = ("stage2.1.depthwise", "stage3.0.expand")  # layers whose first channels have no weights left
+DEAD_CHANNELS, DEAD_BIAS = 4, 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network that knows its data and has a few dead channels, its float file, images to calibrate with."""
+
+    network: Network
+    file: Path
+    images: list[Tensor]
+    validation: Validation
+
+    @property
+    def names(self) -> dict[str, str]:
+        return tensor_names(self.file.read_bytes(), self.network.graph)
+
+    def int8(self, ranges: Ranges, floats: frozenset[str] = frozenset()) -> bytes:
+        by_tensor = {self.names[value]: found for value, found in ranges.items()}
+        return int8_tflite(self.file, by_tensor, self.file.with_name("log"), [self.names[op] for op in floats])
+
+    def maps(self, content: bytes) -> list[np.ndarray]:
+        return evaluate_tflite(content, self.network, self.validation, tqdm(disable=True))[1]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, tiny: Genotype) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    data = open_data(f"folder:{folder_data}")
+    torch.manual_seed(0)
+    network = Network(tiny)
+
+    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+        yield cross_entropy(network(images), masks, IGNORE)
+
+    fit(network, losses, Crops(data, (64, 96), 64, 400, 0), Schedule(100, 4, 64), folder / "c.pt", "test")
+    for name in DEAD:
+        norm = network.get_submodule(f"layers.{name.replace('.', '_')}.bn")
+        with torch.no_grad():
+            norm.weight[:DEAD_CHANNELS] = 1e-9
+            norm.bias[:DEAD_CHANNELS] = DEAD_BIAS
+    write_float_tflite(network, folder / "float.tflite", folder / "log")
+    seen = read_validation(dataclasses.replace(data, val=data.train), (64, 96))
+    images = [image for image, _ in seen.batches(tiny.resolution)]
+    return Trained(network, folder / "float.tflite", images, read_validation(data, (64, 96)))
+
+
+def changed(network: Network) -> Network:
+    """A copy to damage."""
+    copy = Network(network.genotype)
+    copy.load_state_dict(network.state_dict())
+    return copy.eval()
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_simulation_computes_what_the_file_computes(trained: Trained, estimator: str) -> None:
+    ranges = observe_ranges(trained.network, trained.images, estimator)
+    content = trained.int8(ranges)
+    assert check_all_int8(content) == len(trained.network.graph)
+    simulated = fake_quantize(trained.network, ranges)
+    assert agreement(trained.maps(content), simulated, trained.validation) >= 0.99
+    assert agreement(trained.maps(content), trained.network, trained.validation) >= 0.95
+
+
+def test_a_layer_in_float_is_float_in_both(trained: Trained) -> None:
+    ranges = observe_ranges(trained.network, trained.images)
+    floats = unit(trained.network.graph, "stage2.0.project") | {"classifier"}
+    assert floats == {"stage2.0.project", "stage2.1.expand", "stage2.1.add", "classifier"}
+    content = trained.int8(ranges, floats)
+    tensors = {trained.names[op] for op in floats}
+    assert check_all_int8(content, tensors) == len(trained.network.graph) - len(floats)
+    simulated = fake_quantize(trained.network, ranges, floats)
+    assert agreement(trained.maps(content), simulated, trained.validation) >= 0.99
+    for forgotten in tensors:
+        with pytest.raises(InputError, match="not int8 throughout"):
+            check_all_int8(content, tensors - {forgotten})
+    with pytest.raises(InputError, match="not int8 throughout"):
+        check_all_int8(content, {*tensors, trained.names["stem"]})  # which is int8 all the same
+
+
+def test_the_bias_of_a_dead_channel_survives(trained: Trained) -> None:
+    """Its weights need so small a scale that the bias, in steps of that scale, is more than int32 holds."""
+    model = read_model(trained.int8(observe_ranges(trained.network, trained.images)))
+    tensors = model.subgraphs[0].tensors
+    for name in DEAD:
+        (operator,) = [
+            o for o in model.subgraphs[0].operators if tensors[o.outputs[0]].name.decode() == trained.names[name]
+        ]
+        bias = tensors[operator.inputs[2]]
+        steps = np.frombuffer(model.buffers[bias.buffer].data, np.int32)[:DEAD_CHANNELS]
+        np.testing.assert_allclose(steps * bias.quantization.scale[:DEAD_CHANNELS], DEAD_BIAS, rtol=1e-3)
+
+
+def test_the_ranking_finds_a_layer_that_int8_ruins(trained: Trained) -> None:
+    """One channel a hundred times as large, and its reader's weights as much smaller: the same network in float."""
+    network = changed(trained.network)
+    with torch.no_grad():
+        norm = network.get_submodule("layers.decoder_1_depthwise.bn")
+        norm.weight[0] *= 100
+        norm.bias[0] *= 100
+        network.get_submodule("layers.decoder_1_pointwise.conv").weight[:, 0] /= 100
+    ranges = observe_ranges(network, trained.images, "minmax")
+    source = Source(network, trained.file, ranges, trained.images[:2])
+    worst, left = next(iter(rank(source).items()))
+    assert worst in ("decoder.1.depthwise", "decoder.1.pointwise")
+    assert left < 0.5 * logits_error(source, source.simulated())
+
+
+def test_names_in_the_file_follow_the_network(trained: Trained, tiny: Genotype) -> None:
+    names = trained.names
+    assert names.keys() == {INPUT, *(op.name for op in trained.network.graph)}
+    assert "ConvBNAct_stage3_1_depthwise" in names["stage3.1.depthwise"]
+    other = Network(dataclasses.replace(tiny, aspp_rates=(2,), aspp_widths=(16, 24, 32)))
+    with pytest.raises(InputError, match="departs from the network at"):
+        tensor_names(trained.file.read_bytes(), other.graph)
+
+
+def test_ties_of_the_file_are_those_of_the_graph(trained: Trained) -> None:
+    of_graph = [{trained.names[value] for value in group} for group in tied_values(trained.network.graph)]
+    of_file = list(tied_tensors(trained.file.read_bytes()))
+    assert sorted(map(sorted, of_graph)) == sorted(map(sorted, of_file))
+
+
+@pytest.fixture(scope="module")
+def untrained(tiny: Genotype) -> FakeQuantized:
+    network = Network(tiny).eval()
+    return fake_quantize(network, dict.fromkeys([op.name for op in network.graph], (-1.0, 1.0)))
+
+
+@given(st.floats(-50, 0.5, width=32), st.floats(0.625, 50, width=32), st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_values_are_on_the_converters_grid(untrained: FakeQuantized, low: float, high: float, seed: int) -> None:
+    values = 60 * torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(seed))
+    bounds = (np.full((1, 1, 1, 1), bound, np.float32) for bound in (low, high))
+    zero, scale = aeq.tensor_zp_scale_from_min_max(*bounds, 8, False, qtyping.QuantGranularity.TENSORWISE)
+    parameters = qtyping.UniformQuantParams(8, None, scale, zero, symmetric=False)
+    theirs = (aeq.uniform_quantize(values.numpy(), parameters).astype(np.float32) - zero) * scale
+    with torch.no_grad():
+        untrained.low["stem"].fill_(low)
+        untrained.high["stem"].fill_(high)
+        ours = untrained.on_grid("stem", values).numpy()
+    different = np.abs(ours - theirs) > 1e-3 * scale
+    assert different.mean() < 0.02  # a value midway between two steps may go to either
+    assert np.abs(ours - theirs).max() <= scale * 1.001
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
+def test_weights_are_on_the_converters_grid(seed: int) -> None:
+    weights = torch.randn(6, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
+    bound = weights.abs().amax((1, 2, 3), keepdim=True).numpy()
+    zero, scale = aeq.tensor_zp_scale_from_min_max(-bound, bound, 8, True, qtyping.QuantGranularity.CHANNELWISE)
+    np.testing.assert_allclose(weight_scales(weights, torch.zeros(6), torch.tensor(1.0)).numpy(), scale, rtol=1e-6)
+    assert (zero == 0).all()
+
+
+def test_float_throughout_is_the_folded_network(trained: Trained) -> None:
+    ranges = observe_ranges(trained.network, trained.images)
+    everything = frozenset(op.name for op in trained.network.graph)
+    with torch.inference_mode():
+        logits = fake_quantize(trained.network, ranges, everything)(trained.images[0])
+        truth = fold_batch_norm(trained.network)(trained.images[0])
+    torch.testing.assert_close(logits, truth, atol=1e-4, rtol=1e-4)
+
+
+def test_a_simulated_network_gives_its_weights_and_ranges_back(trained: Trained) -> None:
+    ranges = observe_ranges(trained.network, trained.images)
+    simulated = fake_quantize(trained.network, ranges)
+    again = fake_quantize(simulated.plain(), simulated.ranges())
+    with torch.inference_mode():
+        truth = trained.network(trained.images[0])
+        torch.testing.assert_close(simulated.plain()(trained.images[0]), truth, atol=1e-4, rtol=1e-4)
+        different = (again(trained.images[0]) != simulated(trained.images[0])).float().mean()
+    assert different < 0.05
+    for value, found in simulated.ranges().items():
+        assert again.ranges()[value] == pytest.approx(found, abs=1e-5)
+
+
+def test_rounding_passes_gradients_and_clipping_stops_them(tiny: Genotype) -> None:
+    network = Network(tiny).eval()
+    simulated = fake_quantize(network, dict.fromkeys([op.name for op in network.graph], (-1.0, 1.0)))
+    values = torch.tensor([-3.0, -0.501, 0.3, 3.0]).reshape(1, 4, 1, 1).requires_grad_()
+    simulated.on_grid("stem", values).sum().backward()
+    assert values.grad is not None
+    assert values.grad.flatten().tolist() == pytest.approx([0, 1, 1, 0], abs=1e-5)
+    high = simulated.high["stem"].grad
+    assert high is not None
+    assert high > 0  # a wider range lets the clipped value come nearer to itself
+
+
+def test_training_in_int8_mends_ranges_that_are_far_too_wide(trained: Trained, folder_data: Path) -> None:
+    ranges = {
+        value: (8 * low, 8 * high) for value, (low, high) in observe_ranges(trained.network, trained.images).items()
+    }
+    simulated = fake_quantize(trained.network, ranges)
+
+    def loss() -> float:
+        with torch.inference_mode():
+            batches = trained.validation.batches(trained.network.genotype.resolution)
+            return float(np.mean([cross_entropy(simulated(i), m, IGNORE).item() for i, m in batches]))
+
+    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+        yield cross_entropy(simulated(images), masks, IGNORE)
+
+    before, widths = loss(), simulated.ranges()
+    crops = Crops(open_data(f"folder:{folder_data}"), (64, 96), 64, 80, 1)
+    fit(simulated, losses, crops, Schedule(20, 4, 64, lr=1e-2), trained.file.with_name("qat.pt"), "test")
+    assert loss() < 0.8 * before
+    assert simulated.ranges() != widths

@@ -1,0 +1,187 @@
+"""Teachers from files of every kind, and the files that are refused."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CLASSES
+from torch import Tensor, nn
+from torch.export import Dim
+
+from compress.run import save_network
+from compress.settings import Settings
+from compress.stage import Run
+from compress.teacher import open_teacher
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
+
+
+class Foreign(nn.Module):
+    """Somebody's segmentation network: any image size, half the resolution."""
+
+    def __init__(self, classes: int = CLASSES) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, classes, 3, stride=2, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.conv(images * 2 - 1)
+        return logits
+
+
+class ClassMap(Foreign):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).argmax(1)
+
+
+IMAGES = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+ANY_SIZE = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, tiny: Genotype) -> Run:
+    run = Run(
+        tmp_path_factory.mktemp("run"),
+        Settings(budget_ms=50, data=f"folder:{folder_data}", input_size=(64, 96), preset="toy"),
+    )
+    torch.manual_seed(0)
+    save_network(Network(tiny), run.made("train"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def foreign() -> Foreign:
+    torch.manual_seed(1)
+    return Foreign().eval()
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory, foreign: Foreign) -> Path:
+    path = tmp_path_factory.mktemp("program") / "teacher.pt2"
+    torch.export.save(torch.export.export(foreign, (IMAGES,), dynamic_shapes=(ANY_SIZE,)), path)
+    return path
+
+
+def test_torchscript_teaches(run: Run, foreign: Foreign, tmp_path: Path) -> None:
+    torch.jit.trace(foreign, IMAGES).save(tmp_path / "teacher.pt")
+    assert torch.equal(open_teacher(run, str(tmp_path / "teacher.pt"))[0](IMAGES), foreign(IMAGES))
+
+
+def test_an_exported_program_teaches(run: Run, foreign: Foreign, program: Path) -> None:
+    torch.testing.assert_close(open_teacher(run, str(program))[0](IMAGES), foreign(IMAGES))
+
+
+def test_onnx_teaches(run: Run, foreign: Foreign, tmp_path: Path) -> None:
+    torch.onnx.export(foreign, (IMAGES,), tmp_path / "t.onnx", dynamic_shapes=(ANY_SIZE,), dynamo=True, verbose=False)
+    made = open_teacher(run, str(tmp_path / "t.onnx"))[0](IMAGES)
+    torch.testing.assert_close(made, foreign(IMAGES), atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_file_teaches_as_the_runs_own_does(run: Run, tmp_path: Path) -> None:
+    shutil.copyfile(run.made("train"), tmp_path / "network.pt")
+    named, digest = open_teacher(run, str(tmp_path / "network.pt"))
+    own, same = open_teacher(run, "train")
+    assert digest == same
+    with torch.inference_mode():
+        assert torch.equal(named(IMAGES), own(IMAGES))
+
+
+def script(module: nn.Module) -> Callable[[Path], None]:
+    return lambda path: torch.jit.trace(module, IMAGES).save(path)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: None, "there is no file"),
+        (lambda path: path.write_bytes(b"nothing"), "no kind of file that can teach"),
+        (lambda path: path.write_bytes(b"PK\x05\x06" + bytes(18)), "no kind of file that can teach"),
+        (script(Foreign(classes=7)), r"gives float32 \(2, 7, 32, 32\) for 2 images"),
+        (script(ClassMap()), r"gives int64 \(2, 32, 32\) for 2 images, .* ends before the argmax"),
+        (script(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5))), "gives float32"),
+        (lambda path: torch.save({"weights": torch.zeros(2)}, path), "not a network of this version"),
+    ],
+)
+def test_a_file_that_cannot_teach_is_said(run: Run, tmp_path: Path, write: Callable[[Path], None], said: str) -> None:
+    write(tmp_path / "teacher.pt")
+    with pytest.raises(InputError, match=said) as caught:
+        open_teacher(run, str(tmp_path / "teacher.pt"))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_teacher_of_one_size_is_told_to_be_of_any(run: Run, foreign: Foreign, tmp_path: Path) -> None:
+    fixed = torch.export.export(foreign, (torch.rand(1, 3, 32, 32),))
+    torch.export.save(fixed, tmp_path / "fixed.pt2")
+    with pytest.raises(
+        InputError, match=r"fails on 2,3,64,64 images .*; export it for images N,3,H,W of any N, H and W"
+    ):
+        open_teacher(run, str(tmp_path / "fixed.pt2"))
+
+
+def test_the_largest_network_is_missed_by_name(run: Run) -> None:
+    with pytest.raises(InputError, match=r"--teacher largest: there is no file .*search/teacher\.pt"):
+        open_teacher(run, "largest")
+
+
+def edited(program: Path, path: Path, ending: str, change: Callable[[bytes], bytes]) -> Path:
+    with zipfile.ZipFile(program) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, change(content) if name.endswith(ending) else content)
+    return path
+
+
+def pickled_weights(content: bytes) -> bytes:
+    return content.replace(b'"use_pickle": false', b'"use_pickle": true')
+
+
+def evaluated_shape(content: bytes) -> bytes:
+    model = json.loads(content)
+
+    def walk(value: object) -> None:
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            if isinstance(inner, dict) and "expr_str" in inner:
+                inner["expr_str"] = "print('this must not be printed')"
+            walk(inner)
+
+    walk(model)
+    return json.dumps(model).encode()
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, ("this must not be printed",))
+
+
+def pickled_inputs(_: bytes) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    torch.save(((Evil(),), {}), buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("ending", "change"),
+    [
+        ("weights_config.json", pickled_weights),
+        ("models/model.json", evaluated_shape),
+        ("sample_inputs/model.pt", pickled_inputs),
+    ],
+)
+def test_an_exported_program_that_runs_code_is_refused(
+    run: Run,
+    program: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    ending: str,
+    change: Callable[[bytes], bytes],
+) -> None:
+    path = edited(program, tmp_path / "evil.pt2", ending, change)
+    with pytest.raises(InputError, match="holds code or pickled objects"):
+        open_teacher(run, str(path))
+    assert "must not" not in capfd.readouterr().out
