@@ -49,7 +49,7 @@ PLAIN = Genotype(
 
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--steps", type=int, default=740, help="the train, recover and distill steps of --preset quick")
+    flags.add_argument("--steps", type=int, default=1200, help="the train, recover and distill steps of --preset quick")
     flags.add_argument("--seed", type=int, default=0)
     given = flags.parse_args()
     share_cores()

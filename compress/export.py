@@ -46,9 +46,10 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
             "shape": [1, height, width, 3],
             "layout": "N,H,W,C",
             "channels": "RGB",
+            "bands": run.data.pixels.to_dict(),
             "type": np.dtype(reads["dtype"]).name,
             "quantization": {"scale": float(scale), "zero_point": int(zero)},
-            "from_bytes": "pixel byte (0..255) minus 128",
+            "from_bytes": "pixel byte (0..255) minus 128; `bands` says how deeper images become bytes",
             "resize": "bilinear with antialiasing from the image to height x width",
         },
         "output": {

@@ -35,8 +35,8 @@ PRESETS = {
         Schedule(4, 2, 64), Schedule(6, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2
     ),
     "quick": Preset(
-        Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(420, 16, 128, lr=2e-3, weight_decay=0.05),
-        Schedule(40, 16, 128, lr=1e-3), Schedule(280, 16, 128, lr=2e-3, weight_decay=0.05), 40, 5,
+        Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(700, 16, 128, lr=2e-3, weight_decay=0.05),
+        Schedule(40, 16, 128, lr=1e-3), Schedule(460, 16, 128, lr=2e-3, weight_decay=0.05), 40, 5,
     ),
     "standard": Preset(
         Schedule(6000, 16, 192), Schedule(1500, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3),

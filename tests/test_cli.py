@@ -110,6 +110,7 @@ def test_the_card_says_how_to_run_the_model(whole: Path) -> None:
     assert card["output"]["shape"] == [1, height // card["output"]["stride"], width // card["output"]["stride"]]
     assert card["classes"] == ["class0", "class1", "class2"]
     assert card["input"]["type"] == "int8"
+    assert card["input"]["bands"]["bands"] == [1, 2, 3]
 
 
 def test_the_report_is_one_escaped_page(whole: Path, command: Command) -> None:
