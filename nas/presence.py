@@ -92,11 +92,13 @@ class Worker:
 
 
 def _is_gone(owner: str) -> bool:
-    """Whether a worker was a process of this machine that is no more."""
+    """Whether another worker was a process of this machine that is no more, or an earlier one of this process."""
     host, _, rest = owner.partition(":")
     process = rest.partition(":")[0]
     if host != socket.gethostname() or not process.isdigit():
         return False
+    if int(process) == os.getpid():
+        return True
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
