@@ -106,9 +106,7 @@ def main() -> None:
     given = flags.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         urls = given.storage or [f"sqlite:///{folder}/study.db", f"journal:{folder}/study.log"]
-        print(
-            f"{platform.processor() or platform.machine()}, {multiprocessing.cpu_count()} cores, {time.strftime('%F')}\n"
-        )
+        print(f"{processor_name()}, {multiprocessing.cpu_count()} cores, {time.strftime('%Y-%m-%d')}\n")
         print(f"{CANDIDATES} candidates of {SCORE_SECONDS} s each:\n")
         print("| storage | workers | seconds | finished | numbers unique |\n|---|---|---|---|---|")
         for url in urls:
