@@ -20,7 +20,7 @@ from search_spaces.ops import ARGMAX, DEPTHWISE, INPUT
 
 
 @torch.no_grad()
-def observe_ranges(network: Network, batches: Iterable[Tensor]) -> Ranges:
+def observe_extremes(network: Network, batches: Iterable[Tensor]) -> Ranges:
     """Runs N,3,h,w batches through a network, in the mode it is in, and keeps each value's least and greatest."""
     seen: Ranges = {INPUT: PIXELS}
     for images in batches:

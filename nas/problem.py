@@ -6,7 +6,7 @@ from typing import Any
 from search_spaces import Space, costs
 from search_spaces.genotype import Genotype
 from search_spaces.latency_table import LatencyTable
-from search_spaces.trials import Smallest
+from search_spaces.trials import Largest, Smallest
 
 UNITS = {"latency_ms": (1, "ms"), "size_bytes": (1024, "KiB of file"), "arena_bytes": (1024, "KiB of activations")}
 FLAGS = {"latency_ms": "--budget-ms", "size_bytes": "--max-size-kib", "arena_bytes": "--max-arena-kib"}
@@ -57,6 +57,9 @@ class Problem:
 
     def smallest(self) -> Genotype:
         return self.genotype(Smallest())
+
+    def largest(self) -> Genotype:
+        return self.genotype(Largest())
 
     def costs(self, genotype: Genotype) -> Costs:
         """Raises InputError that names an op the table does not cover."""

@@ -40,7 +40,7 @@ TEMPLATE = """<!doctype html>
 <p>int8 TFLite model of {{ "%.0f"|format(final.size_bytes / 1024) }} KiB for {{ result.data }} on
 {{ result.target }}, budget {{ "%g"|format(result.budget_ms) }} ms, seed {{ result.seed }}.</p>
 <h2>Candidates</h2>
-<p>{{ result.search.trials }} scored in the supernet, {{ result.search.refused }} refused by the latency table before
+<p>{{ result.search.trials }} scored as int8 files, {{ result.search.refused }} refused by the latency table before
 any evaluation.</p>
 <img alt="mIoU of candidates against predicted latency" src="data:image/png;base64,{{ scatter }}">
 <h2>Stages</h2>
@@ -97,7 +97,7 @@ def scatter(run: Run, result: dict[str, Any]) -> str:
         [p[1] for p in scored],
         s=22,
         color="#7b8fa6",
-        label="candidates, scored in the supernet",
+        label="candidates, as scored",
     )
     front = [p for i, p in enumerate(scored) if all(p[1] > q[1] for q in scored[:i])]
     axes.step([p[0] for p in front], [p[1] for p in front], where="post", color="#2a6fbb", lw=1.2, label="Pareto front")

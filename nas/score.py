@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from compress.batches import Validation, at_scale, training_batches
-from compress.int8_file import int8_file, observe_ranges
+from compress.int8_file import int8_file, observe_extremes
 from compress.metrics import confusion, mean_iou
+from compress.ranges import Ranges
 from compress.stage import Run
 from compress.timing import load
 from search_spaces.network import Network
@@ -43,9 +44,15 @@ class Scorer:
 
     def score(self, network: Network, shared: bool = False) -> float:
         """mIoU (0..1) of a network as int8. The BN statistics of one with `shared` weights are set anew first."""
-        seen = (at_scale(images, network.genotype, self.input_size) for images in self.batches)
-        ranges = calibrate(network, seen) if shared else observe_ranges(network.eval(), seen)
+        ranges = self.recalibrate(network) if shared else observe_extremes(network.eval(), self._seen(network))
         return self.int8_miou(int8_file(network, ranges), network)
+
+    def recalibrate(self, network: Network) -> Ranges:
+        """Sets a network's BN statistics to those of the calibration batches; the ranges of its values there."""
+        return calibrate(network, self._seen(network))
+
+    def _seen(self, network: Network) -> Iterator[Tensor]:
+        return (at_scale(images, network.genotype, self.input_size) for images in self.batches)
 
     def int8_miou(self, model: bytes, network: Network) -> float:
         """mIoU (0..1) over the split of an int8 file."""
@@ -78,14 +85,14 @@ class Scorer:
 
 
 @torch.no_grad()
-def calibrate(network: Network, batches: Iterator[Tensor]) -> dict[str, tuple[float, float]]:
+def calibrate(network: Network, batches: Iterator[Tensor]) -> Ranges:
     """One pass over N,3,h,w batches: sets BN statistics to their cumulative average (shared ones fit no subnet) and
     returns the ranges of the values. The network is left in eval mode."""
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # cumulative
-    ranges = observe_ranges(network.train(), batches)
+    ranges = observe_extremes(network.train(), batches)
     for norm in norms:
         norm.momentum = 0.1
     network.eval()

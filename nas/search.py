@@ -67,6 +67,8 @@ def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: 
         front = [{"latency_ms": c.latency_ms, "miou": c.miou, "genotype": c.genotype.to_dict()} for c in found]
         write_json(folder / "pareto.json", front)
     save_network(strategy.network(winner), run.made(SEARCH))
+    if asked.strategy == "supernet":  # it may teach the winner: compress.distill --teacher largest
+        save_network(strategy.network(problem_of(run, asked).largest()), folder / "teacher.pt")
     trials = study.get_trials(deepcopy=False)
     figures = {"trials": len(finished(trials)), "refused": refused(study), "wall_s": time.monotonic() - begun}
     write_json(folder / "search.json", {**figures, "supernet_s": supernet_seconds(run, asked)})

@@ -66,7 +66,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
 
     def network(genotype: Genotype) -> Network:
         subnet = extract(supernet, genotype)
-        scorer.score(subnet, shared=True)  # sets its BN statistics
+        scorer.recalibrate(subnet)
         return subnet.cpu()
 
     return Strategy(score, network)

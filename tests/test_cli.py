@@ -23,9 +23,11 @@ import nas.latency
 import nas.report
 import nas.search
 from compress.cli import run_command
+from compress.run import load_network
 from compress.stage import STAGES
 from compress.tflite import check_all_int8
 from nas.score import Scorer
+from search_spaces import costs
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -86,6 +88,8 @@ def test_the_main_job_leaves_what_it_promises(whole: Path) -> None:
         assert (whole / name).stat().st_size > 0
     quantized = json.loads((whole / "quantize" / "metrics.json").read_text())
     assert check_all_int8((whole / "model.tflite").read_bytes(), quantized["float_ops"].values()) > 20
+    teacher = load_network(whole / "search" / "teacher.pt")
+    assert costs.params(teacher.graph) > result["stages"][0]["params"]
     verified = json.loads((whole / "export" / "metrics.json").read_text())
     assert verified["onnx_agreement_with_torch"] > 0.99
     assert verified["agreement_with_torch"] > 0.8

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from compress.convert import Deployed, quantize_tflite, write_float_tflite, write_onnx
-from compress.int8_file import int8_file, observe_ranges
+from compress.int8_file import int8_file, observe_extremes
 from compress.skeleton import FLOAT32, INT8, skeleton
 from compress.target import HostTarget
 from compress.tflite import check_all_int8, file_ops
@@ -79,9 +79,9 @@ def test_a_file_written_directly_agrees_with_the_converters(tiny: Genotype, tmp_
     torch.manual_seed(0)
     network = Network(tiny)
     images = [torch.rand(2, 3, *tiny.resolution) for _ in range(3)]
-    observe_ranges(network.train(), images)  # sets BN statistics
+    observe_extremes(network.train(), images)  # sets BN statistics
     network.eval()
-    direct = int8_file(network, observe_ranges(network, images))
+    direct = int8_file(network, observe_extremes(network, images))
     assert check_all_int8(direct) == len(network.graph)
     write_float_tflite(network, tmp_path / "float.tflite", tmp_path / "log")
     samples = [image[None].permute(0, 2, 3, 1).numpy() for batch in images for image in batch]
@@ -104,7 +104,7 @@ def test_a_dead_channel_does_no_harm(tiny: Genotype) -> None:
         stem.conv.weight[:4] = 0
         stem.bn.bias[:4] = 3.0
         truth = network(images).argmax(1).numpy()
-    model = int8_file(network, observe_ranges(network, [images]))
+    model = int8_file(network, observe_extremes(network, [images]))
     assert (run(model, images.permute(0, 2, 3, 1).numpy()) == truth).mean() > 0.85
 
 
