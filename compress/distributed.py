@@ -43,12 +43,16 @@ def _grouped() -> bool:
 
 
 def share(batch: int) -> slice:
-    """This rank's items of a batch. Raises InputError for a batch that the ranks cannot share evenly."""
+    """This rank's items of a batch. Raises InputError for a batch that the ranks cannot share evenly, two items or
+    more for each (batch norm needs them)."""
     if not _grouped():
         return slice(None)
-    if batch % world():
-        raise InputError(f"torchrun --nproc-per-node: {world()} processes cannot share batches of {batch} evenly")
     size = batch // world()
+    if batch % world() or size < 2:
+        raise InputError(
+            f"torchrun --nproc-per-node: {world()} processes cannot share batches of {batch}: each needs two or more, "
+            "and all as many"
+        )
     return slice(rank() * size, (rank() + 1) * size)
 
 

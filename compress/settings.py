@@ -32,7 +32,7 @@ class Preset:
 PRESETS = {
     # seconds in all; for tests and first looks, its accuracy means nothing
     "toy": Preset(
-        Schedule(4, 2, 64), Schedule(6, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2
+        Schedule(4, 4, 64), Schedule(6, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2
     ),
     "quick": Preset(
         Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(700, 16, 128, lr=2e-3, weight_decay=0.05),

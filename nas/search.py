@@ -3,7 +3,7 @@
 Builds or loads the latency table of the target, trains a supernet once, lets Optuna choose among the networks
 that the table says are fast enough, measures the best few, and trains, prunes, distills, quantizes, exports and
 verifies the winner. Everything lies in runs/NAME; the same command with --resume goes on after a kill, and while
-it runs the same command elsewhere joins its search. `torchrun --nproc-per-node N -m nas.search ...` trains the
+it runs the same command elsewhere joins its search. `torchrun --nproc-per-node N -m -- nas.search ...` trains the
 supernet on N processes.
 """
 

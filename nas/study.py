@@ -120,7 +120,7 @@ class Searching:
         """A sampler is seeded by the number of candidates before it, so a resumed study asks what an uninterrupted
         one would have asked."""
         before = sum(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
-        seed = self.seed * 100_003 + before + self.worker.index * 1_000_003
+        seed = (self.seed * 100_003 + before + self.worker.index * 1_000_003) % 2**32  # as many as NumPy takes
         if all(REFUSED in t.user_attrs for t in trials[-MOST_REFUSALS:]):
             drawn = feasible(self.problem, seed)  # not every sampler learns from what was refused
             if drawn:

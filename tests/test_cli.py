@@ -376,7 +376,7 @@ def test_the_same_command_joins(here: Path, folder_data: Path, host_table: Path)
 @pytest.mark.slow
 def test_torchrun_trains_the_supernet_on_two_processes(here: Path, folder_data: Path, host_table: Path) -> None:
     asked = [*flags(folder_data, host_table, "ranks"), "--search-only"]
-    process = spoken(asked, here, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m")
+    process = spoken(asked, here, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--")
     said = process.communicate(timeout=300)[0]
     assert process.returncode == 0, said
     assert said.count("winner:") == 1

@@ -56,6 +56,7 @@ def test_two_processes_train_as_one(folder_data: Path, tmp_path: Path) -> None:
 
 def test_a_batch_that_cannot_be_shared_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "_grouped", lambda: True)
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(InputError, match="3 processes cannot share batches of 8"):
-        distributed.share(8)
+    for processes in (3, 8):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        with pytest.raises(InputError, match=f"{processes} processes cannot share batches of 8"):
+            distributed.share(8)

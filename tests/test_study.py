@@ -169,6 +169,14 @@ def test_every_pruner_stops_the_poor_and_spares_the_best(pruner: str, surveyed: 
     assert states.count("pruned") == len(stopped)
 
 
+def test_any_seed_and_any_worker_will_do(surveyed: Survey) -> None:
+    assert len(searched(SearchSettings(4), surveyed, seed=10**9).get_trials(states=(TrialState.COMPLETE,))) == 4
+    study = open_study("tried", InMemoryStorage(), SearchSettings(4), surveyed, {})
+    with Worker(study, index=10**6) as worker:
+        Searching(worker, problem(), SearchSettings(4), 0, worth).run()
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 4
+
+
 def test_a_study_of_other_settings_is_refused(surveyed: Survey, tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/s.db")
     searched(SearchSettings(4), surveyed, storage=storage)
