@@ -87,6 +87,7 @@ def helping(path: Path, url: str, workers: int) -> Iterator[None]:
     environment_ = {**os.environ, STORAGE: url}
     command = [sys.executable, "-m", "nas.worker", str(path), f"--workers={workers}", f"--parent={os.getpid()}"]
     helpers = []
+    (path / SEARCH).mkdir(exist_ok=True)
     for index in range(1, workers):
         with (path / SEARCH / f"worker-{index}.log").open("ab") as log:
             helper = subprocess.Popen([*command, f"--index={index}"], stdout=log, stderr=log, env=environment_)

@@ -317,6 +317,7 @@ def test_workers_share_a_search(here: Path, folder_data: Path, host_table: Path,
 
 def test_candidates_trained_by_themselves(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
     asked = [*flags(folder_data, host_table, "trained"), "--search-only", "--strategy", "train", "--pruner", "median"]
+    asked += ["--workers", 2]
     code, _, err = command(nas.search.main, *asked)
     assert code == 0, err
     run = here / "runs" / "trained"
