@@ -157,13 +157,20 @@ class Searching:
 
     def is_surplus(self, trial: Trial) -> bool:
         """Whether candidates asked for before this one are already as many as wanted: several workers may ask for
-        the last one at once."""
-        earlier = [
-            t
-            for t in self.study.get_trials(deepcopy=False)
-            if t.number < trial.number and GENOTYPE in t.user_attrs and REFUSED not in t.user_attrs
-        ]
-        return sum(t.state is not TrialState.FAIL for t in earlier) >= self.asked.trials
+        the last one at once. Waits where that hangs on one whose worker has not written its genotype down yet."""
+        while True:
+            earlier = [
+                t
+                for t in self.study.get_trials(deepcopy=False)
+                if t.number < trial.number and REFUSED not in t.user_attrs and t.state is not TrialState.FAIL
+            ]
+            known = sum(GENOTYPE in t.user_attrs for t in earlier)
+            if known >= self.asked.trials:
+                return True
+            if len(earlier) < self.asked.trials:
+                return False
+            time.sleep(POLL_SECONDS)
+            self.worker.retry_lost()
 
 
 def scored_before(study: optuna.Study, genotype: Genotype) -> float | None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import Trial, TrialState
 
 from nas import presence
-from nas.feasible import Survey, survey
+from nas.feasible import Survey, feasible, survey
 from nas.presence import Worker
 from nas.problem import Costs, Limits, Problem
 from nas.pruners import PRUNERS, RUNGS
@@ -292,6 +293,24 @@ def test_workers_finish_every_candidate_once_and_retry_that_of_a_dead_one(storag
     (retried,) = [t for t in trials if t.user_attrs.get("retries") == 1]
     assert retried.params == lost.params
     assert retried.state is TrialState.COMPLETE
+
+
+def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(surveyed: Survey, tmp_path: Path) -> None:
+    """Whichever of the two is the first to write its genotype down."""
+    url = f"sqlite:///{tmp_path}/s.db"
+    study = open_study("tried", open_storage(url), SearchSettings(1), surveyed, {})
+    with Worker(study, 1) as quick, Worker(study, 2) as late:
+        for params in (feasible(problem(), seed) for seed in (1, 2)):
+            assert params
+            study.enqueue_trial(params.params)
+        first, second = late.take(study.ask()), quick.take(study.ask())
+        searching = [Searching(worker, problem(), SearchSettings(1), 0, slow) for worker in (late, quick)]
+        with ThreadPoolExecutor() as pool:
+            ended = pool.submit(searching[1].evaluate, second)
+            time.sleep(0.3)
+            searching[0].evaluate(first)
+            ended.result(30)
+    assert [t.state for t in study.get_trials()[:2]] == [TrialState.COMPLETE, TrialState.FAIL]
 
 
 def test_a_worker_of_another_machine_is_lost_when_its_heart_stops(
