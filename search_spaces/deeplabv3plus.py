@@ -8,6 +8,7 @@ largest (`search_spaces.trials`).
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype, Stage, round_channels
 from search_spaces.ops import CLASSIFIER, INPUT, Builder, Graph
 from search_spaces.trials import Trial
@@ -97,7 +98,10 @@ def graph(g: Genotype) -> Graph:
 
 
 def backbone(b: Builder, g: Genotype) -> tuple[str, str]:
-    """Stride 4 and output stride features. Past the output stride, stride becomes atrous rate."""
+    """Stride 4 and output stride features. Past the output stride, stride becomes atrous rate. Raises InputError for
+    another number of stages than the space has."""
+    if len(g.stages) != len(BACKBONE_STRIDES):
+        raise InputError(f"genotype: {NAME} has {len(BACKBONE_STRIDES)} stages, not {len(g.stages)}")
     x = b.conv("stem", INPUT, g.stem, kernel=3, stride=2)
     reached, rate, low_level = 2, 1, x
     for i, (stage, stride) in enumerate(zip(g.stages, BACKBONE_STRIDES, strict=True), start=1):

@@ -76,7 +76,7 @@ class Genotype:
         _require(sides_fit, "resolution must be two sides of at least 32 pixels", self.resolution)
         _require(self.output_stride in (8, 16), "output_stride must be 8 or 16", self.output_stride)
         _require(self.head_stride in (1, 2, 4), "head_stride must be 1, 2 or 4", self.head_stride)
-        _require(len(self.stages) == 5, "there are 5 stages", len(self.stages))
+        _require(1 <= len(self.stages) <= 8, "there must be 1 to 8 stages", len(self.stages))
         rates_fit = all(isinstance(r, int) and r >= 1 for r in self.aspp_rates) and len(self.aspp_rates) <= 3
         _require(rates_fit, "aspp_rates must be at most 3 positive rates", self.aspp_rates)
         branches = 1 + len(self.aspp_rates) + self.image_pooling

@@ -1,0 +1,142 @@
+"""What SlimLab is compared with, and what every benchmark needs: a hand-made network, trained, quantized, measured.
+
+The network is the one mobile engineers start from, DeepLabV3+ (Chen et al. 2018) on MobileNetV2 (Sandler et al. 2018,
+table 2), depthwise separable in ASPP and decoder, every width times one multiplier.
+"""
+
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from compress.convert import quantize_tflite, write_float_tflite
+from compress.metrics import mean_iou
+from compress.quantize import calibration_images
+from compress.skeleton import skeleton
+from compress.stage import Run
+from compress.target import HostTarget
+from compress.verify import evaluate_tflite
+from search_spaces import SPACES, Space
+from search_spaces.deeplabv3plus import aspp, decoder, inverted_residual
+from search_spaces.genotype import Genotype, Stage, round_channels
+from search_spaces.network import Network
+from search_spaces.ops import CLASSIFIER, INPUT, Builder, Graph
+
+NAME = "deeplabv3plus_mobilenetv2"
+LAYOUT = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+STEM, ASPP, LOW_LEVEL, DECODER = 32, 256, 48, 256
+OUTPUT_STRIDE, RATES = 16, (6, 12, 18)
+MULTIPLIERS = tuple(m / 40 for m in range(4, 57))  # 0.1 to 1.4
+
+
+def mobilenetv2(multiplier: float, classes: int, input_size: tuple[int, int], head_stride: int = 4) -> Genotype:
+    """The baseline at a width multiplier; its class map is `head_stride` times smaller than the image."""
+
+    def wide(channels: int) -> int:
+        return round_channels(channels * multiplier)
+
+    stages, width_in = [], wide(STEM)
+    for expansion, width, depth, _ in LAYOUT:
+        hidden = (width_in * expansion, *(wide(width) * expansion,) * (depth - 1))
+        stages.append(Stage(wide(width), 3, hidden))
+        width_in = wide(width)
+    return Genotype(
+        space=NAME,
+        classes=classes,
+        resolution=input_size,
+        stem=wide(STEM),
+        stages=tuple(stages),
+        output_stride=OUTPUT_STRIDE,
+        aspp_rates=RATES,
+        image_pooling=True,
+        aspp_widths=(wide(ASPP),) * 5,
+        aspp_out=wide(ASPP),
+        low_level=wide(LOW_LEVEL),
+        decoder=(wide(DECODER),) * 2,
+        head_stride=head_stride,
+    )
+
+
+def graph(g: Genotype) -> Graph:
+    b = Builder(g.resolution)
+    x = low_level = b.conv("stem", INPUT, g.stem, kernel=3, stride=2)
+    reached, rate = 2, 1
+    for i, (stage, (expansion, _, _, stride)) in enumerate(zip(g.stages, LAYOUT, strict=True), start=1):
+        if reached * stride > g.output_stride:
+            rate, stride = rate * stride, 1
+        reached *= stride
+        for block, hidden in enumerate(stage.hidden):
+            name, step = f"stage{i}.{block}", 1 if block else stride
+            if expansion == 1:  # MobileNetV2's first block expands nothing
+                x = b.depthwise(f"{name}.depthwise", x, stage.kernel, step, rate)
+                x = b.conv(f"{name}.project", x, stage.width, relu6=False)
+            else:
+                x = inverted_residual(b, name, x, hidden, stage, step, rate, residual=block > 0)
+        if reached == 4:
+            low_level = x
+    merged = decoder(b, aspp(b, x, g), low_level, g)
+    logits = b.conv(CLASSIFIER, merged, g.classes, relu6=False)
+    b.argmax("class_map", b.resize("upsample", logits, like=INPUT, divide=g.head_stride))
+    return tuple(b.ops)
+
+
+def _fixed(*_: Any) -> Any:
+    raise NotImplementedError("the baseline is scaled by its multiplier alone")
+
+
+def _sample(trial: Any, classes: int, input_size: tuple[int, int]) -> Genotype:
+    return mobilenetv2(1.0, classes, input_size)
+
+
+def _no_widths(genotype: Genotype, new: Mapping[str, int]) -> Genotype:
+    return _fixed()
+
+
+SPACES[NAME] = Space(NAME, _sample, graph, _fixed, _no_widths)
+
+
+def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> Genotype:
+    """The widest baseline that is measured at or below a latency on this machine, found by bisection."""
+    target = HostTarget()
+
+    def measured(index: int) -> float:
+        return target.measure([skeleton(graph(mobilenetv2(MULTIPLIERS[index], classes, input_size)))])[0].ms
+
+    low, high = 0, len(MULTIPLIERS) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if measured(middle) <= latency_ms else (low, middle - 1)
+    return mobilenetv2(MULTIPLIERS[low], classes, input_size)
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An int8 file: its mIoU (0..1) over the validation split as LiteRT runs it, its median ms, its bytes."""
+
+    miou: float
+    latency_ms: float
+    size_bytes: int
+
+
+def ship(run: Run, network: Network, folder: Path) -> Shipped:
+    """Converts a trained network, quantizes it after training (min-max ranges), runs and measures the file."""
+    write_float_tflite(network.cpu().eval(), folder / "float.tflite", folder / "convert.log")
+    images = calibration_images(run, network.genotype.resolution)
+    samples = [image.permute(0, 2, 3, 1).cpu().numpy() for image in images]
+    int8 = quantize_tflite(folder / "float.tflite", samples, folder / "convert.log")
+    with tqdm(total=len(run.validation), desc="int8", unit="image", dynamic_ncols=True) as bar:
+        counts, _ = evaluate_tflite(int8, network, run.validation, bar)
+    return Shipped(mean_iou(counts), HostTarget().measure([int8], seconds=3.0)[0].ms, len(int8))
+
+
+def machine() -> str:
+    """One line for the head of a table of results."""
+    facts = HostTarget().facts()
+    return (
+        f"{facts['processor']}, {facts['cores']} cores, Python {platform.python_version()}, {facts['runtime']}, "
+        f"{time.strftime('%Y-%m-%d')}"
+    )
