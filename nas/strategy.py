@@ -56,10 +56,14 @@ def _supernet(run: Run) -> Supernet:
     return Supernet(space.sample(Largest(), len(run.data.classes), run.settings.input_size)).to(run.device)
 
 
-def shared_weights(run: Run, scorer: Scorer) -> Strategy:
+def trained_supernet(run: Run) -> Supernet:
     supernet = _supernet(run)
     supernet.load_state_dict(load_tensors(supernet_file(run)))
-    supernet.eval()
+    return supernet.eval()
+
+
+def shared_weights(run: Run, scorer: Scorer) -> Strategy:
+    supernet = trained_supernet(run)
 
     def score(genotype: Genotype, trial: Trial) -> float:
         return scorer.score(extract(supernet, genotype), shared=True)

@@ -1,0 +1,186 @@
+"""python benchmarks/rank_fidelity.py [--data D] [--work DIR]: do the supernet's scores rank networks as training does?
+
+Random feasible genotypes are each trained alone, from scratch, with two seeds, and scored with the shared weights of
+one supernet. Both are mIoU of the int8 file as LiteRT runs it over the validation split. Kendall's tau between the
+supernet's scores and the mean of the two trainings is the fidelity; the tau between the two trainings is its ceiling,
+for a ranking cannot be known better than training itself knows it. Also: whether scores as float rank otherwise, and
+what a candidate's score costs against its training. Every training and score is kept in --work; a killed benchmark
+goes on where it stopped. Prints a table of benchmarks/rank_fidelity.md.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from baseline import machine
+from scipy.stats import kendalltau
+
+from compress.evaluate import evaluate
+from compress.fit import Schedule
+from compress.metrics import mean_iou
+from compress.run import read_json, write_json
+from compress.settings import PRESETS, Settings, parse_input_size
+from compress.stage import Run
+from compress.target import HostTarget
+from compress.train import fit_network
+from nas import strategy
+from nas.feasible import Survey, survey
+from nas.problem import Limits, Problem
+from nas.score import Scorer, calibration_batches
+from nas.supernet import extract
+from nas.table_builder import Wanted, build, load_table
+from search_spaces import costs, get_space
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
+
+SEEDS = (0, 1)
+PRESET = "fidelity"
+
+
+def make_run(given: argparse.Namespace, seed: int = 0) -> Run:
+    """A run folder's settings, with the schedules asked for; `seed` is that of crops and first weights."""
+    quick = PRESETS["quick"]
+    PRESETS[PRESET] = replace(
+        quick, supernet=Schedule(given.supernet_steps, 8, given.crop), train=Schedule(given.steps, 16, given.crop)
+    )
+    size = parse_input_size(given.input_size)
+    return Run(given.work, Settings(given.budget_ms, given.data, input_size=size, preset=PRESET, seed=seed))
+
+
+def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
+    run = make_run(given)
+    space, classes = get_space(run.settings.space), len(run.data.classes)
+    wanted = Wanted(space, classes, run.settings.input_size, "int8", HostTarget())
+    path = wanted.path(Path("runs/latency"))
+    table = load_table(path, wanted) if path.exists() else build(wanted, path)
+    problem = Problem(space, table, classes, run.settings.input_size, Limits(given.budget_ms))
+    return problem, survey(problem, 0)
+
+
+def alone(given: argparse.Namespace, genotype: Genotype, seed: int, place: Path) -> None:
+    """Trains a genotype from scratch and leaves its figures at `place`."""
+    torch.set_num_threads(given.threads)
+    run = make_run(given, seed)
+    torch.manual_seed(seed)
+    network = Network(genotype)
+    begun = time.monotonic()
+    folder = place.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    fit_network(run, network, run.settings.schedules.train, folder, place.stem, seed=2)
+    seconds = time.monotonic() - begun
+    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
+    float_miou = mean_iou(evaluate(network, run.validation, run.device))
+    write_json(place, {"int8": scorer.score(network), "float": float_miou, "seconds": seconds})
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def train_all(given: argparse.Namespace, genotypes: Sequence[Genotype]) -> list[list[dict[str, Any]]]:
+    """Figures of every genotype, by seed."""
+    places = [[given.work / f"alone-{g.id}-{seed}.json" for seed in SEEDS] for g in genotypes]
+    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
+        waiting = [
+            pool.submit(alone, given, genotype, seed, places[i][k])
+            for k, seed in enumerate(SEEDS)
+            for i, genotype in enumerate(genotypes)
+            if not places[i][k].exists()
+        ]
+        for future in waiting:
+            future.result()
+    return [[read_json(place, "delete it") for place in row] for row in places]
+
+
+def scores(given: argparse.Namespace, found: Survey, problem: Problem, genotypes: Sequence[Genotype]) -> dict[str, Any]:
+    """The supernet's scores of the genotypes, as int8 and as float, and the mean seconds of one as int8."""
+    place = given.work / f"supernet-{given.supernet_steps}.json"
+    if place.exists():
+        return dict(read_json(place, "delete it"))
+    torch.set_num_threads(given.threads * given.jobs)
+    folder = given.work / f"supernet-{given.supernet_steps}"
+    (folder / "search").mkdir(parents=True, exist_ok=True)
+    run = replace(make_run(given), path=folder)
+    strategy.train_supernet(run, found, problem.smallest())
+    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads * given.jobs)
+    supernet = strategy.trained_supernet(run)
+    scorer.score(extract(supernet, problem.smallest()), shared=True)  # validation images decoded and resized
+    begun = time.monotonic()
+    as_int8 = [scorer.score(extract(supernet, g), shared=True) for g in genotypes]
+    seconds = (time.monotonic() - begun) / len(genotypes)
+    as_float = []
+    for genotype in genotypes:
+        subnet = extract(supernet, genotype)
+        scorer.recalibrate(subnet)
+        as_float.append(mean_iou(evaluate(subnet, run.validation, run.device)))
+    supernet_seconds = read_json(folder / "search" / "supernet.json", "delete it")["seconds"]
+    figures = {"int8": as_int8, "float": as_float, "seconds": seconds, "supernet_seconds": supernet_seconds}
+    write_json(place, figures)
+    return figures
+
+
+def tau(one: Sequence[float], other: Sequence[float]) -> float:
+    return float(kendalltau(one, other).statistic)
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--data", default="landcover")
+    flags.add_argument("--input-size", default="512")
+    flags.add_argument("--budget-ms", type=float, default=30.0)
+    flags.add_argument("--networks", type=int, default=20)
+    flags.add_argument("--steps", type=int, default=1200, help="of each training alone")
+    flags.add_argument("--supernet-steps", type=int, default=400)
+    flags.add_argument("--crop", type=int, default=128)
+    flags.add_argument("--jobs", type=int, default=2, help="trainings at once")
+    flags.add_argument("--threads", type=int, default=1, help="of each training")
+    flags.add_argument("--work", type=Path, default=Path("runs/rank_fidelity"))
+    given = flags.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    settings = {k: str(v) for k, v in vars(given).items() if k not in ("jobs", "threads", "supernet_steps", "work")}
+    stored = given.work / "settings.json"
+    if stored.exists() and json.loads(stored.read_text()) != settings:
+        raise SystemExit(f"{given.work} holds figures of other settings; give another --work")
+    write_json(stored, settings)
+
+    problem, found = survey_of(given)
+    feasible = [d for d in found.feasible if d.params]
+    genotypes = [d.genotype for d in feasible[:: len(feasible) // given.networks][: given.networks]]
+    trained = train_all(given, genotypes)
+    shared = scores(given, found, problem, genotypes)
+
+    truths = {kind: np.array([[one[kind] for one in row] for row in trained]) for kind in ("int8", "float")}
+    truth = truths["int8"].mean(1)
+    macs = [costs.macs(problem.space.graph(g)) for g in genotypes]
+    seconds = float(np.mean([[one["seconds"] for one in row] for row in trained]))
+    ceiling = tau(truths["int8"][:, 0], truths["int8"][:, 1])
+    print(f"{machine()}, {given.data.partition(':')[0]}, {json.dumps(settings)}\n")
+    print("| figure | |\n|---|---|")
+    print(f"| networks, range of mIoU | {len(genotypes)}, {truth.min():.3f} to {truth.max():.3f} |")
+    print(f"| tau of the two trainings (ceiling) | {ceiling:.3f} |")
+    print(f"| tau of the supernet, {given.supernet_steps} steps, int8 scores | {tau(shared['int8'], truth):.3f} |")
+    print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
+    print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
+    print(
+        f"| tau of one training as float with itself as int8 | {tau(truths['float'][:, 0], truths['int8'][:, 0]):.3f} |"
+    )
+    print(f"| largest drop from float to int8 in training alone | {(truths['float'] - truths['int8']).max():.4f} |")
+    print(f"| seconds of a training, of a score | {seconds:.0f}, {shared['seconds']:.2f} |")
+    print(f"| seconds of the supernet's training | {shared['supernet_seconds']:.0f} |")
+    print(
+        "\n| predicted ms | GMACs | alone, seed 0 | seed 1 | supernet, int8 | supernet, float |"
+        "\n|---|---|---|---|---|---|"
+    )
+    for i, genotype in enumerate(genotypes):
+        latency = problem.costs(genotype).latency_ms
+        cells = [latency, macs[i] / 1e9, *truths["int8"][i], shared["int8"][i], shared["float"][i]]
+        print("| " + " | ".join(f"{value:.2f}" if n < 2 else f"{value:.4f}" for n, value in enumerate(cells)) + " |")
+
+
+if __name__ == "__main__":
+    main()
