@@ -119,9 +119,9 @@ class AdbTarget(Target):
         return _device(self.serial).facts
 
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
-        device, halves = _device(self.serial), reference_models()
-        runs = device.run([*halves, *models, *halves], seconds, self.threads)
-        around = (*runs[: len(halves)], *runs[-len(halves) :])
+        device, parts = _device(self.serial), reference_models()
+        runs = device.run([*parts, *models, *parts], seconds, self.threads)
+        around = (*runs[: len(parts)], *runs[-len(parts) :])
         reference_ms = statistics.geometric_mean(run.median_ms for run in around)
         device.references.append(reference_ms)
         timed = [
@@ -132,7 +132,7 @@ class AdbTarget(Target):
                 run.median_ms,
                 run.runs,
             )
-            for run in runs[len(halves) : -len(halves)]
+            for run in runs[len(parts) : -len(parts)]
         ]
         return timed, min(device.references)
 
@@ -151,12 +151,14 @@ def open_target(spelling: str, threads: int, reference_ms: float | None = None) 
 
 
 def reference_models() -> list[bytes]:
-    """The two halves of the reference (`compress.timing`)."""
-    arithmetic, memory = Builder((32, 32)), Builder((96, 96))
-    arithmetic.shapes[INPUT], memory.shapes[INPUT] = (32, 32, 64), (96, 96, 48)
+    """The parts of the reference (`compress.timing`)."""
+    arithmetic, near, far = Builder((32, 32)), Builder((64, 64)), Builder((256, 256))
+    arithmetic.shapes[INPUT], near.shapes[INPUT] = (32, 32, 64), (64, 64, 48)
+    far.shapes |= {"a": (256, 256, 16), "b": (256, 256, 16)}
     arithmetic.conv("reference", INPUT, 64)
-    memory.depthwise("reference", INPUT)
-    return [skeleton(tuple(builder.ops)) for builder in (arithmetic, memory)]
+    near.depthwise("reference", INPUT)
+    far.add("reference", "a", "b")
+    return [skeleton(tuple(builder.ops)) for builder in (arithmetic, near, far)]
 
 
 @cache

@@ -2,9 +2,10 @@
 ssh target can copy this one file to a board; there `serve` answers requests on standard input.
 
 Other work on the machine can make everything 1.2 to 2 times slower for milliseconds or for minutes. So a reference
-is timed before and after every few runs: a convolution, which waits for arithmetic, and a depthwise convolution,
-which waits for memory. Each run counts in units of the reference beside it (the geometric mean of the two); times
-the reference's undisturbed time that is a latency in ms. `benchmarks/latency_noise.md` shows what this is worth.
+is timed before and after every few runs: a convolution, which waits for arithmetic, a depthwise convolution, which
+waits for the caches, and an addition, which waits for memory. Each run counts in units of the reference beside it
+(the geometric mean of the three); times the reference's undisturbed time that is a latency in ms.
+`benchmarks/latency_noise.md` shows what this is worth.
 """
 
 import json
@@ -22,10 +23,11 @@ from typing import IO, Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-WARM_UP, LEAST_RUNS, ROUNDS = 3, 16, 4
+WARM_UP, LEAST_RUNS, ROUNDS = 2, 8, 4
+ROUND_SECONDS = 0.01  # at least, of each model
 CHUNK_SECONDS = 0.002  # of runs between two looks at the reference
 COPY = "slimlab-"  # what the name of a copy on a board begins with
-REFERENCE_SHARE = 0.08  # of the time of those runs is spent on each half of the reference, at least two runs
+REFERENCE_SHARE = 0.08  # of the time of those runs is spent on each part of the reference, at least two runs
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ def measure(models: Sequence[bytes], seconds: float, threads: int, reference: "R
     """Times each model for about `seconds`, in turns, so that a slow moment of the machine hits all alike."""
     with pinned(threads):
         timings = [_Timing(load(model, threads), reference) for model in models]
-        for turn in range(1, ROUNDS + 1):
+        rounds = max(1, min(ROUNDS, round(seconds / ROUND_SECONDS)))
+        for turn in range(1, rounds + 1):
             for timing in timings:
-                timing.run(seconds / ROUNDS, LEAST_RUNS * turn // ROUNDS)
+                timing.run(seconds / rounds, LEAST_RUNS * turn // rounds)
     return [timing.timed() for timing in timings]
 
 
@@ -90,10 +93,10 @@ def _chunk(interpreter: Interpreter) -> Iterator[float]:
 
 
 class Reference:
-    """How fast the machine is right now, in arithmetic and in memory: two models, a fraction of a millisecond each."""
+    """How fast the machine is right now: models that take a fraction of a millisecond each."""
 
-    def __init__(self, halves: Sequence[bytes]) -> None:
-        self.halves = [load(model, 1) for model in halves]
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self.parts = [load(model, 1) for model in parts]
         self.seen: list[float] = []
         deadline = time.perf_counter() + 0.5
         while time.perf_counter() < deadline:
@@ -101,8 +104,8 @@ class Reference:
 
     def time(self, beside: float) -> float:
         """Seconds of one run, beside runs that took `beside` seconds."""
-        halves = [_mean_seconds(half, REFERENCE_SHARE * beside) for half in self.halves]
-        self.seen.append(statistics.geometric_mean(halves))
+        parts = [_mean_seconds(part, REFERENCE_SHARE * beside) for part in self.parts]
+        self.seen.append(statistics.geometric_mean(parts))
         return self.seen[-1]
 
     def fastest_ms(self) -> float:

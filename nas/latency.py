@@ -10,12 +10,13 @@ import random
 import tempfile
 import time
 from dataclasses import replace
+from functools import lru_cache
+from functools import partial as later
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
-from tqdm import tqdm
 
 from compress.cli import parser, run_command
 from compress.convert import quantize_tflite, write_float_tflite
@@ -23,7 +24,8 @@ from compress.run import RUNS, write_json
 from compress.settings import parse_input_size
 from compress.skeleton import FLOAT32, PRECISIONS, skeleton
 from compress.target import SPELLINGS, open_target
-from nas.table_builder import NETWORKS_TOGETHER, Wanted, build, load_table
+from nas.looks import look, settled
+from nas.table_builder import NETWORKS, Wanted, build, load_table
 from search_spaces import SPACES, costs, get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -31,7 +33,7 @@ from search_spaces.latency_table import LatencyTable
 from search_spaces.network import Network
 from search_spaces.trials import Random
 
-CHECK_SECONDS = 1.2
+CHECK = replace(NETWORKS, title="check", seconds=0.5)
 
 
 def check(wanted: Wanted, table: LatencyTable, models: int, seed: int, convert: bool = False) -> dict[str, Any]:
@@ -40,18 +42,16 @@ def check(wanted: Wanted, table: LatencyTable, models: int, seed: int, convert: 
     exported model's does; without, from the op list (`compress.skeleton`)."""
     rng = random.Random(f"check {seed}")
     drawn = [wanted.space.sample(Random(rng), wanted.classes, wanted.input_size) for _ in range(models)]
-    target = replace(wanted.target, reference_ms=table.provenance["reference_ms"])
+    files = {str(i): later(model_file, genotype, wanted.precision, convert) for i, genotype in enumerate(drawn)}
+    looks = look(wanted.target, files, CHECK)
     rows: list[dict[str, Any]] = []
-    with tqdm(total=models, desc="check", unit="net", dynamic_ncols=True) as bar:
-        for at in range(0, models, NETWORKS_TOGETHER):
-            group = drawn[at : at + NETWORKS_TOGETHER]
-            files = [model_file(genotype, wanted.precision, convert) for genotype in group]
-            for genotype, latency in zip(group, target.measure(files, CHECK_SECONDS), strict=True):
-                rows.append({"genotype": genotype, "measured_ms": latency.ms, **_prediction(table, wanted, genotype)})
-            bar.update(len(group))
+    for genotype, made in zip(drawn, looks.values(), strict=True):
+        measured_ms = settled(made)["references"] * table.provenance["reference_ms"]
+        rows.append({"genotype": genotype, "measured_ms": measured_ms, **_prediction(table, wanted, genotype)})
     return summarize(rows)
 
 
+@lru_cache(200)  # a conversion takes 12 s, and a network is looked at more than once
 def model_file(genotype: Genotype, precision: str, convert: bool) -> bytes:
     if not convert:
         return skeleton(get_space(genotype.space).graph(genotype), precision)

@@ -1,34 +1,33 @@
 """Builds a latency table: measures the ops a space can ask for, then fits how they join to whole networks."""
 
-import json
 import random
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial as later
 from itertools import product
 from math import nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from compress import timing
-from compress.run import write_atomically, write_json
+from compress.run import write_atomically
 from compress.skeleton import skeleton
 from compress.target import Target
+from nas.looks import Plan, look, settled, wants_another
 from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, round_channels
-from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, family, sides
-from search_spaces.ops import ADD, ARGMAX, CONCAT, CONV, Graph, Op
+from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, curves, family, sides
+from search_spaces.ops import ADD, ARGMAX, CONCAT, Graph, Op
 from search_spaces.trials import Largest, Random, Smallest
 
-GRID = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
-CONV_GRID = (8, 16, 32, 64, 128, 256, 512, 1024, 1536, 2048, 3072)
-TOGETHER, NETWORKS_TOGETHER = 6, 12  # models timed in turns
-OP_SECONDS, NETWORK_SECONDS = 0.06, 0.6
+RATIO = 2.0  # of one measured point's channels to the next
+OPS = Plan("latency table", seconds=0.02, together=6, agree=0.08)
+NETWORKS = Plan("whole networks", seconds=0.3, together=12, agree=0.04)
 FITTED, HELD_OUT = 36, 12  # whole networks that calibrate the table, and that test it
 BUSY = 0.06  # residual RMSPE from which the user is told to measure again
 SHRINK = 0.03  # pulls each coefficient towards 1, so that a rarely seen group stays sane
@@ -83,28 +82,56 @@ def genotype_graph(wanted: Wanted, trial: Any) -> Graph:
 
 
 def measuring_plan(wanted: Wanted) -> dict[str, list[Op]]:
-    """For each family the ops to measure: the grid points at or below the cells that the space reaches, and
-    down to 8 channels, which pruning may reach."""
+    """For each family the ops to measure: grid points around every place that the space reaches, and down to 8
+    channels, which pruning may reach."""
     rng = random.Random(0)
     trials = [Smallest(), Largest(), *(Widest(rng) for _ in range(1500)), *(Random(rng) for _ in range(500))]
-    reached: dict[str, dict[tuple[int, ...], Op]] = {}
+    reached: dict[tuple[object, ...], dict[tuple[int, ...], Op]] = {}  # by size of image and kernel
     for trial in trials:
         for op in genotype_graph(wanted, trial):
-            reached.setdefault(family(op), {}).setdefault(channels(op), op)
-    return {name: _family_plan(list(ops.values())) for name, ops in sorted(reached.items())}
+            size = (op.kind, op.kernel, op.stride, op.dilation, op.in_shapes[0][:2], op.shape[:2], len(channels(op)))
+            reached.setdefault(size, {}).setdefault(channels(op), op)
+    plan: dict[str, list[Op]] = {}
+    for ops in reached.values():
+        for op in _points(list(ops.values()), wanted.precision):
+            plan.setdefault(family(op, wanted.precision), []).append(op)
+    return dict(sorted(plan.items()))
 
 
-def _family_plan(ops: Sequence[Op]) -> list[Op]:
+def _points(ops: Sequence[Op], precision: str) -> list[Op]:
+    """A grid for each combination of curves that ops of one size may lie on."""
     places = [channels(op) for op in ops]
-    grid = CONV_GRID if ops[0].kind == CONV else GRID
-    axes = [[*(c for c in grid if c < max(axis)), max(axis)] for axis in zip(*places, strict=True)]
-    corners = {tuple(_ceiling(axis, value) for axis, value in zip(axes, place, strict=True)) for place in places}
-    points = [p for p in product(*axes) if any(all(a <= b for a, b in zip(p, c, strict=True)) for c in corners)]
-    return [with_channels(ops[0], point) for point in points]
+    if not places[0]:
+        return [ops[0]]
+    most = [max(axis) for axis in zip(*places, strict=True)]
+    grids: list[list[list[int]]] = []  # for each axis, one list of channels for each curve
+    for i, end in enumerate(most):
+        lies: dict[str, list[int]] = {}
+        for width in range(CHANNEL_STEP, end + 1, CHANNEL_STEP):
+            moved = with_channels(ops[0], (*most[:i], width, *most[i + 1 :]))
+            on = zip(curves(moved, precision), sides(moved), strict=True)
+            free = [name for name, c in on if c % CHANNEL_STEP == 0]
+            lies.setdefault(free[i], []).append(width)
+        grids.append([_thinned(values) for values in lies.values()])
+    found = []
+    for axes in product(*grids):
+        corners = {tuple(_ceiling(axis, c) for axis, c in zip(axes, place, strict=True)) for place in places}
+        for point in product(*axes):
+            if any(all(a <= b for a, b in zip(point, corner, strict=True)) for corner in corners):
+                found.append(with_channels(ops[0], point))
+    return found
+
+
+def _thinned(channels_: Sequence[int]) -> list[int]:
+    kept = [channels_[0]]
+    for width in channels_[1:]:
+        if width >= kept[-1] * RATIO or width == channels_[-1]:
+            kept.append(width)
+    return kept
 
 
 def _ceiling(axis: Sequence[int], value: int) -> int:
-    return next(point for point in axis if point >= value)
+    return next((point for point in axis if point >= value), axis[-1])
 
 
 def with_channels(op: Op, at: tuple[int, ...]) -> Op:
@@ -125,13 +152,18 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
     """Measures, fits and writes the table; an interrupted build goes on from what it had measured."""
     begun = time.monotonic()
     plan = measuring_plan(wanted)
-    measured = measure_ops(wanted, [op for ops in plan.values() for op in ops], path.with_suffix(".partial"))
+    partial, made_for = path.with_suffix(".partial"), wanted.made_for()
+    files = {op.key: later(skeleton, (op,), wanted.precision) for ops in plan.values() for op in ops}
+    looks = look(wanted.target, files, OPS, partial, made_for)
+    measured = {key: settled(found) for key, found in looks.items()}
     reference_ms = wanted.target.fastest_reference_ms()
     families = {name: _family_of(ops, measured, reference_ms) for name, ops in plan.items()}
-    wanted = replace(wanted, target=replace(wanted.target, reference_ms=reference_ms))
-    plain = dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}
-    table = LatencyTable(wanted.made_for(), families, plain, {}, {})
-    sums, totals = measure_networks(wanted, table, FITTED + HELD_OUT, seed=1)
+    table = LatencyTable(made_for, families, dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}, {}, {})
+    networks = random_networks(wanted, FITTED + HELD_OUT, seed=1)
+    whole = {name: later(skeleton, graph, wanted.precision) for name, graph in networks.items()}
+    found = look(wanted.target, whole, NETWORKS, partial.with_suffix(".networks"), made_for)
+    totals = [settled(looks)["references"] * reference_ms for looks in found.values()]
+    sums = [table.group_ms(graph) for graph in networks.values()]
     coefficients = fit(sums[:FITTED], totals[:FITTED])
     table = replace(table, coefficients=coefficients)
     errors = [_predicted(s, coefficients) / t - 1 for s, t in zip(sums[FITTED:], totals[FITTED:], strict=True)]
@@ -147,7 +179,9 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
         "reference_ms": reference_ms,
         "ops": len(measured),
         "median_spread": spread,
-        "seconds_per_op": OP_SECONDS,
+        "looks": sum(map(len, looks.values())),
+        "unsettled": sum(wants_another(made, len(made) + 1, OPS.agree) for made in looks.values()),
+        "seconds_per_look": OPS.seconds,
         "warm_up_runs": timing.WARM_UP,
         "least_runs": timing.LEAST_RUNS,
         "rounds": timing.ROUNDS,
@@ -160,33 +194,9 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
             f"the machine was busy: predictions are {residuals['rmspe']:.1%} off on networks not fitted; "
             f"for a better table, delete {path} and build it on a quiet machine"
         )
-    path.with_suffix(".partial").unlink(missing_ok=True)
+    for kept in (partial, partial.with_suffix(".networks")):
+        kept.unlink(missing_ok=True)
     return table
-
-
-def measure_ops(wanted: Wanted, ops: Sequence[Op], partial: Path) -> dict[str, dict[str, float]]:
-    """Every op by its key: its time in units of the reference, and the spread of its runs (90th less 10th
-    percentile over the median). Those in `partial` are not measured again."""
-    measured: dict[str, dict[str, float]] = {}
-    made_for = wanted.made_for()
-    if partial.exists():
-        stored = json.loads(partial.read_text())
-        measured = stored["measured"] if stored["made_for"] == made_for else {}
-    left = [op for op in ops if op.key not in measured]
-    saved = time.monotonic()
-    bar = tqdm(total=len(ops), initial=len(ops) - len(left), desc="latency table", unit="op", dynamic_ncols=True)
-    for at in range(0, len(left), TOGETHER):
-        group = left[at : at + TOGETHER]
-        models = [skeleton((op,), wanted.precision) for op in group]
-        for op, latency in zip(group, wanted.target.measure(models, OP_SECONDS), strict=True):
-            spread = (latency.p90_ms - latency.p10_ms) / latency.ms
-            measured[op.key] = {"references": latency.references, "spread": spread}
-        bar.update(len(group))
-        if time.monotonic() - saved > 5:
-            write_json(partial, {"made_for": made_for, "measured": measured})
-            saved = time.monotonic()
-    bar.close()
-    return measured
 
 
 def _family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], reference_ms: float) -> Family:
@@ -197,20 +207,9 @@ def _family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], referen
     return Family(axes, ms, tuple(round(point["spread"], 3) for point in points))
 
 
-def measure_networks(
-    wanted: Wanted, table: LatencyTable, count: int, seed: int
-) -> tuple[list[dict[str, float]], list[float]]:
-    """Sums of ops by group and measured ms of random whole networks."""
+def random_networks(wanted: Wanted, count: int, seed: int) -> dict[str, Graph]:
     rng = random.Random(seed)
-    graphs = [genotype_graph(wanted, Random(rng)) for _ in range(count)]
-    totals: list[float] = []
-    bar = tqdm(total=count, desc="whole networks", unit="net", dynamic_ncols=True)
-    for at in range(0, count, NETWORKS_TOGETHER):
-        group = [skeleton(graph, wanted.precision) for graph in graphs[at : at + NETWORKS_TOGETHER]]
-        totals += [latency.ms for latency in wanted.target.measure(group, NETWORK_SECONDS)]
-        bar.update(len(group))
-    bar.close()
-    return [table.group_ms(graph) for graph in graphs], totals
+    return {f"network {seed}.{i}": genotype_graph(wanted, Random(rng)) for i in range(count)}
 
 
 def fit(sums: Sequence[dict[str, float]], totals: Sequence[float]) -> dict[str, float]:

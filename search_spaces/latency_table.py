@@ -1,8 +1,8 @@
 """A latency lookup table: measured milliseconds per op, and the few coefficients that join ops to networks.
 
-Ops fall into families: everything but the channels (kind, kernel, stride, atrous rate, image sizes). A family
-holds measured points on a grid of channels; between them the look-up is linear (in two dimensions for a
-convolution), outside it there is none: an op that is not covered is named, never guessed.
+Ops fall into families: everything but the channels (kind, kernel, stride, atrous rate, image sizes), and the curves
+their channels lie on. A family holds measured points on a grid of channels; between them the look-up is linear (in two
+dimensions for a convolution), outside it there is none: an op that is not covered is named, never guessed.
 """
 
 import hashlib
@@ -18,8 +18,11 @@ from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP
 from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
 
-VERSION = 2
+VERSION = 3
 GROUPS = (CONV, DEPTHWISE, "other")  # ops that share a coefficient
+BYTES = {"int8": 1, "float32": 4}  # of one channel of one pixel
+BLOCK = 16  # output channels that most convolution kernels make at a time
+PAGE_BYTES = 4096  # what lies multiples of a page, or half of one, apart competes for the same places of the caches
 
 
 def sides(op: Op) -> tuple[int, ...]:
@@ -30,13 +33,27 @@ def sides(op: Op) -> tuple[int, ...]:
     return (max(op.shape[2], op.in_shapes[0][2]),)
 
 
-def family(op: Op) -> str:
+def curves(op: Op, precision: str) -> tuple[str, ...]:
+    """For each of `sides`, the curve its channels lie on: latency is smooth in the channels of one curve, and jumps by
+    up to 150 % from one to another (`docs/latency.md`)."""
+    if op.kind == CONV:
+        pixel = op.in_shapes[0][2] * BYTES[precision]
+        return ("aliased" if pixel % (PAGE_BYTES // 2) == 0 else "", "half" if op.shape[2] % BLOCK else "")
+    if op.kind == DEPTHWISE:
+        _, width, depth = op.in_shapes[0]
+        row = width * depth * op.dilation * BYTES[precision]
+        return ("aliased" if row % PAGE_BYTES == 0 else "",)
+    return ("",)
+
+
+def family(op: Op, precision: str) -> str:
     """The op's spelling without its channels, except those that are no multiple of 8: the image's 3 and, often, the
     classes. They are the same in every network, so nothing is interpolated between them."""
     (h, w, _), (oh, ow, _) = op.in_shapes[0], op.shape
     work = f"_k{op.kernel}_s{op.stride}_d{op.dilation}" if op.has_weights else ""
     fixed = "".join(f"_{name}{c}" for name, c in zip(("c", "out"), sides(op), strict=False) if c % CHANNEL_STEP)
-    return f"{op.kind}{work}_{h}x{w}_{oh}x{ow}{fixed}"
+    lies = "".join(f"_{name}" for name in curves(op, precision) if name)
+    return f"{op.kind}{work}_{h}x{w}_{oh}x{ow}{fixed}{lies}"
 
 
 def channels(op: Op) -> tuple[int, ...]:
@@ -96,7 +113,7 @@ class LatencyTable:
 
     def op_ms(self, op: Op) -> float:
         """Milliseconds of one op alone. Raises InputError that names an op the table does not cover."""
-        known = self.families.get(family(op))
+        known = self.families.get(family(op, self.made_for["precision"]))
         found = known.look_up(channels(op)) if known else None
         if found is None:
             raise InputError(f"the latency table has no entry for {op.key}; build one with this --space, --input-size")

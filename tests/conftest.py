@@ -1,7 +1,9 @@
 """Tiny data and nets that every test may use."""
 
+import math
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +88,9 @@ def host_table(tmp_path_factory: pytest.TempPathFactory, host_wanted: Wanted) ->
     """A real table of this machine, each op timed as briefly as it can be."""
     path = tmp_path_factory.mktemp("latency") / "table.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_builder, "OP_SECONDS", 0.0)
-        patch.setattr(table_builder, "NETWORK_SECONDS", 0.0)
+        for plan in ("OPS", "NETWORKS"):
+            hasty = replace(getattr(table_builder, plan), seconds=0.0, agree=math.inf)
+            patch.setattr(table_builder, plan, hasty)
         patch.setattr(table_builder, "FITTED", 6)
         patch.setattr(table_builder, "HELD_OUT", 2)
         table_builder.build(host_wanted, path)

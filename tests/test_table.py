@@ -1,8 +1,11 @@
 """Latency tables: look-up, JSON, refusals, and a small one really built on this machine."""
 
 import dataclasses
+import itertools
 import json
 import math
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,22 +13,26 @@ from conftest import random_genotype
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.target import HostTarget
-from nas import table_builder
+from compress.skeleton import INT8, PRECISIONS
+from compress.target import HostTarget, Latency
+from nas import looks
 from nas.latency import summarize
+from nas.looks import Plan
 from nas.table_builder import Wanted, fit, load_table, measuring_plan
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError
 from search_spaces.latency_table import GROUPS, VERSION, Family, LatencyTable, channels, family
-from search_spaces.ops import ADD, CONV, INPUT, Op
+from search_spaces.ops import ADD, CONV, DEPTHWISE, INPUT, Op
 from search_spaces.trials import Largest
 
 LINE = Family(((8, 16, 32),), (1.0, 2.0, 4.0))
-PLANE = Family(((8, 16), (8, 32)), (1.0, 4.0, 2.0, math.nan))
+PLANE = Family(((8, 16), (16, 32)), (2.0, 4.0, 4.0, math.nan))
 
 
 def table(families: dict[str, Family]) -> LatencyTable:
-    return LatencyTable({"space": "x"}, families, {**dict.fromkeys(GROUPS, 2.0), "intercept": 0.5}, {"rmspe": 0.01}, {})
+    return LatencyTable(
+        {"precision": INT8}, families, {**dict.fromkeys(GROUPS, 2.0), "intercept": 0.5}, {"rmspe": 0.01}, {}
+    )
 
 
 def conv(cin: int, cout: int) -> Op:
@@ -48,20 +55,20 @@ def test_outside_the_points_there_is_no_look_up(at: tuple[int]) -> None:
 
 
 def test_two_dimensions() -> None:
-    assert PLANE.look_up((8, 20)) == pytest.approx(2.5)
-    assert PLANE.look_up((12, 8)) == pytest.approx(1.5)
-    assert PLANE.look_up((12, 20)) is None  # needs the point that was not measured
+    assert PLANE.look_up((8, 24)) == pytest.approx(3.0)
+    assert PLANE.look_up((12, 16)) == pytest.approx(3.0)
+    assert PLANE.look_up((12, 24)) is None  # needs the point that was not measured
 
 
 def test_prediction_joins_groups_by_their_coefficients() -> None:
     add = Op("b", ("a", "a"), ADD, ((4, 4, 8),) * 2, (4, 4, 8))
-    known = table({family(conv(8, 8)): PLANE, family(add): LINE})
-    assert known.predict((conv(8, 8), add)) == pytest.approx(0.5 + 2 * 1.0 + 2 * 1.0)
+    known = table({family(conv(8, 16), INT8): PLANE, family(add, INT8): LINE})
+    assert known.predict((conv(8, 16), add)) == pytest.approx(0.5 + 2 * 2.0 + 2 * 1.0)
 
 
 def test_a_missing_op_is_named() -> None:
     with pytest.raises(InputError, match="no entry for conv_k1_s1_d1_4x4x64_4x4x64"):
-        table({family(conv(8, 8)): PLANE}).predict((conv(64, 64),))
+        table({family(conv(8, 16), INT8): PLANE}).predict((conv(64, 64),))
 
 
 def test_json_round_trip() -> None:
@@ -103,16 +110,43 @@ def wanted(host_wanted: Wanted) -> Wanted:
     return host_wanted
 
 
-@given(st.integers(0, 10**6))
-def test_the_plan_covers_every_network(seed: int) -> None:
-    genotype = random_genotype(seed, side=64)
-    for op in graph_of(genotype):
-        measured = PLAN[family(op)]
-        tops = [max(axis) for axis in zip(*map(channels, measured), strict=True)]
-        assert all(c <= top for c, top in zip(channels(op), tops, strict=True))
+def plan_of(precision: str) -> dict[str, list[Op]]:
+    return measuring_plan(Wanted(get_space("deeplabv3plus"), 3, (64, 64), precision, HostTarget()))
 
 
-PLAN = measuring_plan(Wanted(get_space("deeplabv3plus"), 3, (64, 64), "int8", HostTarget()))
+PLANS = {precision: plan_of(precision) for precision in PRECISIONS}
+PLAN = PLANS[INT8]
+
+
+def priced_at_one(precision: str) -> LatencyTable:
+    """Every op that is planned takes a millisecond."""
+    families = {}
+    for name, ops in PLANS[precision].items():
+        axes = tuple(tuple(sorted(set(axis))) for axis in zip(*map(channels, ops), strict=True))
+        planned = {channels(op) for op in ops}
+        families[name] = Family(axes, tuple(1.0 if at in planned else math.nan for at in itertools.product(*axes)))
+    return LatencyTable({"precision": precision}, families, {**dict.fromkeys(GROUPS, 1.0), "intercept": 0.0}, {}, {})
+
+
+ONES = {precision: priced_at_one(precision) for precision in PRECISIONS}
+
+
+@given(st.integers(0, 10**6), st.sampled_from(PRECISIONS))
+def test_the_plan_covers_every_network_and_every_pruned_one(seed: int, precision: str) -> None:
+    genotype, rng = random_genotype(seed, side=64), random.Random(seed)
+    space = get_space(genotype.space)
+    narrower = {name: rng.randrange(8, width + 1, 8) for name, width in space.widths(genotype).items()}
+    for graph in (graph_of(genotype), graph_of(space.with_widths(genotype, narrower))):
+        assert ONES[precision].predict(graph) == pytest.approx(len(graph))
+
+
+def test_channels_that_kernels_or_caches_treat_otherwise_are_not_interpolated_with_others() -> None:
+    deep = [Op("a", (INPUT,), CONV, ((4, 4, cin),), (4, 4, 16)) for cin in (504, 512, 520)]
+    assert [family(op, "float32") == family(deep[0], "float32") for op in deep] == [True, False, True]
+    assert len({family(op, INT8) for op in deep}) == 1  # a pixel's 512 channels are 512 bytes
+    assert family(conv(8, 24), INT8) != family(conv(8, 32), INT8)
+    wide = [Op("a", (INPUT,), DEPTHWISE, ((64, 64, c),), (64, 64, c), 3) for c in (56, 64, 72)]
+    assert [family(op, INT8) == family(wide[0], INT8) for op in wide] == [True, False, True]  # 64 * 64 bytes a row
 
 
 def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, wanted: Wanted) -> None:
@@ -150,15 +184,45 @@ def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: Wanted,
         load_table(path, wanted)
 
 
-def test_an_interrupted_build_measures_nothing_twice(
-    wanted: Wanted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ops = [op for ops in list(PLAN.values())[:3] for op in ops]
-    partial = tmp_path / "t.partial"
-    done = {op.key: {"references": 1.0, "spread": 0.0} for op in ops}
-    partial.write_text(json.dumps({"made_for": wanted.made_for(), "measured": done}))
-    monkeypatch.setattr(HostTarget, "measure", lambda *_: pytest.fail("measured again"))
-    assert table_builder.measure_ops(wanted, ops, partial) == done
+def test_an_interrupted_build_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    partial, plan = tmp_path / "t.partial", Plan("t", 0.01, 2, 0.05)
+    looked: list[int] = []
+
+    def measure(target: HostTarget, models: list[bytes], seconds: float) -> list[Latency]:
+        if len(looked) == 2:
+            raise KeyboardInterrupt
+        looked.append(len(models))
+        return [Latency(1.0, 1.0, 1.0, 1.0, 1.0, 9) for _ in models]
+
+    monkeypatch.setattr(HostTarget, "measure", measure)
+    monkeypatch.setattr(looks, "SAVE_SECONDS", 0.0)
+    models = {name: lambda: b"" for name in "abcd"}
+    with pytest.raises(KeyboardInterrupt):
+        looks.look(HostTarget(), models, plan, partial, {"of": "this"})
+    assert {name: len(made) for name, made in json.loads(partial.read_text())["looks"].items()} == dict.fromkeys(
+        "abcd", 1
+    )
+    looked.clear()
+    found = looks.look(HostTarget(), models, replace(plan, together=4), partial, {"of": "this"})
+    assert looked == [4]
+    assert {len(made) for made in found.values()} == {2}
+    looked.clear()
+    looks.look(HostTarget(), models, replace(plan, together=4), partial, {"of": "that"})
+    assert looked == [4, 4]
+
+
+def test_a_model_is_looked_at_again_until_two_looks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([[1.0, 1.0], [1.5, 1.02], [1.03]])
+
+    def measure(target: HostTarget, models: list[bytes], seconds: float) -> list[Latency]:
+        return [Latency(r, r, r, r, r, 9) for r in next(said)]
+
+    monkeypatch.setattr(HostTarget, "measure", measure)
+    found = looks.look(HostTarget(), {"disturbed": bytes, "calm": bytes}, Plan("t", 0.01, 2, 0.05))
+    assert [one["references"] for one in found["disturbed"]] == [1.0, 1.5, 1.03]
+    assert [one["references"] for one in found["calm"]] == [1.0, 1.02]
+    assert looks.settled(found["disturbed"])["references"] == 1.03
+    assert looks.settled(found["calm"])["references"] == pytest.approx(1.01)
 
 
 def test_check_counts_networks_that_the_table_does_not_cover() -> None:
