@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-WARM_UP, LEAST_RUNS, ROUNDS = 2, 8, 4
+WARM_UP, LEAST_RUNS, ROUNDS = 2, 4, 4
 ROUND_SECONDS = 0.01  # at least, of each model
 CHUNK_SECONDS = 0.002  # of runs between two looks at the reference
 COPY = "slimlab-"  # what the name of a copy on a board begins with

@@ -25,10 +25,10 @@ from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, 
 from search_spaces.ops import ADD, ARGMAX, CONCAT, Graph, Op
 from search_spaces.trials import Largest, Random, Smallest
 
-RATIO = 2.0  # of one measured point's channels to the next
+RATIO = 3.0  # of one measured point's channels to the next
 OPS = Plan("latency table", seconds=0.02, together=6, agree=0.08)
 NETWORKS = Plan("whole networks", seconds=0.3, together=12, agree=0.04)
-FITTED, HELD_OUT = 36, 12  # whole networks that calibrate the table, and that test it
+FITTED, HELD_OUT = 30, 10  # whole networks that calibrate the table, and that test it
 BUSY = 0.06  # residual RMSPE from which the user is told to measure again
 SHRINK = 0.03  # pulls each coefficient towards 1, so that a rarely seen group stays sane
 
