@@ -60,17 +60,17 @@ def stage(width: int, depth: int, width_in: int, expansion: int = 4) -> Stage:
     return Stage(width, 3, (width_in * expansion, *(width * expansion,) * (depth - 1)))
 
 
-BASE = Genotype(
+BASE = Genotype(  # 0.48 M parameters
     space="deeplabv3plus",
     classes=8,
     resolution=(256, 256),
     stem=16,
-    stages=(stage(16, 1, 16, 2), stage(24, 2, 16), stage(40, 3, 24), stage(80, 3, 40), stage(144, 2, 80)),
+    stages=(stage(16, 1, 16, 2), stage(24, 2, 16), stage(40, 3, 24), stage(72, 3, 40), stage(128, 2, 72)),
     output_stride=16,
     aspp_rates=(4, 9, 12),
     image_pooling=True,
-    aspp_widths=(128,) * 5,
-    aspp_out=128,
+    aspp_widths=(96,) * 5,
+    aspp_out=96,
     low_level=24,
     decoder=(96,),
     head_stride=4,
@@ -237,8 +237,8 @@ def main() -> None:
     flags.add_argument("--work", type=Path, required=True, metavar="DIR", help="where trainings are kept")
     flags.add_argument("--data", default="landcover")
     flags.add_argument("--input-size", default="256")
-    flags.add_argument("--steps", type=int, default=400, help="of each network, over all its stages (400)")
-    flags.add_argument("--batch", type=int, default=16)
+    flags.add_argument("--steps", type=int, default=300, help="of each network, over all its stages (300)")
+    flags.add_argument("--batch", type=int, default=8)
     flags.add_argument("--crop", type=int, default=128)
     flags.add_argument("--seeds", type=int, default=3)
     flags.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")

@@ -64,6 +64,8 @@ def train_missing(runs: Sequence[Run], trainings: Sequence[Training]) -> None:
     while left := [(run, one) for run in runs for one in trainings if figures(run, one.name, TRAINED) is None]:
         taken = waiting = False
         for run, one in left:
+            if orphaned():
+                return
             if any(figures(run, name, TRAINED) is None for name in one.after):
                 continue
             with mine(run.path / one.name, TRAINED) as is_mine:
@@ -90,7 +92,8 @@ def train_one(run: Run, one: Training) -> None:
     }
     save_network(network.cpu(), folder / "network.pt")
     write_json(folder / TRAINED, found)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    for leftover in ("checkpoint.pt", "rounds.pt"):
+        (folder / leftover).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -115,7 +118,7 @@ def ship_missing(runs: Sequence[Run], trainings: Sequence[Training]) -> None:
         for one in trainings:
             if figures(run, one.name, TRAINED) is not None:
                 with mine(run.path / one.name, SHIPPED) as is_mine:
-                    if is_mine:
+                    if is_mine and not orphaned():
                         ship(run, one)
 
 
@@ -174,6 +177,12 @@ def measure_missing(runs: Sequence[Run], trainings: Sequence[Training], seconds:
         files = (folder / "float.tflite", folder / f"{int8}.tflite")
         float_latency, latency = runs[0].target.measure([file.read_bytes() for file in files], seconds)
         write_json(folder / LATENCY, {"float_ms": float_latency.ms, "ms": latency.ms})
+
+
+def orphaned() -> bool:
+    """Whether the command that started this process was killed."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def in_processes(count: int, work: Callable[..., None], *arguments: Any) -> None:
