@@ -1,36 +1,69 @@
-"""python -m compress.distill RUN [--teacher train|largest|FILE] [--loss NAME[=WEIGHT],...]: trains the pruned network
-with a teacher.
+"""python -m compress.distill RUN [--teacher train|largest|FILE] [--loss NAME[=WEIGHT],...] [--features PLACE,...]:
+trains the pruned network with a teacher.
 
-Every loss is added to the cross entropy on the labels, with its weight: kl (Hinton et al. 2015), cwd (Shu et al.
-2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu et al. 2023). See `compress.losses` and
+Every loss is added to the cross entropy on the labels, with its weight. Of logits: kl (Hinton et al. 2015), cwd (Shu et
+al. 2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu et al. 2023); of the layers that
+--features names: dynamic or adaptive (nni's layerwise distillers). See `compress.losses`, `compress.features` and
 `compress.teacher`.
 """
 
 import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
 
 from compress.cli import Parser
-from compress.losses import parse_terms
+from compress.features import PLACES, Features, parse_places
+from compress.losses import LAYERS, TERMS, parse_terms
 from compress.stage import Run, record_network, stage_command
-from compress.teacher import Teaching, open_teacher
+from compress.teacher import OwnTeacher, Teaching, open_teacher
 from compress.train import fit_network
+from search_spaces.errors import InputError
+from search_spaces.network import Network
 
 LOSS = "kl"
 
 
-def distill(run: Run, teacher: str = "train", loss: str = LOSS) -> None:
+def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | None = None) -> None:
     begun = time.monotonic()
     terms = parse_terms(loss)
+    student, schedule, folder = run.network("prune"), run.settings.schedules.distill, run.path / "distill"
+    teaching, file = open_teaching(run, student, teacher, terms, features, folder)
+    fit_network(run, student, schedule, folder, "distill", seed=4, teaching=teaching)
+    record_network(run, "distill", student, begun, teacher=teacher, teacher_digest=file, loss=terms, features=features)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def open_teaching(
+    run: Run, student: Network, teacher: str, terms: dict[str, float], features: str | None, folder: Path
+) -> tuple[Teaching, str]:
+    """What `--teacher`, `--loss` and `--features` ask for, and the digest of the teacher's file."""
     teaches, file = open_teacher(run, teacher)
-    student, schedule = run.network("prune"), run.settings.schedules.distill
-    teaching = Teaching(teaches, terms, f"{file} {terms}")
-    fit_network(run, student, schedule, run.path / "distill", "distill", seed=4, teaching=teaching)
-    record_network(run, "distill", student, begun, teacher=teacher, teacher_digest=file, loss=terms)
-    (run.path / "distill" / "checkpoint.pt").unlink(missing_ok=True)
+    spelling = f"{file} {terms}"
+    of_layers = [name for name in terms if name in LAYERS]
+    teaching = Teaching(teaches, {name: weight for name, weight in terms.items() if name in TERMS}, spelling)
+    if not of_layers:
+        if features is not None:
+            raise InputError(f"--features {features}: add {' or '.join(LAYERS)} to --loss, which compare layers")
+        return teaching, file
+    if len(of_layers) > 1:
+        raise InputError(f"--loss {','.join(of_layers)}: both compare the same layers; take one")
+    if not isinstance(teaches, OwnTeacher):
+        raise InputError(f"--teacher {teacher}: shows its logits only; --loss {of_layers[0]} needs a network.pt")
+    (kind,) = of_layers
+    places = PLACES if features is None else parse_places(features)
+    torch.manual_seed(run.settings.seed)  # the linear maps of `adaptive` begin at random
+    compared = Features(kind, terms[kind], places, student.to(run.device), teaches.network, folder / "nni.log")
+    seen = replace(teaches, network=compared.teacher)
+    return replace(teaching, teacher=seen, spelling=f"{spelling} {places}", features=compared), file
 
 
 def flags(arguments: Parser) -> None:
     arguments.add_argument("--teacher", default="train", help="train (default), largest or a file")
-    arguments.add_argument("--loss", default=LOSS, help=f"kl, cwd, dist, skd, boundary, each with =WEIGHT ({LOSS})")
+    names = ", ".join((*TERMS, *LAYERS))
+    arguments.add_argument("--loss", default=LOSS, help=f"{names}, each with =WEIGHT ({LOSS})")
+    arguments.add_argument("--features", help=f"layers that dynamic or adaptive compare ({','.join(PLACES)})")
 
 
 def main() -> None:

@@ -106,15 +106,19 @@ TERMS: dict[str, tuple[Term, float]] = {  # of (student, teacher, masks, ignore)
 }
 
 
+LAYERS = {"dynamic": 1.0, "adaptive": 1.0}  # terms of layers (`compress.features`); the usual weight
+
+
 def parse_terms(text: str) -> dict[str, float]:
     """`kl,cwd=3` to the weight of each term. Raises InputError for a term that is none or a weight below zero."""
+    usual = {**{name: weight for name, (_, weight) in TERMS.items()}, **LAYERS}
     terms = {}
     for part in text.split(","):
         name, given, weight = part.strip().partition("=")
-        if name not in TERMS:
-            raise InputError(f"--loss {text}: {name!r} is none; choose from {', '.join(TERMS)}")
+        if name not in usual:
+            raise InputError(f"--loss {text}: {name!r} is none; choose from {', '.join(usual)}")
         try:
-            terms[name] = float(weight) if given else TERMS[name][1]
+            terms[name] = float(weight) if given else usual[name]
         except ValueError:
             terms[name] = -1.0
         if not (isfinite(terms[name]) and terms[name] >= 0):

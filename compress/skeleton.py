@@ -13,13 +13,13 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from compress.ranges import BIAS_STEPS, LEAST_SPAN, WEIGHT_LEVELS, step_of
 from search_spaces.ops import ADD, ARGMAX, CONCAT, CONV, DEPTHWISE, MEAN, RESIZE, Graph, Op, Shape
 
 INT8, FLOAT32 = "int8", "float32"
 PRECISIONS = (INT8, FLOAT32)
 ACTIVATION_SCALE, ACTIVATION_ZERO = 6 / 255, -128  # a ReLU6's range; one for all, so nothing is requantized
 WEIGHT_SCALE = 0.01
-BIAS_LIMIT = 2**30  # of an int32 bias
 NO_ACTIVATION, RELU6 = 0, 3
 
 BUILTIN = schema.BuiltinOperator
@@ -129,8 +129,9 @@ class _Writer:
         else:
             kernel, bias = self.contents.weights[op.name]
             # symmetric per channel, the channel first (dense) or last (depthwise)
-            scales = np.abs(kernel).max((0, 1, 2) if depthwise else (1, 2, 3)) / 127
-            scales = np.maximum(scales, np.abs(bias) / step / BIAS_LIMIT + 1e-12)  # a dead channel still has a bias
+            bounds = np.abs(kernel).max((0, 1, 2) if depthwise else (1, 2, 3))
+            # a dead channel still has a bias
+            scales = np.maximum(np.maximum(bounds, LEAST_SPAN) / WEIGHT_LEVELS, np.abs(bias) / (step * BIAS_STEPS))
             spread = scales if depthwise else scales[:, None, None, None]
             filters = np.round(kernel / spread).astype(np.int8)
         weights = self.constant("w", filters, quantization(scales, 0, 3 if depthwise else 0))
@@ -142,9 +143,8 @@ class _Writer:
         """Scale and zero point of an int8 value."""
         if self.contents is None:
             return ACTIVATION_SCALE, ACTIVATION_ZERO
-        low, high = self.contents.ranges[name]
-        scale = max(high - low, 1e-6) / 255
-        return scale, int(np.clip(np.round(-128 - low / scale), -128, 127))
+        scale = step_of(self.contents.ranges[name])
+        return scale, int(np.clip(np.round(-128 - self.contents.ranges[name][0] / scale), -128, 127))
 
     def activation(self, name: str, shape: Shape) -> int:
         if not self.int8:

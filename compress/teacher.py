@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from compress.batches import at_scale
+from compress.features import Features
 from compress.run import digest, load_network
 from compress.stage import Run
 from search_spaces.errors import InputError
@@ -35,11 +36,25 @@ CALL = re.compile(r"\b[a-z]\w*\s*\(")  # of a function; sympy's classes are capi
 
 @dataclass(frozen=True)
 class Teaching:
-    """A teacher, the weight of each distillation term (`compress.losses.TERMS`), and what names both."""
+    """A teacher, the weight of each distillation term (`compress.losses.TERMS`), what names both, and the layers to
+    compare beside the logits."""
 
     teacher: Teacher
     terms: Mapping[str, float]
     spelling: str
+    features: Features | None = None
+
+
+@dataclass(frozen=True)
+class OwnTeacher:
+    """A network of ours, which sees crops at its own resolution."""
+
+    network: Network
+    input_size: tuple[int, int]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(at_scale(images, self.network.genotype, self.input_size))
+        return logits
 
 
 def open_teacher(run: Run, spelling: str) -> tuple[Teacher, str]:
@@ -87,10 +102,8 @@ def file_kind(path: Path) -> str:
     raise InputError(f"--teacher {path}: no kind of file that can teach; give {KINDS}")
 
 
-def as_teacher(run: Run, network: Network) -> Teacher:
-    """A network of ours, which sees crops at its own resolution."""
-    network.to(run.device).eval()
-    return lambda images: network(at_scale(images, network.genotype, run.settings.input_size))
+def as_teacher(run: Run, network: Network) -> OwnTeacher:
+    return OwnTeacher(network.to(run.device).eval(), run.settings.input_size)
 
 
 def _open_torchscript(run: Run, path: Path) -> Teacher:

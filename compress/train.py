@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compress.batches import at_scale
 from compress.fit import Schedule, autocast, fit
@@ -21,16 +21,20 @@ def network_losses(
 ) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
     """Cross entropy on the labels, and with a teacher the distillation terms as well."""
     weights, ignore = run.class_weights.to(run.device), run.validation.ignore
+    features = teaching.features if teaching else None
+    student = features.student if features else network
 
     def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
         seen = at_scale(images, network.genotype, run.settings.input_size)
         with autocast(run.device):
-            logits = network(seen).float()
+            logits = student(seen).float()
         loss = cross_entropy(logits, masks, ignore, weights)
         if teaching is not None:
             with torch.no_grad(), autocast(run.device):
                 target = teaching.teacher(images).float()
             loss = loss + distillation_sum(teaching.terms, logits, target, masks, ignore)
+        if features is not None:
+            loss = loss + features.loss()
         yield loss
 
     return losses
@@ -51,7 +55,9 @@ def fit_network(
     network.to(run.device)
     losses, taught = network_losses(run, network, teaching), teaching.spelling if teaching else ""
     checkpoint = folder / "checkpoint.pt"
-    fit(network, losses, run.crops(schedule, seed), schedule, checkpoint, title, taught=taught, **watch)
+    features = teaching.features if teaching else None
+    trained = network if features is None else nn.ModuleList([network, features.linears])
+    fit(trained, losses, run.crops(schedule, seed), schedule, checkpoint, title, taught=taught, **watch)
 
 
 def train(run: Run) -> None:

@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from compress.batches import Validation
 from compress.cli import parser, run_command
+from compress.evaluate import run_tflite
 from compress.fake_quant import fake_quantize
-from compress.metrics import confusion, mean_iou
+from compress.metrics import mean_iou
 from compress.run import load_network, read_json, write_json
 from compress.stage import Run, open_run, require
 from compress.tflite import check_all_int8, file_ops
-from compress.timing import load
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
@@ -34,20 +34,12 @@ def evaluate_tflite(
     model: bytes, network: Network, validation: Validation, bar: "tqdm[Any]"
 ) -> tuple[Tensor, list[np.ndarray]]:
     """Confusion counts of a file over the split, and its class maps h,w in order."""
-    interpreter = load(model, EVALUATION_THREADS)
-    (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
     classes = network.genotype.classes
     counts, maps = torch.zeros(classes, classes, dtype=torch.long), []
-    for images, masks in validation.batches(network.genotype.resolution):
-        pixels = images.permute(0, 2, 3, 1).numpy()
-        if reads["dtype"] is np.int8:
-            scale, zero = reads["quantization"]
-            pixels = np.clip(np.round(pixels / scale) + zero, -128, 127)
-        interpreter.set_tensor(reads["index"], np.ascontiguousarray(pixels, reads["dtype"]))
-        interpreter.invoke()
-        class_map = interpreter.get_tensor(makes["index"])
-        maps.append(class_map[0])
-        counts += confusion(torch.from_numpy(class_map).long(), masks, classes, validation.ignore)
+    pixels = validation.pixels(network.genotype.resolution)
+    for counted, class_map in run_tflite(model, classes, validation, pixels, EVALUATION_THREADS):
+        counts += counted
+        maps.append(class_map)
         bar.update()
     return counts, maps
 

@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from compress.batches import Validation, at_scale, training_batches
+from compress.evaluate import run_tflite
 from compress.int8_file import int8_file, observe_extremes
-from compress.metrics import confusion, mean_iou
+from compress.metrics import mean_iou
 from compress.ranges import Ranges
 from compress.stage import Run
-from compress.timing import load
 from search_spaces.network import Network
 
 CALIBRATION_BATCHES = 6
@@ -40,7 +41,7 @@ class Scorer:
     batches: Sequence[Tensor]
     input_size: tuple[int, int]
     threads: int
-    _cached: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    _cached: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
     def score(self, network: Network, shared: bool = False) -> float:
         """mIoU (0..1) of a network as int8. The BN statistics of one with `shared` weights are set anew first."""
@@ -56,32 +57,24 @@ class Scorer:
 
     def int8_miou(self, model: bytes, network: Network) -> float:
         """mIoU (0..1) over the split of an int8 file."""
-        interpreter = load(model, self.threads)
-        (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
-        classes = network.genotype.classes
-        counts = torch.zeros(classes, classes, dtype=torch.long)
-        for pixels, mask in zip(self._pixels(network.genotype.resolution), self.validation.masks, strict=True):
-            interpreter.set_tensor(reads["index"], pixels.numpy()[None])
-            interpreter.invoke()
-            class_map = torch.from_numpy(interpreter.get_tensor(makes["index"]))
-            counts += confusion(class_map.long(), mask[None].long(), classes, self.validation.ignore)
-        return mean_iou(counts)
+        pixels, classes = self._pixels(network.genotype.resolution), network.genotype.classes
+        counts = [counted for counted, _ in run_tflite(model, classes, self.validation, pixels, self.threads)]
+        return mean_iou(torch.stack(counts).sum(0))
 
-    def _pixels(self, resolution: tuple[int, int]) -> Iterator[Tensor]:
-        """H,W,3 int8 images at a resolution, kept where they fit."""
+    def _pixels(self, resolution: tuple[int, int]) -> Iterator[np.ndarray]:
+        """`Validation.pixels`, kept where they fit."""
         if resolution in self._cached:
             yield from self._cached[resolution]
             return
         kept = []
-        room = CACHE_BYTES - sum(images.numel() for images in self._cached.values())
+        room = CACHE_BYTES - sum(images.nbytes for images in self._cached.values())
         fits = len(self.validation) * resolution[0] * resolution[1] * 3 <= room
-        for images, _ in self.validation.batches(resolution):
-            pixels = images[0].permute(1, 2, 0).mul(255).round().sub(128).to(torch.int8).contiguous()
+        for pixels in self.validation.pixels(resolution):
             if fits:
                 kept.append(pixels)
             yield pixels
         if fits:
-            self._cached[resolution] = torch.stack(kept)
+            self._cached[resolution] = np.stack(kept)
 
 
 @torch.no_grad()

@@ -54,12 +54,16 @@ class Network(nn.Module):
         self.layers = nn.ModuleDict({layer_name(op.name): ConvBNAct(op) for op in self.graph if op.has_weights})
 
     def forward(self, x: Tensor) -> Tensor:
-        values: dict[str, Tensor] = {INPUT: x}
+        class_map = self.graph[-1]
+        return self.values(x)[class_map.inputs[0]]
+
+    def values(self, x: Tensor) -> dict[str, Tensor]:
+        """N,C,h,w of every op before the argmax, by name."""
+        values = {INPUT: x}
         for op in self.graph:
-            if op.kind == ARGMAX:
-                return values[op.inputs[0]]
-            values[op.name] = self.run(op, values)
-        raise AssertionError("a graph ends with its class map")
+            if op.kind != ARGMAX:
+                values[op.name] = self.run(op, values)
+        return values
 
     def run(self, op: Op, values: Mapping[str, Tensor]) -> Tensor:
         inputs = [values[name] for name in op.inputs]

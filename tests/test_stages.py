@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,64 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
     monkeypatch.setattr(compress.distill, "record_network", lambda *_, **__: None)
     distill(run)
     assert resumed == [2, 0, 0]
+
+
+def test_a_killed_distillation_goes_on_with_its_linear_maps(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One step, a kill, one step gives what two steps give."""
+    other = dataclasses.replace(run, path=Path(shutil.copytree(run.path, tmp_path / "other")))
+    other.__dict__["target"] = run.target
+    for each in (run, other):
+        network = Network(dataclasses.replace(run.network("prune").genotype, aspp_out=16))
+        torch.manual_seed(1)
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, std=0.2)
+        save_network(network, each.made("prune"))
+    asked = {"loss": "kl,adaptive=0.5", "features": "backbone,aspp"}
+    distill(other, **asked)
+    monkeypatch.setattr(compress.fit, "CHECKPOINT_SECONDS", 0.0)
+    heal = killed_at(monkeypatch, compress.fit, "save_tensors", 2)
+    with pytest.raises(KilledError):
+        distill(run, **asked)
+    heal()
+    assert any(name.startswith("1.0.") for name in torch.load(run.path / "distill" / "checkpoint.pt")["model"])
+    distill(run, **asked)
+    assert metrics(run, "distill")["loss"] == {"kl": 1.0, "adaptive": 0.5}
+    expected = other.network("distill").state_dict()
+    for name, value in run.network("distill").state_dict().items():
+        torch.testing.assert_close(value, expected[name], msg=name)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"features": "aspp"}, "--features aspp: add dynamic or adaptive to --loss"),
+        ({"loss": "dynamic,adaptive"}, "--loss dynamic,adaptive: both compare the same layers"),
+        ({"loss": "adaptive", "features": "neck"}, "--features neck: 'neck' is none; choose from backbone, aspp"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_named(run: Run, asked: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        distill(run, **asked)
+
+
+def test_a_teacher_that_shows_no_layers_is_refused(run: Run, tmp_path: Path) -> None:
+    traced = torch.jit.trace(nn.Conv2d(3, 3, 1), torch.rand(1, 3, 64, 64))
+    traced.save(tmp_path / "teacher.pt")
+    with pytest.raises(InputError, match=r"shows its logits only; --loss adaptive needs a network\.pt"):
+        distill(run, teacher=str(tmp_path / "teacher.pt"), loss="adaptive")
+
+
+def test_without_nni_the_remedy_is_said(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "nni.compression.distillation", None)
+    with pytest.raises(InputError, match=r'--loss adaptive: .*pip install "slimlab\[nni\]"'):
+        distill(run, loss="kl,adaptive")
 
 
 def test_quantizing_trains_falls_back_and_resumes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,273 @@
+"""python benchmarks/compression.py --work DIR [--jobs 2]: what pruning, distillation, int8 and their order are worth.
+
+Trains the networks of benchmarks/compression.md (every training has as many steps in all), makes their files, runs
+them with LiteRT and prints the tables. The same command goes on where it was killed. Two parts want a quiet machine:
+--prepare, before, measures the latency table and chooses the networks' sizes; --measure, after, times the files.
+"""
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from baseline import machine, scaled_to
+from compression_tables import tables
+from trainings import Training, in_processes, measure_missing, network_of, ship_missing, train_missing
+
+from compress.cli import run_command
+from compress.distill import open_teaching
+from compress.fit import Schedule
+from compress.importance import GRADIENT_IMAGES, crop_losses
+from compress.losses import parse_terms
+from compress.narrow import prune_to
+from compress.prune import rounds_done, save_rounds
+from compress.quantize import calibration_images, train_in_int8
+from compress.ranges import ESTIMATORS, observe_ranges
+from compress.run import read_json, write_json
+from compress.settings import PRESETS, Preset, Settings, parse_input_size
+from compress.skeleton import INT8, skeleton
+from compress.stage import Run
+from compress.target import HostTarget
+from compress.train import fit_network
+from nas.table_builder import Wanted, build, load_table
+from search_spaces import get_space, graph_of
+from search_spaces.errors import InputError
+from search_spaces.genotype import Genotype, Stage, round_channels
+from search_spaces.latency_table import LatencyTable
+from search_spaces.network import Network
+
+PRESET = "benchmark"
+LR, WEIGHT_DECAY = 2e-3, 0.05  # those of --preset quick
+KEPT = 0.6  # of BASE's latency, the latency that all compressed networks have
+STARTS = {"small": KEPT, "middle": 1.25 * KEPT}  # of BASE's latency
+FACTORS = tuple(f / 50 for f in range(50, 5, -1))  # of BASE's widths, tried from the widest on
+LARGE = 1.6  # of BASE's widths: the teacher's
+IMPORTANCES, ROUNDS = ("l2", "taylor", "lamp"), (1, 4)
+LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "kl,cwd", "kl,dist", "kl,boundary", "adaptive", "kl,adaptive")
+FIRST, SHORT, MIDDLE, QAT = (
+    0.6,
+    0.1,
+    0.3,
+    0.1,
+)  # shares of the steps: before the first cut, after it, distillation, int8
+
+
+def stage(width: int, depth: int, width_in: int, expansion: int = 4) -> Stage:
+    return Stage(width, 3, (width_in * expansion, *(width * expansion,) * (depth - 1)))
+
+
+BASE = Genotype(  # 0.48 M parameters
+    space="deeplabv3plus",
+    classes=8,
+    resolution=(256, 256),
+    stem=16,
+    stages=(stage(16, 1, 16, 2), stage(24, 2, 16), stage(40, 3, 24), stage(72, 3, 40), stage(128, 2, 72)),
+    output_stride=16,
+    aspp_rates=(4, 9, 12),
+    image_pooling=True,
+    aspp_widths=(96,) * 5,
+    aspp_out=96,
+    low_level=24,
+    decoder=(96,),
+    head_stride=4,
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a work folder holds trainings of; `steps` optimizer steps in all for each network."""
+
+    data: str
+    input_size: str
+    steps: int
+    batch: int
+    crop: int
+
+    def schedule(self, share: float) -> Schedule:
+        return Schedule(max(2, round(self.steps * share)), self.batch, self.crop, LR, WEIGHT_DECAY)
+
+    def settings(self, seed: int) -> Settings:
+        schedule = self.schedule(1.0)
+        PRESETS[PRESET] = Preset(*(schedule,) * 5, trials=1, measured=1)
+        size = parse_input_size(self.input_size)
+        return Settings(budget_ms=1e6, data=self.data, input_size=size, preset=PRESET, seed=seed)
+
+
+def scaled(genotype: Genotype, factor: float) -> Genotype:
+    space = get_space(genotype.space)
+    return space.with_widths(genotype, {n: round_channels(w * factor) for n, w in space.widths(genotype).items()})
+
+
+def sized(base: Genotype, table: LatencyTable, share: float) -> Genotype:
+    """The widest scaling of BASE that is predicted to take a share of its latency or less."""
+    most = share * table.predict(graph_of(base))
+    fitting = (g for g in (scaled(base, factor) for factor in FACTORS) if table.predict(graph_of(g)) <= most)
+    found = next(fitting, None)
+    if found is None:
+        raise InputError(f"table.json: no scaling of the network takes {most:.2f} ms; measure it on a quiet machine")
+    return found
+
+
+def prepare(work: Path, asked: Asked) -> None:
+    """The latency table and the sizes that follow from it, once."""
+    path = work / "sizes.json"
+    if path.is_file():
+        return
+    settings = asked.settings(0)
+    run = Run(work, settings)
+    base = Genotype.from_dict({**BASE.to_dict(), "classes": len(run.data.classes), "resolution": settings.input_size})
+    wanted = Wanted(get_space(base.space), base.classes, settings.input_size, INT8, HostTarget())
+    file = work / "table.json"
+    table = load_table(file, wanted) if file.is_file() else build(wanted, file)
+    sizes = {"base": base, "large": scaled(base, LARGE)}
+    sizes |= {name: sized(base, table, share) for name, share in STARTS.items()}
+    small_ms = HostTarget().measure([skeleton(graph_of(sizes["small"]))])[0].ms
+    sizes["mobilenetv2"] = scaled_to(small_ms, base.classes, base.resolution)
+    write_json(path, {name: genotype.to_dict() for name, genotype in sizes.items()})
+
+
+def open_runs(work: Path, asked: Asked, seeds: int) -> list[Run]:
+    runs = []
+    for seed in range(seeds):
+        path = work / f"seed-{seed}"
+        path.mkdir(exist_ok=True)
+        shutil.copyfile(work / "table.json", path / "table.json")
+        runs.append(Run(path, asked.settings(seed)))
+    return runs
+
+
+def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
+    """Every training, each after those it starts from."""
+
+    def fit(
+        run: Run, folder: Path, network: Network, share: float, seed: int, teacher: str = "", loss: str = "kl"
+    ) -> Network:
+        teaching = None
+        if teacher:
+            file = str(run.path / teacher / "network.pt")
+            teaching, _ = open_teaching(run, network, file, parse_terms(loss), None, folder)
+        fit_network(run, network, asked.schedule(share), folder, f"{run.path.name}/{folder.name}", seed, teaching)
+        return network
+
+    def fresh(size: str, share: float, run: Run, folder: Path, **taught: str) -> Network:
+        torch.manual_seed(run.settings.seed)
+        return fit(run, folder, Network(sizes[size]), share, 2, **taught)
+
+    def more(source: str, share: float, run: Run, folder: Path, **taught: str) -> Network:
+        return fit(run, folder, network_of(run, source), share, 4, **taught)
+
+    def prune(
+        source: str, importance: str, rounds: int, share: float, run: Run, folder: Path, **taught: str
+    ) -> Network:
+        """`compress.prune` without a look at the clock: a busy machine would undo steps at random."""
+
+        def losses(of: Network) -> Any:
+            crops = run.crops(Schedule(GRADIENT_IMAGES, 1, asked.crop), seed=30)
+            return crop_losses(of, crops, run.settings.input_size, run.class_weights, run.validation.ignore)
+
+        network = network_of(run, source)
+        start, goal = run.table.predict(network.graph), KEPT * run.table.predict(graph_of(sizes["base"]))
+        state, spelling = folder / "rounds.pt", {"source": source, "importance": importance, "rounds": rounds}
+        network, done = rounds_done(state, spelling) or (network, [])
+        for number in range(len(done) + 1, rounds + 1):
+            step_ms = start * (goal / start) ** (number / rounds)
+            network = prune_to(network.to(run.device), run.table, step_ms, importance, losses)
+            network = fit(run, folder, network, share / rounds, 30 + number, **taught).cpu()
+            done.append({"round": number, "target_ms": step_ms})
+            save_rounds(state, spelling, network, done)
+        return network
+
+    def in_int8(source: str, estimator: str, run: Run, folder: Path) -> Network:
+        network = network_of(run, source).to(run.device)
+        ranges = observe_ranges(network, calibration_images(run, network.genotype.resolution), estimator)
+        network, learned = train_in_int8(run, network, ranges, asked.schedule(QAT).steps, folder)
+        write_json(folder / "ranges.json", learned)
+        return network
+
+    rest = 1 - FIRST
+    return [
+        Training("base", partial(fresh, "base", FIRST)),
+        Training("small", partial(fresh, "small", 1.0)),
+        Training("mobilenetv2", partial(fresh, "mobilenetv2", 1.0)),
+        Training("base-whole", partial(fresh, "base", 1.0)),
+        Training("middle", partial(fresh, "middle", FIRST)),
+        Training("large", partial(fresh, "large", 1.0)),
+        *(
+            Training(f"prune-{name}-{rounds}", partial(prune, "base", name, rounds, rest), ("base",))
+            for name in IMPORTANCES
+            for rounds in ROUNDS
+        ),
+        Training("prune-middle", partial(prune, "middle", "l2", 1, rest), ("middle",)),
+        Training("prune-taught", partial(prune, "base", "l2", 1, rest, teacher="large"), ("base", "large")),
+        Training("cut", partial(prune, "base", "l2", 1, SHORT), ("base",)),
+        Training("cut-self", partial(more, "cut", MIDDLE, teacher="base"), ("cut", "base"), tuple(ESTIMATORS)),
+        Training("cut-large", partial(more, "cut", MIDDLE, teacher="large"), ("cut", "large")),
+        Training("cut-shorter", partial(more, "cut", MIDDLE - QAT, teacher="base"), ("cut", "base")),
+        Training("cut-shorter-int8", partial(in_int8, "cut-shorter", "moving-average"), ("cut-shorter",)),
+        Training("taught", partial(more, "base", MIDDLE, teacher="large"), ("base", "large")),
+        Training("taught-cut", partial(prune, "taught", "l2", 1, SHORT), ("taught",)),
+        *(Training(f"int8-{name}", partial(in_int8, "cut-self", name), ("cut-self",)) for name in ESTIMATORS),
+        Training("small-self", partial(fresh, "small", 1.0, teacher="small"), ("small",)),
+        *(
+            Training(
+                f"small-{loss.replace(',', '+')}", partial(fresh, "small", 1.0, teacher="large", loss=loss), ("large",)
+            )
+            for loss in LOSSES
+        ),
+    ]
+
+
+def work_on(step: str, work: Path, asked: Asked, seeds: int) -> None:
+    """A process's share of a step."""
+    torch.set_num_threads(1)
+    sizes = {name: Genotype.from_dict(value) for name, value in read_json(work / "sizes.json", "--prepare").items()}
+    runs, trainings = open_runs(work, asked, seeds), plan(sizes, asked)
+    if step == "train":
+        train_missing(runs, trainings)
+    else:
+        ship_missing(runs, trainings)
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("--work", type=Path, required=True, metavar="DIR", help="where trainings are kept")
+    flags.add_argument("--data", default="landcover")
+    flags.add_argument("--input-size", default="256")
+    flags.add_argument("--steps", type=int, default=300, help="of each network, over all its stages (300)")
+    flags.add_argument("--batch", type=int, default=8)
+    flags.add_argument("--crop", type=int, default=128)
+    flags.add_argument("--seeds", type=int, default=3)
+    flags.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
+    flags.add_argument("--prepare", action="store_true", help="only measure the latency table and choose the sizes")
+    flags.add_argument("--measure", action="store_true", help="only time the files there are")
+    flags.add_argument("--seconds", type=float, default=2.0, help="for each file that is timed")
+    given = flags.parse_args()
+    asked = Asked(given.data, given.input_size, given.steps, given.batch, given.crop)
+    kept = given.work / "asked.json"
+    if not kept.is_file():
+        write_json(kept, asdict(asked))
+    if (before := read_json(kept, "name another --work")) != asdict(asked):
+        raise InputError(f"{kept}: trainings of {before}; give the same flags or another --work")
+    prepare(given.work, asked)
+    if given.prepare:
+        return
+    if not given.measure:
+        for step in ("train", "ship"):
+            in_processes(given.jobs, work_on, step, given.work, asked, given.seeds)
+    sizes = {name: Genotype.from_dict(value) for name, value in read_json(given.work / "sizes.json", "").items()}
+    runs = open_runs(given.work, asked, given.seeds)
+    if given.measure:
+        measure_missing(runs, plan(sizes, asked), given.seconds)
+    print(
+        f"{machine()}; {given.data} at {given.input_size}, {given.seeds} seeds, {given.steps} steps of "
+        f"{given.batch} crops of {given.crop}\n"
+    )
+    print(tables(runs, IMPORTANCES, ROUNDS, LOSSES, tuple(ESTIMATORS)))
+
+
+if __name__ == "__main__":
+    run_command(main)

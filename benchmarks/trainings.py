@@ -1,0 +1,196 @@
+"""Trainings of a benchmark, kept in a work folder: a killed run goes on, and several processes share the work.
+
+WORK/seed-N is a run folder, and each training has a folder in it: network.pt (with ranges.json when it was trained in
+int8) and trained.json; then float.tflite, an int8 file for each range estimator and shipped.json; last latency.json.
+The three steps are apart: only the last needs a quiet machine, and a process that has converted (the converter starts
+threads) had better not fork the processes that load crops.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from compress.convert import int8_tflite, write_float_tflite
+from compress.evaluate import evaluate
+from compress.metrics import mean_iou
+from compress.quantize import calibration_images
+from compress.ranges import DEFAULT, Ranges, observe_ranges
+from compress.run import load_network, read_json, save_network, write_atomically, write_json
+from compress.stage import Run
+from compress.tflite import check_all_int8, tensor_names
+from compress.verify import evaluate_tflite
+from search_spaces import costs
+from search_spaces.errors import InputError
+from search_spaces.network import Network
+
+WAIT_SECONDS = 2.0
+LEARNED = "learned"  # ranges of a network trained in int8
+TRAINED, SHIPPED, LATENCY = "trained.json", "shipped.json", "latency.json"
+REMEDY = "delete it and run the benchmark again"
+
+
+@dataclass(frozen=True)
+class Training:
+    """`train(run, folder)` makes a network once those named in `after` are made. Ranges that `estimators` find make
+    its int8 files, unless it has learned its own."""
+
+    name: str
+    train: Callable[[Run, Path], Network]
+    after: tuple[str, ...] = ()
+    estimators: tuple[str, ...] = (DEFAULT,)
+
+
+def network_of(run: Run, name: str) -> Network:
+    return load_network(run.path / name / "network.pt")
+
+
+def figures(run: Run, name: str, step: str) -> dict[str, Any] | None:
+    """What a step has found, or None before it."""
+    path = run.path / name / step
+    found: dict[str, Any] | None = read_json(path, REMEDY) if path.is_file() else None
+    return found
+
+
+def train_missing(runs: Sequence[Run], trainings: Sequence[Training]) -> None:
+    """Trains, with whatever other processes do the same, until every network is made."""
+    while left := [(run, one) for run in runs for one in trainings if figures(run, one.name, TRAINED) is None]:
+        taken = waiting = False
+        for run, one in left:
+            if orphaned():
+                return
+            if any(figures(run, name, TRAINED) is None for name in one.after):
+                continue
+            with mine(run.path / one.name, TRAINED) as is_mine:
+                waiting |= not is_mine
+                if is_mine:
+                    taken = True
+                    train_one(run, one)
+        if not taken and not waiting:
+            names = ", ".join(f"{run.path.name}/{one.name}" for run, one in left)
+            raise InputError(f"{names}: what they start from is not among the trainings")
+        if not taken:
+            time.sleep(WAIT_SECONDS)
+
+
+def train_one(run: Run, one: Training) -> None:
+    folder = run.path / one.name
+    print(f"{run.path.name}/{one.name}", flush=True)
+    network = one.train(run, folder).to(run.device)
+    found = {
+        "miou": mean_iou(evaluate(network, run.validation, run.device)),
+        "params": costs.params(network.graph),
+        "macs": costs.macs(network.graph),
+        "genotype": str(network.genotype),
+    }
+    save_network(network.cpu(), folder / "network.pt")
+    write_json(folder / TRAINED, found)
+    for leftover in ("checkpoint.pt", "rounds.pt"):
+        (folder / leftover).unlink(missing_ok=True)
+
+
+@contextmanager
+def mine(folder: Path, step: str) -> Iterator[bool]:
+    """Whether this process is to do a step: nobody has done it or is at it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield not (folder / step).is_file()
+    finally:
+        lock.release()
+
+
+def ship_missing(runs: Sequence[Run], trainings: Sequence[Training]) -> None:
+    """Makes, checks and runs the files of every trained network that no other process is at."""
+    for run in runs:
+        for one in trainings:
+            if figures(run, one.name, TRAINED) is not None:
+                with mine(run.path / one.name, SHIPPED) as is_mine:
+                    if is_mine and not orphaned():
+                        ship(run, one)
+
+
+def ship(run: Run, one: Training) -> None:
+    folder = run.path / one.name
+    network, log = network_of(run, one.name), folder / "convert.log"
+    file = folder / "float.tflite"
+    images = [image.cpu() for image in calibration_images(run, network.genotype.resolution)]
+    write_float_tflite(network, file, log)
+    names = tensor_names(file.read_bytes(), network.graph)
+    int8 = {}
+    for estimator, ranges in all_ranges(network, folder, one.estimators, images).items():
+        model = int8_tflite(file, {names[value]: found for value, found in ranges.items()}, log)
+        check_all_int8(model)
+        write_atomically(folder / f"{estimator}.tflite", model)
+        int8[estimator] = {"miou": miou_of(run, network, model, f"{one.name} {estimator}"), "size_bytes": len(model)}
+    float_model = file.read_bytes()
+    found = {
+        "float_miou": miou_of(run, network, float_model, f"{one.name} float"),
+        "float_size_bytes": len(float_model),
+        "int8": int8,
+    }
+    write_json(folder / SHIPPED, found)
+
+
+def main_file(int8: Mapping[str, Any]) -> str:
+    """Of the int8 files of a network, the one that stands for it."""
+    return DEFAULT if DEFAULT in int8 else LEARNED
+
+
+def all_ranges(
+    network: Network, folder: Path, estimators: Sequence[str], images: list[torch.Tensor]
+) -> dict[str, Ranges]:
+    learned = folder / "ranges.json"
+    if learned.is_file():
+        return {LEARNED: {name: (low, high) for name, (low, high) in read_json(learned, REMEDY).items()}}
+    return {estimator: observe_ranges(network, images, estimator) for estimator in estimators}
+
+
+def miou_of(run: Run, network: Network, model: bytes, title: str) -> float:
+    """Over the validation split, as LiteRT runs the file."""
+    with tqdm(total=len(run.validation), desc=title, unit="image", dynamic_ncols=True) as bar:
+        return mean_iou(evaluate_tflite(model, network, run.validation, bar)[0])
+
+
+def measure_missing(runs: Sequence[Run], trainings: Sequence[Training], seconds: float) -> None:
+    """Times the float file and the main int8 file of every network, in turns on one core."""
+    left = [
+        run.path / one.name
+        for run in runs
+        for one in trainings
+        if figures(run, one.name, SHIPPED) is not None and figures(run, one.name, LATENCY) is None
+    ]
+    for folder in tqdm(left, desc="latency", unit="network", dynamic_ncols=True):
+        int8 = main_file(read_json(folder / SHIPPED, REMEDY)["int8"])
+        files = (folder / "float.tflite", folder / f"{int8}.tflite")
+        float_latency, latency = runs[0].target.measure([file.read_bytes() for file in files], seconds)
+        write_json(folder / LATENCY, {"float_ms": float_latency.ms, "ms": latency.ms})
+
+
+def orphaned() -> bool:
+    """Whether the command that started this process was killed."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
+
+
+def in_processes(count: int, work: Callable[..., None], *arguments: Any) -> None:
+    """Runs `work(*arguments)` in so many processes at a time. Raises InputError when one fails."""
+    processes = [multiprocessing.get_context("spawn").Process(target=work, args=arguments) for _ in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise InputError("a process failed, see above; the same command goes on from here")
