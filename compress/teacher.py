@@ -35,7 +35,7 @@ CALL = re.compile(r"\b[a-z]\w*\s*\(")  # of a function; sympy's classes are capi
 
 @dataclass(frozen=True)
 class Teaching:
-    """A teacher, the weight of each distillation term (`compress.losses.TERMS`), and what names both."""
+    """A teacher, the weight of each distillation term (`compress.losses.DISTILLATION_TERMS`), and what names both."""
 
     teacher: Teacher
     terms: Mapping[str, float]

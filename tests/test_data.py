@@ -18,7 +18,8 @@ from compress.batches import Crops, at_resolution, read_validation, training_bat
 from compress.check import SMALLEST, check
 from compress.data import IGNORE, open_data, read_pair
 from compress.datasets.published import LANDCOVER
-from compress.losses import cross_entropy, distillation
+from compress.label_losses import cross_entropy
+from compress.losses import distillation
 from compress.metrics import confusion, iou_per_class, mean_iou
 from search_spaces.errors import DataError, InputError
 

@@ -13,7 +13,7 @@ from compress.batches import Crops, read_validation
 from compress.data import IGNORE, open_data
 from compress.evaluate import evaluate
 from compress.fit import Losses, Schedule, fit
-from compress.losses import cross_entropy
+from compress.label_losses import cross_entropy
 from compress.metrics import mean_iou
 from compress.run import load_network, load_tensors, save_network, save_tensors
 from search_spaces.errors import InputError
