@@ -50,7 +50,7 @@ from search_spaces import SPACES, get_space, graph_of
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
 from search_spaces.latency_table import LatencyTable
-from search_spaces.network import Network
+from search_spaces.trials import Largest
 
 
 def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: int) -> None:
@@ -138,13 +138,13 @@ def prepare(
         check_same(settings, asked, place, path)
     wanted = Wanted(get_space(settings.space), len(data.classes), settings.input_size, INT8, settings.open_target())
     if not config.exists():
+        if settings.weights:
+            largest = wanted.space.sample(Largest(), wanted.classes, wanted.input_size)
+            print(read_weights(settings.weights).said(largest))
         check(data)
     loaded = open_table(wanted, path / "table.json" if config.exists() else table)
     limits = asked.limits(settings.budget_ms)
-    problem = Problem(wanted.space, loaded, wanted.classes, settings.input_size, limits)
-    found = survey(problem, settings.seed)
-    if settings.weights and not config.exists():
-        print(read_weights(Path(settings.weights)).said(Network(problem.largest())))
+    found = survey(Problem(wanted.space, loaded, wanted.classes, settings.input_size, limits), settings.seed)
     if not config.exists():
         write_atomically(path / "table.json", loaded.to_json().encode())
         made_with = {"fingerprint": data.fingerprint, **environment(training_device())}

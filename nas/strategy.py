@@ -85,7 +85,7 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
         return
     supernet = _supernet(run)
     if run.settings.weights:
-        read_weights(Path(run.settings.weights)).start(supernet.shared)
+        read_weights(run.settings.weights).start(supernet.shared)
     feasible = [drawn.genotype for drawn in survey.feasible]
     large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
 
@@ -105,7 +105,7 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
 def trained_alone(run: Run, scorer: Scorer) -> Strategy:
     """Each candidate's weights are kept in RUN/search/candidates, where the winner finds its own."""
     folder, schedule = run.path / SEARCH / "candidates", run.settings.schedules.candidate
-    weights = read_weights(Path(run.settings.weights)) if run.settings.weights else None
+    weights = read_weights(run.settings.weights) if run.settings.weights else None
 
     def score(genotype: Genotype, trial: Trial) -> float:
         place = folder / genotype.id

@@ -30,7 +30,7 @@ NESTED = ("weights", "state_dict", "model")  # where files keep their tensors, i
 class Weights:
     """Named tensors of a file, and the network they are of where it says so."""
 
-    path: Path
+    file: str
     tensors: Mapping[str, Tensor]
     genotype: Genotype | None = None
 
@@ -41,7 +41,7 @@ class Weights:
         fits = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
         if not fits:
             raise InputError(
-                f"--weights {self.path}: none of its {len(self.tensors)} tensors fits by name and shape; "
+                f"--weights {self.file}: none of its {len(self.tensors)} tensors fits by name and shape; "
                 "give a network.pt of this space"
             )
         return fits
@@ -63,20 +63,22 @@ class Weights:
         """Copies what fits into a network."""
         network.load_state_dict(self.fitting(network), strict=False)
 
-    def said(self, network: Network) -> str:
-        """What `start` takes and leaves."""
+    def said(self, genotype: Genotype) -> str:
+        """How many tensors a network takes and leaves."""
+        network = Network(genotype)
         fits, own = self.fitting(network), network.state_dict()
         unused = sum(name not in fits for name in self.tensors)
         return (
-            f"--weights {self.path}: {len(fits)} of the largest network's {len(own)} tensors start from it, "
+            f"--weights {self.file}: {len(fits)} of the largest network's {len(own)} tensors start from it, "
             f"{len(own) - len(fits)} at random; {unused} of the file's are left"
         )
 
 
-def read_weights(path: Path) -> Weights:
+def read_weights(file: str) -> Weights:
     """Raises InputError for a file that is missing, broken or holds anything but tensors and plain values."""
+    path = Path(file)
     if not path.is_file():
-        raise InputError(f"--weights {path}: there is no such file; give a network.pt, .safetensors or torch file")
+        raise InputError(f"--weights {file}: there is no such file; give a network.pt, .safetensors or torch file")
     try:
         stored: Any = (
             load_file(path)
@@ -84,10 +86,10 @@ def read_weights(path: Path) -> Weights:
             else torch.load(path, weights_only=True, map_location="cpu")
         )
     except SafetensorError as error:
-        raise InputError(f"--weights {path}: no whole safetensors file ({error}); save it again") from error
+        raise InputError(f"--weights {file}: no whole safetensors file ({error}); save it again") from error
     except Exception as error:  # torch.load raises many kinds for a damaged file or a pickle of objects
         raise InputError(
-            f"--weights {path}: not a file of tensors alone ({type(error).__name__}); save a state_dict() with "
+            f"--weights {file}: not a file of tensors alone ({type(error).__name__}); save a state_dict() with "
             "torch.save or as .safetensors"
         ) from error
     stored = stored if isinstance(stored, Mapping) else {}
@@ -97,4 +99,4 @@ def read_weights(path: Path) -> Weights:
         genotype = Genotype.from_dict(json.loads(stored["genotype"])) if "genotype" in stored else None
     except (KeyError, TypeError, ValueError):
         genotype = None  # of another version: names and shapes still say what fits
-    return Weights(path, tensors, genotype)
+    return Weights(file, tensors, genotype)
