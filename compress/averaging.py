@@ -1,8 +1,7 @@
 """The exponential moving average of a model's weights while it trains (EMA; Polyak and Juditsky 1992).
 
-BN statistics are averaged as the weights are, not found anew: they are moving averages of the same steps already, a
-pass over the data would cost as much again, and a supernet has no statistics of its own (its subnets' are set anew
-whenever one is scored).
+BN statistics are averaged as the weights are, not found anew: they are moving averages of the same steps already, which
+spares a pass over the data, and a supernet has none of its own to find (its subnets' are set anew when one is scored).
 """
 
 from collections.abc import Iterator

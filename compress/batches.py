@@ -23,13 +23,13 @@ WORKERS = 8  # processes that make training crops, where there are as many cores
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Item `i` is always the same random crop: 3,crop,crop image and crop,crop mask, both bytes, from (seed, i) alone,
-    so a resumed run sees what it would have seen. `recipe` is one of `compress.augment`."""
+    so a resumed run sees what it would have seen. `augment` is one of `compress.augment`."""
 
     def __init__(
-        self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int, recipe: str = "photo"
+        self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int, augment: str = "photo"
     ) -> None:
         self.data, self.input_size, self.crop, self.items, self.seed = data, input_size, crop, items, seed
-        self.recipe, self.areas = recipe, crop_areas(crop, input_size, recipe)
+        self.augment, self.areas = augment, crop_areas(crop, input_size, augment)
         self.cached = read_all(data.train, data, _both, "training images") if _fits(data.train, data) else None
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         image, mask = self.cached[chosen] if self.cached else read_pair(self.data.train[chosen], self.data)
         # the width of an image pixel against its height, once the image fills the input size as in validation
         squeeze = (image.shape[1] / image.shape[0]) / (self.input_size[1] / self.input_size[0])
-        augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"), self.recipe)
+        augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"), self.augment)
         augment.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
         out = augment(image=image, mask=mask)
         return torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))), torch.from_numpy(out["mask"])

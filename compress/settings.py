@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from compress.augment import RECIPES
+from compress.augment import AUGMENTS
 from compress.fit import SHAPES, Schedule
 from compress.label_losses import CLASS_WEIGHTS, LABEL_TERMS
 from compress.losses import parse_terms
@@ -79,7 +79,7 @@ class Settings:
             ("--preset", self.preset, PRESETS),
             ("--class-weights", self.class_weights, CLASS_WEIGHTS),
             ("--schedule", self.schedule, SHAPES),
-            ("--augment", self.augment, RECIPES),
+            ("--augment", self.augment, AUGMENTS),
         ):
             if value not in choices:
                 raise InputError(f"{flag} {value}: choose from {', '.join(choices)}")

@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from compress import distributed
-from compress.augment import RECIPES
+from compress.augment import AUGMENTS
 from compress.check import check
 from compress.cli import parser, run_command
 from compress.data import KINDS, open_data
@@ -199,7 +199,7 @@ def add_flags(flags: Any) -> None:
     training.add_argument("--class-weights", default="root", help=f"{', '.join(CLASS_WEIGHTS)} (root)")
     training.add_argument("--schedule", default="one-cycle", help=f"{', '.join(SHAPES)} (one-cycle)")
     training.add_argument("--ema", type=float, default=0.0, help="decay of a moving average of the weights (0: none)")
-    training.add_argument("--augment", default="photo", help=f"{', '.join(RECIPES)} (photo)")
+    training.add_argument("--augment", default="photo", help=f"{', '.join(AUGMENTS)} (photo)")
     training.add_argument(
         "--weights", default="", metavar="FILE", help="network.pt, .safetensors or torch file to start from"
     )
