@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel:
     """An average to be updated after each step. After n updates its decay is at most (1 + n) / (10 + n), so that a
     short training does not end near its first weights."""
 
-    def update(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+    def update(averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
         n = int(updates)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, updates)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)))(averaged, current, updates)  # type: ignore[no-untyped-call]
 
     return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
 

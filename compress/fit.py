@@ -82,7 +82,9 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
     rate = SHAPES[schedule.shape](optimizer, schedule)
     average = average_of(model, schedule.ema) if schedule.ema else None
-    parts = {"model": model, "optimizer": optimizer, "rate": rate} | ({"average": average} if average else {})
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "rate": rate}
+    if average is not None:
+        parts["average"] = average
     origin = origin_of(model, schedule, taught)
     start, spent = resume(checkpoint, origin, parts)
     saved = time.monotonic()

@@ -97,10 +97,11 @@ class Settings:
     def schedules(self) -> Preset:
         """The preset's, in the shape and with the moving average of the weights that were asked for."""
         preset = PRESETS[self.preset]
-        parts = {field.name: getattr(preset, field.name) for field in fields(Preset)}
-        asked = {name: part for name, part in parts.items() if isinstance(part, Schedule)}
-        asked = {name: replace(part, shape=self.schedule, ema=self.ema) for name, part in asked.items()}
-        return replace(preset, **asked)
+        parts: dict[str, Any] = {field.name: getattr(preset, field.name) for field in fields(Preset)}
+        for name, part in parts.items():
+            if isinstance(part, Schedule):
+                parts[name] = replace(part, shape=self.schedule, ema=self.ema)
+        return Preset(**parts)
 
     def open_target(self, reference_ms: float | None = None) -> Target:
         return open_target(self.target, self.threads, reference_ms)

@@ -51,7 +51,7 @@ def open_study(
         for params in spread(survey, round(asked.trials * STARTED_FEASIBLE)):
             study.enqueue_trial(params, skip_if_exists=True)
         study.set_user_attr("asked", spelled)
-    elif {**DEFAULTS, **json.loads(known)} != json.loads(spelled):  # an older version spelled fewer settings
+    elif {**DEFAULTS, **json.loads(known)} != {**DEFAULTS, **json.loads(spelled)}:  # older versions spelled fewer
         raise InputError(f"--storage holds a study {name} with other settings ({known}); choose another --run")
     return study
 
