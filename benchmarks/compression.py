@@ -149,7 +149,9 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         teaching = None
         if teacher:
             file = str(run.path / teacher / "network.pt")
-            teaching, _ = open_teaching(run, network, file, parse_terms(loss), None, folder)
+            teaching, _ = open_teaching(
+                run, network, file, parse_terms(loss, {**DISTILLATION_TERMS, **LAYERS}), None, folder
+            )
         fit_network(run, network, asked.schedule(share), folder, f"{run.path.name}/{folder.name}", seed, teaching)
         return network
 

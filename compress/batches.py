@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-import albumentations as A
 import cv2
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from compress.augment import augmentation, crop_areas
 from compress.data import IGNORE, DataSet, Pair, read_all, read_pair
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -19,19 +19,18 @@ from search_spaces.ops import out_size
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory; a larger data set is decoded again each time
 WORKERS = 8  # processes that make training crops, where there are as many cores
-SCALES = (0.5, 1.5)  # of a training crop against the input size
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
     """Item `i` is always the same random crop: 3,crop,crop image and crop,crop mask, both bytes, from (seed, i) alone,
-    so a resumed run sees what it would have seen."""
+    so a resumed run sees what it would have seen. `augment` is one of `compress.augment`."""
 
-    def __init__(self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int) -> None:
+    def __init__(
+        self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int, augment: str = "photo"
+    ) -> None:
         self.data, self.input_size, self.crop, self.items, self.seed = data, input_size, crop, items, seed
+        self.augment, self.areas = augment, crop_areas(crop, input_size, augment)
         self.cached = read_all(data.train, data, _both, "training images") if _fits(data.train, data) else None
-        # a crop at scale s covers crop / (s * input side) of the image
-        areas = [min(1.0, crop * crop / (s * s * input_size[0] * input_size[1])) for s in reversed(SCALES)]
-        self.areas = (areas[0], areas[1])
 
     def __len__(self) -> int:
         return self.items
@@ -42,7 +41,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         image, mask = self.cached[chosen] if self.cached else read_pair(self.data.train[chosen], self.data)
         # the width of an image pixel against its height, once the image fills the input size as in validation
         squeeze = (image.shape[1] / image.shape[0]) / (self.input_size[1] / self.input_size[0])
-        augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"))
+        augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"), self.augment)
         augment.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
         out = augment(image=image, mask=mask)
         return torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))), torch.from_numpy(out["mask"])
@@ -61,18 +60,6 @@ def _fits(pairs: tuple[Pair, ...], data: DataSet) -> bool:
 def shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch."""
     return np.random.default_rng((seed, epoch)).permutation(count)
-
-
-@lru_cache(1000)
-def augmentation(crop: int, areas: tuple[float, float], squeeze: float) -> A.Compose:
-    """For images whose pixels become `squeeze` times as high as wide at the input size, where crops are near square."""
-    return A.Compose(
-        [
-            A.RandomResizedCrop((crop, crop), areas, (0.8 * squeeze, 1.25 * squeeze), mask_interpolation=0),
-            A.HorizontalFlip(p=0.5),
-            A.RandomBrightnessContrast(0.15, 0.15, p=0.5),
-        ]
-    )
 
 
 def training_batches(

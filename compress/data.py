@@ -60,14 +60,6 @@ class DataSet:
         masks = [pair.mask for pair in self.train]
         return np.array(remembered("counts", self.labels, masks, lambda: count().tolist()))
 
-    @property
-    def class_weights(self) -> np.ndarray:
-        """One over the square root of each class's share of pixels, scaled to a mean of 1 per pixel: rare classes
-        count in mIoU as much as common ones."""
-        counts = self.class_counts
-        weights = 1 / np.sqrt(np.maximum(counts, 1))
-        return np.asarray(weights * counts.sum() / (weights * counts).sum())
-
 
 KINDS = {
     "landcover": "landcover",

@@ -1,7 +1,7 @@
 """python -m compress.distill RUN [--teacher train|largest|FILE] [--loss NAME[=WEIGHT],...] [--features PLACE,...]:
 trains the pruned network with a teacher.
 
-Every loss is added to the cross entropy on the labels, with its weight. Of logits: kl (Hinton et al. 2015), cwd (Shu et
+Every loss is added to the run's loss on the labels, with its weight. Of logits: kl (Hinton et al. 2015), cwd (Shu et
 al. 2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu et al. 2023); of the layers that
 --features names: dynamic or adaptive (nni's layerwise distillers). See `compress.losses`, `compress.features` and
 `compress.teacher`.
@@ -15,7 +15,7 @@ import torch
 
 from compress.cli import Parser
 from compress.features import PLACES, Features, parse_places
-from compress.losses import LAYERS, TERMS, parse_terms
+from compress.losses import DISTILLATION_TERMS, LAYERS, parse_terms
 from compress.stage import Run, record_network, stage_command
 from compress.teacher import OwnTeacher, Teaching, open_teacher
 from compress.train import fit_network
@@ -27,7 +27,7 @@ LOSS = "kl"
 
 def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | None = None) -> None:
     begun = time.monotonic()
-    terms = parse_terms(loss)
+    terms = parse_terms(loss, {**DISTILLATION_TERMS, **LAYERS})
     student, schedule, folder = run.network("prune"), run.settings.schedules.distill, run.path / "distill"
     teaching, file = open_teaching(run, student, teacher, terms, features, folder)
     fit_network(run, student, schedule, folder, "distill", seed=4, teaching=teaching)
@@ -42,7 +42,9 @@ def open_teaching(
     teaches, file = open_teacher(run, teacher)
     spelling = f"{file} {terms}"
     of_layers = [name for name in terms if name in LAYERS]
-    teaching = Teaching(teaches, {name: weight for name, weight in terms.items() if name in TERMS}, spelling)
+    teaching = Teaching(
+        teaches, {name: weight for name, weight in terms.items() if name in DISTILLATION_TERMS}, spelling
+    )
     if not of_layers:
         if features is not None:
             raise InputError(f"--features {features}: add {' or '.join(LAYERS)} to --loss, which compare layers")
@@ -61,7 +63,7 @@ def open_teaching(
 
 def flags(arguments: Parser) -> None:
     arguments.add_argument("--teacher", default="train", help="train (default), largest or a file")
-    names = ", ".join((*TERMS, *LAYERS))
+    names = ", ".join((*DISTILLATION_TERMS, *LAYERS))
     arguments.add_argument("--loss", default=LOSS, help=f"{names}, each with =WEIGHT ({LOSS})")
     arguments.add_argument("--features", help=f"layers that dynamic or adaptive compare ({','.join(PLACES)})")
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.convert import printed_to
-from compress.losses import match
+from compress.losses import LAYERS, match
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 from search_spaces.ops import CLASSIFIER, Graph, Op
@@ -53,7 +53,7 @@ class Features:
     ) -> None:
         try:
             with printed_to(log):
-                from nni.compression.distillation import Adaptive1dLayerwiseDistiller, DynamicLayerwiseDistiller
+                from nni.compression import distillation
         except ImportError as error:
             raise InputError(f'--loss {kind}: {error}; pip install "slimlab[nni]"') from error
         ends = {place: (end(student.graph, place), end(teacher.graph, place)) for place in places}
@@ -73,7 +73,7 @@ class Features:
             }
             for place, found in links.items()
         ]
-        distiller = DynamicLayerwiseDistiller if kind == "dynamic" else Adaptive1dLayerwiseDistiller
+        distiller = getattr(distillation, LAYERS[kind][0])
         self.distiller = distiller(self.student, taught, None, self.teacher, lambda images, model: model(images))
         self.linears = nn.ModuleList()
         if kind == "adaptive":

@@ -2,31 +2,57 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, LRScheduler, OneCycleLR, PolynomialLR
 from tqdm import tqdm
 
 from compress import distributed
+from compress.averaging import average_of, averaged
 from compress.batches import Crops, training_batches
 from compress.run import load_tensors, save_tensors
 
 CHECKPOINT_SECONDS = 20.0
+POLY_WARM_UP = 0.05  # of the steps
 Losses = Callable[[Tensor, Tensor], Iterator[Tensor]]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """`steps` optimizer steps on `batch` crops of `crop` pixels; AdamW, one cycle up to `lr` (Smith 2018)."""
+    """`steps` optimizer steps of AdamW on `batch` crops of `crop` pixels. The rate is at most `lr`; `shape` names its
+    way there and down (SHAPES). With an `ema` the result is the moving average of the weights with that decay
+    (`compress.averaging`)."""
 
     steps: int
     batch: int
     crop: int
     lr: float = 4e-3
     weight_decay: float = 1e-3
+    shape: str = "one-cycle"
+    ema: float = 0.0
+
+
+def one_cycle(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
+    """Up for a fifth of the steps, then down along a cosine, momentum against it (Smith 2018)."""
+    total = schedule.steps + 1
+    warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
+    return OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
+
+
+def poly(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
+    """(1 - step / steps) ** 0.9 (DeepLab, Chen et al. 2017), over the first steps times a linear warm-up."""
+    warm_up = max(1, round(POLY_WARM_UP * schedule.steps))
+    rise = LinearLR(optimizer, 1 / (warm_up + 1), total_iters=warm_up)
+    return ChainedScheduler([rise, PolynomialLR(optimizer, schedule.steps, power=0.9)], optimizer)
+
+
+SHAPES: dict[str, Callable[[Optimizer, Schedule], LRScheduler]] = {"one-cycle": one_cycle, "poly": poly}
 
 
 def fit(
@@ -46,23 +72,29 @@ def fit(
     sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
     exists is continued from if it started from the same weights, schedule and losses (`taught` spells these out where
     they vary); it is left for the caller to remove once the result is saved. `at_rung(1)` to `at_rung(rungs)` are
-    called at even distances, the last at the end, with the model in eval mode; what it raises ends the training. In a
-    process group (`compress.distributed`) the ranks share each batch.
+    called at even distances, the last at the end, with the model in eval mode and, where there is one, with the average
+    of its weights; what it raises ends the training. In a process group (`compress.distributed`) the ranks share each
+    batch.
     """
     device = next(model.parameters()).device
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
-    total = schedule.steps + 1
-    warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
+    rate = SHAPES[schedule.shape](optimizer, schedule)
+    average = average_of(model, schedule.ema) if schedule.ema else None
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "rate": rate}
+    if average is not None:
+        parts["average"] = average
     origin = origin_of(model, schedule, taught)
-    start, spent = resume(checkpoint, origin, model, optimizer, cycle)
+    start, spent = resume(checkpoint, origin, parts)
     saved = time.monotonic()
     begun = saved - spent
     bar = tqdm(
         total=schedule.steps, initial=start, desc=title, unit="step", dynamic_ncols=True, disable=distributed.rank() > 0
     )
+    if rungs and start == schedule.steps:  # killed after the last step, before its rung was of use
+        with averaged(model.eval(), average):
+            at_rung(rungs)
     share = distributed.share(schedule.batch)
     for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start, share=share), start):
         images = images.to(device, memory_format=torch.channels_last)
@@ -74,18 +106,23 @@ def fit(
         distributed.average_gradients(model)
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
-        cycle.step()
+        rate.step()
+        if average is not None:
+            average.update_parameters(model)
         bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
         bar.update()
         if distributed.rank() == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            states = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "cycle": cycle.state_dict()}
+            states = {name: part.state_dict() for name, part in parts.items()}
             saved = time.monotonic()
             save_tensors({**states, "step": step + 1, "seconds": saved - begun, "origin": origin}, checkpoint)
         if (rung := (step + 1) * rungs // schedule.steps) > step * rungs // schedule.steps:
             model.eval()
-            at_rung(rung)
+            with averaged(model, average):
+                at_rung(rung)
             model.train()
     bar.close()
+    if average is not None:
+        model.load_state_dict(average.module.state_dict())
     model.eval()
     return time.monotonic() - begun
 
@@ -99,23 +136,16 @@ def origin_of(model: nn.Module, schedule: Schedule, taught: str) -> str:
     return hashed.hexdigest()[:16]
 
 
-def resume(
-    checkpoint: Path,
-    origin: str,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    cycle: torch.optim.lr_scheduler.LRScheduler,
-) -> tuple[int, float]:
-    """The step to go on from and the seconds spent so far: 0 without a checkpoint that started from the same weights
-    and schedule."""
+def resume(checkpoint: Path, origin: str, parts: Mapping[str, Any]) -> tuple[int, float]:
+    """The step to go on from and the seconds spent so far, the parts as they were then; 0 without a checkpoint that
+    started from the same weights and schedule."""
     if not checkpoint.exists():
         return 0, 0.0
     states = load_tensors(checkpoint)
     if states.get("origin") != origin:
         return 0, 0.0
-    model.load_state_dict(states["model"])
-    optimizer.load_state_dict(states["optimizer"])
-    cycle.load_state_dict(states["cycle"])
+    for name, part in parts.items():
+        part.load_state_dict(states[name])
     return int(states["step"]), float(states["seconds"])
 
 

@@ -18,7 +18,7 @@ from torch_pruning.pruner.importance import (
 )
 
 from compress.batches import Crops, at_scale, training_batches
-from compress.losses import cross_entropy
+from compress.label_losses import LabelLoss
 from search_spaces.network import Network
 
 DEFAULT = "l2"
@@ -50,11 +50,9 @@ def gradients(network: Network, losses: Iterator[Tensor], squared: bool) -> None
         parameter.grad = total / count
 
 
-def crop_losses(
-    network: Network, crops: Crops, input_size: tuple[int, int], weights: Tensor, ignore: int
-) -> Iterator[Tensor]:
+def crop_losses(network: Network, crops: Crops, input_size: tuple[int, int], label_loss: LabelLoss) -> Iterator[Tensor]:
     """The training loss of each crop alone."""
     device = next(network.parameters()).device
     for image, mask in training_batches(crops, 1, 0, workers=0):
         logits = network(at_scale(image.to(device), network.genotype, input_size))
-        yield cross_entropy(logits, mask.to(device), ignore, weights.to(device))
+        yield label_loss(logits, mask.to(device))

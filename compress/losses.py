@@ -1,11 +1,12 @@
-"""Losses as plain functions of N,classes,h,w logits.
+"""Distillation losses as plain functions, and how `--loss` spells a sum of losses.
 
-A distillation loss compares a student's logits with a teacher's of any height and width, and is zero where they are
-equal.
+A distillation loss compares a student's N,classes,h,w logits with a teacher's of any height and width, and is zero
+where they are equal. Losses against labels: `compress.label_losses`.
 """
 
 from collections.abc import Callable, Mapping
 from math import isfinite
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,11 +15,6 @@ from search_spaces.errors import InputError
 
 PAIR_NODES = 8  # regions a side between which `pairwise` compares
 BOUNDARY_PIXELS = 3  # how near another class makes a pixel a boundary pixel
-
-
-def cross_entropy(logits: Tensor, masks: Tensor, ignore: int, weights: Tensor | None = None) -> Tensor:
-    """Per-pixel cross entropy against N,H,W masks, logits enlarged to their size; `weights` are per class."""
-    return F.cross_entropy(match(logits, masks), masks, weights, ignore_index=ignore)
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -96,8 +92,8 @@ def match(logits: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
 
-Term = Callable[[Tensor, Tensor, Tensor, int], Tensor]
-TERMS: dict[str, tuple[Term, float]] = {  # of (student, teacher, masks, ignore); the usual weight
+Terms = Mapping[str, tuple[Callable[..., Tensor], float]]  # by name: a loss and its usual weight
+DISTILLATION_TERMS: Terms = {  # of (student, teacher, masks, ignore)
     "kl": (lambda student, teacher, masks, ignore: distillation(student, teacher), 1.0),
     "cwd": (lambda student, teacher, masks, ignore: channel_wise(student, teacher), 3.0),
     "dist": (lambda student, teacher, masks, ignore: relational(student, teacher), 1.0),
@@ -106,19 +102,19 @@ TERMS: dict[str, tuple[Term, float]] = {  # of (student, teacher, masks, ignore)
 }
 
 
-LAYERS = {"dynamic": 1.0, "adaptive": 1.0}  # terms of layers (`compress.features`); the usual weight
+# of layers (`compress.features`): nni's class; the usual weight
+LAYERS = {"dynamic": ("DynamicLayerwiseDistiller", 1.0), "adaptive": ("Adaptive1dLayerwiseDistiller", 1.0)}
 
 
-def parse_terms(text: str) -> dict[str, float]:
+def parse_terms(text: str, known: Mapping[str, tuple[object, float]]) -> dict[str, float]:
     """`kl,cwd=3` to the weight of each term. Raises InputError for a term that is none or a weight below zero."""
-    usual = {**{name: weight for name, (_, weight) in TERMS.items()}, **LAYERS}
     terms = {}
     for part in text.split(","):
         name, given, weight = part.strip().partition("=")
-        if name not in usual:
-            raise InputError(f"--loss {text}: {name!r} is none; choose from {', '.join(usual)}")
+        if name not in known:
+            raise InputError(f"--loss {text}: {name!r} is none; choose from {', '.join(known)}")
         try:
-            terms[name] = float(weight) if given else usual[name]
+            terms[name] = float(weight) if given else known[name][1]
         except ValueError:
             terms[name] = -1.0
         if not (isfinite(terms[name]) and terms[name] >= 0):
@@ -126,11 +122,7 @@ def parse_terms(text: str) -> dict[str, float]:
     return terms
 
 
-def distillation_sum(
-    terms: Mapping[str, float], student: Tensor, teacher: Tensor, masks: Tensor, ignore: int
-) -> Tensor:
-    """The weighted sum of distillation terms."""
-    return sum(
-        (TERMS[name][0](student, teacher, masks, ignore) * weight for name, weight in terms.items()),
-        student.new_zeros(()),
-    )
+def weighted_sum(weights: Mapping[str, float], known: Terms, logits: Tensor, *more: Any) -> Tensor:
+    """Of the terms named, each of (logits, *more)."""
+    terms = (known[name][0](logits, *more) * weight for name, weight in weights.items())
+    return sum(terms, logits.new_zeros(()))

@@ -65,7 +65,7 @@ def prune_round(
 
     def losses(of: Network) -> Iterator[Tensor]:
         crops = run.crops(Schedule(GRADIENT_IMAGES, 1, run.settings.schedules.recover.crop), seed=30)
-        return crop_losses(of, crops, run.settings.input_size, run.class_weights, run.validation.ignore)
+        return crop_losses(of, crops, run.settings.input_size, run.label_loss)
 
     narrow = prune_to(network.to(run.device), run.table, target_ms, importance, losses)
     looks = [run.target.measure([skeleton(network.graph), skeleton(narrow.graph)]) for _ in range(LOOKS)]

@@ -3,13 +3,16 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from math import isfinite
 from typing import Any
 
 import torch
 
-from compress.fit import Schedule
+from compress.augment import AUGMENTS
+from compress.fit import SHAPES, Schedule
+from compress.label_losses import CLASS_WEIGHTS, LABEL_TERMS
+from compress.losses import parse_terms
 from compress.target import Target, open_target
 from search_spaces import get_space
 from search_spaces.errors import InputError
@@ -51,7 +54,8 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """`budget_ms` in milliseconds on `target`; `input_size` (H, W). Raises InputError that names the flag."""
+    """`budget_ms` in milliseconds on `target`; `input_size` (H, W). From `loss` on, how networks are trained
+    (docs/training.md); `weights` is a file or empty. Raises InputError that names the flag."""
 
     budget_ms: float
     data: str = "landcover"
@@ -61,12 +65,27 @@ class Settings:
     space: str = "deeplabv3plus"
     preset: str = "quick"
     seed: int = 0
+    loss: str = "ce"
+    class_weights: str = "root"
+    schedule: str = "one-cycle"
+    ema: float = 0.0
+    augment: str = "photo"
+    weights: str = ""
 
     def __post_init__(self) -> None:
         if not (isfinite(self.budget_ms) and self.budget_ms > 0):
             raise InputError(f"--budget-ms {self.budget_ms}: give a positive number of milliseconds, such as 30")
-        if self.preset not in PRESETS:
-            raise InputError(f"--preset {self.preset}: choose from {', '.join(PRESETS)}")
+        for flag, value, choices in (
+            ("--preset", self.preset, PRESETS),
+            ("--class-weights", self.class_weights, CLASS_WEIGHTS),
+            ("--schedule", self.schedule, SHAPES),
+            ("--augment", self.augment, AUGMENTS),
+        ):
+            if value not in choices:
+                raise InputError(f"{flag} {value}: choose from {', '.join(choices)}")
+        parse_terms(self.loss, LABEL_TERMS)
+        if not 0 <= self.ema < 1:
+            raise InputError(f"--ema {self.ema:g}: give a decay from 0 (none) to below 1, such as 0.999")
         if min(self.input_size) < 64 or max(self.input_size) > 4096:
             raise InputError(f"--input-size {self.input_size[0]}x{self.input_size[1]}: sides of 64 to 4096 pixels")
         if self.seed < 0:
@@ -76,7 +95,13 @@ class Settings:
 
     @property
     def schedules(self) -> Preset:
-        return PRESETS[self.preset]
+        """The preset's, in the shape and with the moving average of the weights that were asked for."""
+        preset = PRESETS[self.preset]
+        parts: dict[str, Any] = {field.name: getattr(preset, field.name) for field in fields(Preset)}
+        for name, part in parts.items():
+            if isinstance(part, Schedule):
+                parts[name] = replace(part, shape=self.schedule, ema=self.ema)
+        return Preset(**parts)
 
     def open_target(self, reference_ms: float | None = None) -> Target:
         return open_target(self.target, self.threads, reference_ms)
@@ -86,13 +111,17 @@ class Settings:
 
     @staticmethod
     def from_dict(value: Mapping[str, Any], name: str) -> "Settings":
-        """Raises InputError, naming the file, for settings of another version."""
+        """What an older version did not write has its default. Raises InputError, naming the file, for anything else
+        that is missing or wrong."""
         try:
-            known = {f.name: value[f.name] for f in fields(Settings)}
+            known = {**DEFAULTS, **value}
             height, width = value["input_size"]
-            return Settings(**{**known, "input_size": (height, width)})
+            return Settings(**{**{f.name: known[f.name] for f in fields(Settings)}, "input_size": (height, width)})
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}: not the settings of a run ({error}); start the run anew") from error
+
+
+DEFAULTS = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
 
 
 def parse_input_size(text: str) -> tuple[int, int]:

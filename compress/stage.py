@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from compress.batches import Crops, Validation, read_validation
 from compress.cli import Parser, parser, run_command
 from compress.data import DataSet, open_data
 from compress.evaluate import evaluate
 from compress.fit import Schedule
+from compress.label_losses import LABEL_TERMS, LabelLoss, class_weights, label_loss
+from compress.losses import parse_terms
 from compress.metrics import mean_iou
 from compress.run import digest, load_network, read_json, save_network, write_json
 from compress.settings import Settings, share_cores, training_device
@@ -72,13 +73,21 @@ class Run:
         return training_device()
 
     @cached_property
-    def class_weights(self) -> Tensor:
-        return torch.tensor(self.data.class_weights, dtype=torch.float32)
+    def label_loss(self) -> LabelLoss:
+        """What networks are trained on, of (logits, masks)."""
+        weights = class_weights(self.settings.class_weights, self.data.class_counts)
+        return label_loss(parse_terms(self.settings.loss, LABEL_TERMS), self.data.ignore, weights)
+
+    @property
+    def recipe(self) -> str:
+        """Spells how networks are trained, but for the schedule."""
+        return f"{self.settings.loss} {self.settings.class_weights} {self.settings.augment}"
 
     def crops(self, schedule: Schedule, seed: int) -> Crops:
         """Training crops for a schedule; stages draw different ones."""
         items = schedule.steps * schedule.batch
-        return Crops(self.data, self.settings.input_size, schedule.crop, items, self.settings.seed * 100 + seed)
+        seed += self.settings.seed * 100
+        return Crops(self.data, self.settings.input_size, schedule.crop, items, seed, self.settings.augment)
 
     def made(self, stage: str) -> Path:
         """The file a stage hands on."""

@@ -36,8 +36,8 @@ CALL = re.compile(r"\b[a-z]\w*\s*\(")  # of a function; sympy's classes are capi
 
 @dataclass(frozen=True)
 class Teaching:
-    """A teacher, the weight of each distillation term (`compress.losses.TERMS`), what names both, and the layers to
-    compare beside the logits."""
+    """A teacher, the weight of each term of logits (`compress.losses.DISTILLATION_TERMS`), what names both, and the
+    layers to compare beside the logits."""
 
     teacher: Teacher
     terms: Mapping[str, float]

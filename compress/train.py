@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from compress.batches import at_scale
 from compress.fit import Schedule, autocast, fit
-from compress.losses import cross_entropy, distillation_sum
+from compress.losses import DISTILLATION_TERMS, weighted_sum
 from compress.stage import SEARCH, Run, record_network, stage_command
 from compress.teacher import Teaching
 from search_spaces.network import Network
@@ -19,8 +19,7 @@ from search_spaces.network import Network
 def network_losses(
     run: Run, network: Network, teaching: Teaching | None = None
 ) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
-    """Cross entropy on the labels, and with a teacher the distillation terms as well."""
-    weights, ignore = run.class_weights.to(run.device), run.validation.ignore
+    """The run's loss on the labels, and with a teacher the distillation terms as well."""
     features = teaching.features if teaching else None
     student = features.student if features else network
 
@@ -28,11 +27,11 @@ def network_losses(
         seen = at_scale(images, network.genotype, run.settings.input_size)
         with autocast(run.device):
             logits = student(seen).float()
-        loss = cross_entropy(logits, masks, ignore, weights)
+        loss = run.label_loss(logits, masks)
         if teaching is not None:
             with torch.no_grad(), autocast(run.device):
                 target = teaching.teacher(images).float()
-            loss = loss + distillation_sum(teaching.terms, logits, target, masks, ignore)
+            loss = loss + weighted_sum(teaching.terms, DISTILLATION_TERMS, logits, target, masks, run.data.ignore)
         if features is not None:
             loss = loss + features.loss()
         yield loss
@@ -53,7 +52,7 @@ def fit_network(
     """Trains a network in place on the run's data; a killed run goes on from FOLDER/checkpoint.pt. `watch` are
     `compress.fit`'s rungs."""
     network.to(run.device)
-    losses, taught = network_losses(run, network, teaching), teaching.spelling if teaching else ""
+    losses, taught = network_losses(run, network, teaching), f"{run.recipe} {teaching.spelling if teaching else ''}"
     checkpoint = folder / "checkpoint.pt"
     features = teaching.features if teaching else None
     trained = network if features is None else nn.ModuleList([network, features.linears])

@@ -12,17 +12,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from compress import distributed
+from compress.augment import AUGMENTS
 from compress.check import check
 from compress.cli import parser, run_command
 from compress.data import KINDS, open_data
+from compress.fit import SHAPES
+from compress.label_losses import CLASS_WEIGHTS, LABEL_TERMS
 from compress.run import RUNS, environment, read_json, save_network, write_atomically, write_json
 from compress.settings import PRESETS, Settings, parse_input_size, share_cores, training_device
 from compress.skeleton import INT8, skeleton
@@ -40,11 +44,13 @@ from nas.storage import open_storage, shown
 from nas.strategy import open_strategy, train_supernet
 from nas.study import Candidate, Searching, candidates, finished, open_study, refused
 from nas.table_builder import Wanted, build, load_table
+from nas.weights import read_weights
 from nas.worker import POLL_SECONDS, STORAGE, join, problem_of, search_settings, storage_url
 from search_spaces import SPACES, get_space, graph_of
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
 from search_spaces.latency_table import LatencyTable
+from search_spaces.trials import Largest
 
 
 def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: int) -> None:
@@ -132,6 +138,9 @@ def prepare(
         check_same(settings, asked, place, path)
     wanted = Wanted(get_space(settings.space), len(data.classes), settings.input_size, INT8, settings.open_target())
     if not config.exists():
+        if settings.weights:
+            largest = wanted.space.sample(Largest(), wanted.classes, wanted.input_size)
+            print(read_weights(settings.weights).said(largest))
         check(data)
     loaded = open_table(wanted, path / "table.json" if config.exists() else table)
     limits = asked.limits(settings.budget_ms)
@@ -185,31 +194,31 @@ def add_flags(flags: Any) -> None:
     flags.add_argument("--resume", action="store_true", help="go on with the run where it stopped")
     flags.add_argument("--search-only", action="store_true", help="stop when the winner is chosen")
     flags.add_argument("--seed", type=int, default=0)
+    training = flags.add_argument_group("training (docs/training.md)")
+    training.add_argument("--loss", default="ce", help=f"{', '.join(LABEL_TERMS)}, added up: ce,dice=0.5 (ce)")
+    training.add_argument("--class-weights", default="root", help=f"{', '.join(CLASS_WEIGHTS)} (root)")
+    training.add_argument("--schedule", default="one-cycle", help=f"{', '.join(SHAPES)} (one-cycle)")
+    training.add_argument("--ema", type=float, default=0.0, help="decay of a moving average of the weights (0: none)")
+    training.add_argument("--augment", default="photo", help=f"{', '.join(AUGMENTS)} (photo)")
+    training.add_argument(
+        "--weights", default="", metavar="FILE", help="network.pt, .safetensors or torch file to start from"
+    )
+
+
+def settings_of(given: Mapping[str, Any]) -> tuple[Settings, SearchSettings]:
+    """Of the flags by their names. Raises InputError that names the flag."""
+    size = {"input_size": parse_input_size(given["input_size"])}
+    settings = Settings(**{**{field.name: given[field.name] for field in fields(Settings)}, **size})
+    trials = settings.schedules.trials if given["trials"] is None else given["trials"]
+    asked = {**{field.name: given[field.name] for field in fields(SearchSettings)}, "trials": trials}
+    return settings, SearchSettings(**asked)
 
 
 def main() -> None:
     flags = parser(__doc__, "nas.search")
     add_flags(flags)
     given = flags.parse_args()
-    settings = Settings(
-        given.budget_ms,
-        given.data,
-        given.target,
-        given.threads,
-        parse_input_size(given.input_size),
-        given.space,
-        given.preset,
-        given.seed,
-    )
-    asked = SearchSettings(
-        settings.schedules.trials if given.trials is None else given.trials,
-        given.strategy,
-        given.sampler,
-        given.pruner,
-        given.pareto,
-        given.max_size_kib,
-        given.max_arena_kib,
-    )
+    settings, asked = settings_of(vars(given))
     if given.workers < 1:
         raise InputError(f"--workers {given.workers}: give a positive number")
     share_cores()

@@ -24,6 +24,7 @@ from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
 from nas.study import Score
 from nas.supernet import Supernet, extract, sandwich
+from nas.weights import read_weights
 from search_spaces import get_space
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -83,16 +84,18 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
     if distributed.agreed(supernet_file(run).exists()):
         return
     supernet = _supernet(run)
+    if run.settings.weights:
+        read_weights(run.settings.weights).start(supernet.shared)
     feasible = [drawn.genotype for drawn in survey.feasible]
     large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
 
     def draw(rng: random.Random) -> list[Genotype]:
         return [rng.choice(large), rng.choice(feasible), smallest]
 
-    weights = run.class_weights.to(run.device)
-    losses = sandwich(supernet, draw, run.settings.input_size, weights, run.validation.ignore, run.settings.seed)
+    losses = sandwich(supernet, draw, run.settings.input_size, run.label_loss, run.settings.seed)
     checkpoint = folder / "checkpoint.pt"
-    seconds = fit(supernet, losses, run.crops(schedule, seed=1), schedule, checkpoint, "supernet")
+    crops = run.crops(schedule, seed=1)
+    seconds = fit(supernet, losses, crops, schedule, checkpoint, "supernet", taught=run.recipe)
     if distributed.rank() == 0:
         write_json(folder / "supernet.json", {"seconds": seconds})
         save_tensors(supernet.state_dict(), supernet_file(run))
@@ -102,11 +105,14 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
 def trained_alone(run: Run, scorer: Scorer) -> Strategy:
     """Each candidate's weights are kept in RUN/search/candidates, where the winner finds its own."""
     folder, schedule = run.path / SEARCH / "candidates", run.settings.schedules.candidate
+    weights = read_weights(run.settings.weights) if run.settings.weights else None
 
     def score(genotype: Genotype, trial: Trial) -> float:
         place = folder / genotype.id
         torch.manual_seed(run.settings.seed)
         network = Network(genotype)
+        if weights is not None:
+            weights.start(network)
         mious: list[float] = []
 
         def at_rung(rung: int) -> None:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from compress.run import write_atomically
+from compress.settings import DEFAULTS
 from nas.feasible import Survey, feasible
 from nas.presence import Worker
 from nas.problem import Problem
@@ -50,7 +51,7 @@ def open_study(
         for params in spread(survey, round(asked.trials * STARTED_FEASIBLE)):
             study.enqueue_trial(params, skip_if_exists=True)
         study.set_user_attr("asked", spelled)
-    elif known != spelled:
+    elif {**DEFAULTS, **json.loads(known)} != {**DEFAULTS, **json.loads(spelled)}:  # older versions spelled fewer
         raise InputError(f"--storage holds a study {name} with other settings ({known}); choose another --run")
     return study
 

@@ -13,7 +13,8 @@ from torch.func import functional_call
 
 from compress.batches import at_scale
 from compress.fit import autocast
-from compress.losses import cross_entropy, distillation
+from compress.label_losses import LabelLoss
+from compress.losses import distillation
 from search_spaces import graph_of
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, layer_name
@@ -98,8 +99,7 @@ def sandwich(
     supernet: Supernet,
     draw: Callable[[random.Random], Sequence[Genotype]],
     input_size: tuple[int, int],
-    weights: Tensor,
-    ignore: int,
+    label_loss: LabelLoss,
     seed: int,
 ) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
     """Losses for `compress.fit`. `draw` gives a step's subnets, the large one first."""
@@ -110,10 +110,10 @@ def sandwich(
         with autocast(images.device):
             logits = supernet(at_scale(images, large, input_size), large).float()
         teacher = logits.detach()
-        yield cross_entropy(logits, masks, ignore, weights)
+        yield label_loss(logits, masks)
         for genotype in others:
             with autocast(images.device):
                 logits = supernet(at_scale(images, genotype, input_size), genotype).float()
-            yield cross_entropy(logits, masks, ignore, weights) + distillation(logits, teacher)
+            yield label_loss(logits, masks) + distillation(logits, teacher)
 
     return losses

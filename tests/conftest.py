@@ -85,13 +85,16 @@ def host_wanted() -> Wanted:
 
 @pytest.fixture(scope="session")
 def host_table(tmp_path_factory: pytest.TempPathFactory, host_wanted: Wanted) -> Path:
+    return brief_table(host_wanted, tmp_path_factory.mktemp("latency") / "table.json")
+
+
+def brief_table(wanted: Wanted, path: Path) -> Path:
     """A real table of this machine, each op timed as briefly as it can be."""
-    path = tmp_path_factory.mktemp("latency") / "table.json"
     with pytest.MonkeyPatch.context() as patch:
         for plan in ("OPS", "NETWORKS"):
             hasty = replace(getattr(table_builder, plan), seconds=0.0, agree=math.inf)
             patch.setattr(table_builder, plan, hasty)
         patch.setattr(table_builder, "FITTED", 6)
         patch.setattr(table_builder, "HELD_OUT", 2)
-        table_builder.build(host_wanted, path)
+        table_builder.build(wanted, path)
     return path

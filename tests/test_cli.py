@@ -1,7 +1,9 @@
 """The commands as a user types them: the whole way on tiny data, every refusal with its line and exit code."""
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import brief_table
 from PIL import Image
 
 import compress.distill
@@ -23,10 +26,12 @@ import nas.latency
 import nas.report
 import nas.search
 from compress.cli import run_command
+from compress.fit import Schedule
 from compress.run import load_network
-from compress.stage import STAGES
+from compress.stage import STAGES, open_run
 from compress.tflite import check_all_int8
 from nas.score import Scorer
+from nas.table_builder import Wanted
 from search_spaces import costs
 
 Command = Callable[..., tuple[int, str, str]]
@@ -210,14 +215,64 @@ def test_a_stage_on_weights_that_changed_is_refused(whole: Path, tmp_path: Path,
     assert (code, "train does not fit its network.pt" in err) == (2, True)
 
 
-def run_stage(command: Command, stage: str, run: Path) -> tuple[int, str, str]:
+def run_stage(command: Command, stage: str, run: Path, *more: object) -> tuple[int, str, str]:
     """Stage scripts as `python -m compress.STAGE RUN` starts them."""
     import runpy
 
     def main() -> None:
         runpy.run_module(f"compress.{stage}", run_name="__main__", alter_sys=True)
 
-    return command(main, run)
+    return command(main, run, *more)
+
+
+def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
+    whole: Path, here: Path, folder_data: Path, host_wanted: Wanted, command: Command
+) -> None:
+    """Every choice of training goes all the way, and the stages read it from the run folder."""
+    table = brief_table(dataclasses.replace(host_wanted, input_size=(64, 96)), here / "wide.json")
+    recipe = ["--loss", "ohem,dice=0.5,lovasz", "--class-weights", "effective", "--schedule", "poly", "--ema", 0.9]
+    recipe += ["--augment", "aerial", "--weights", whole / "search" / "teacher.pt"]
+    asked = [*flags(folder_data, table, "wide"), "--input-size", "64x96", *recipe]
+    code, out, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    assert re.search(r"teacher\.pt: (\d+) of the largest network's \1 tensors start from it, 0 at random", out)
+    run = open_run(here / "runs" / "wide")
+    schedules = [value for value in vars(run.settings.schedules).values() if isinstance(value, Schedule)]
+    assert {(schedule.shape, schedule.ema) for schedule in schedules} == {("poly", 0.9)}
+    card = json.loads((run.path / "model.json").read_text())
+    height, width = card["input"]["shape"][1:3]
+    assert (height, width) == tuple(run.genotype.resolution)
+    assert width > height
+    assert command(nas.search.main, *asked, "--resume")[0] == 0
+    code, _, err = command(nas.search.main, *asked, "--resume", "--ema", 0)
+    assert (code, "was started with --ema 0.9; choose another --run" in err) == (2, True)
+    for stage, *more in (("prune",), ("distill",), ("quantize", "--qat-steps", 2), ("export",), ("verify",)):
+        code, _, err = run_stage(command, stage, run.path, *more)
+        assert code == 0, err
+
+
+def test_candidates_start_from_weights(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    weights = ["--weights", whole / "search" / "teacher.pt"]
+    asked = [*flags(folder_data, host_table, "warm"), "--search-only", "--strategy", "train", "--trials", 2, *weights]
+    code, out, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    assert "tensors start from it" in out
+
+
+def test_a_run_of_before_there_were_recipes_goes_on(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    old = here / "runs" / "old"
+    shutil.copytree(whole, old)
+    config = json.loads((old / "config.json").read_text())
+    for name in ("loss", "class_weights", "schedule", "ema", "augment", "weights"):
+        del config[name]
+    (old / "config.json").write_text(json.dumps(config))
+    code, _, err = command(nas.search.main, *flags(folder_data, host_table, "old"), "--resume")
+    assert code == 0, err
+    assert open_run(old).settings == open_run(whole).settings
 
 
 @pytest.mark.parametrize("budget", ["0", "-3", "nan", "inf"])
@@ -245,6 +300,13 @@ def test_a_budget_that_is_none_is_refused(here: Path, command: Command, budget: 
         (["--budget-ms", 30, "--target", "moon"], "give host, ssh:USER@HOST"),
         (["--budget-ms", 30, "--trials", 0], "--trials 0"),
         (["--budget-ms", 30, "--threads", 0], "--threads 0"),
+        (["--budget-ms", 30, "--loss", "kl"], "--loss kl: 'kl' is none; choose from ce, ohem"),
+        (["--budget-ms", 30, "--loss", "ce=many"], "ce has the weight 'many'"),
+        (["--budget-ms", 30, "--class-weights", "fair"], "--class-weights fair: choose from root, effective, equal"),
+        (["--budget-ms", 30, "--schedule", "flat"], "--schedule flat: choose from one-cycle, poly"),
+        (["--budget-ms", 30, "--ema", 1], "--ema 1: give a decay from 0"),
+        (["--budget-ms", 30, "--augment", "moon"], "--augment moon: choose from photo, road, aerial, medical"),
+        (["--budget-ms", 30, "--weights", "/nowhere.pt"], "--weights /nowhere.pt: there is no such file"),
         (
             ["--budget-ms", 30, "--table", "/nowhere.json"],
             "/nowhere.json is missing; build it with python -m nas.latency",

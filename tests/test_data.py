@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from compress.augment import AUGMENTS
 from compress.batches import Crops, at_resolution, read_validation, training_batches
 from compress.check import SMALLEST, check
-from compress.data import IGNORE, open_data, read_pair
+from compress.data import IGNORE, DataSet, open_data, read_pair
 from compress.datasets.published import LANDCOVER
-from compress.losses import cross_entropy, distillation
+from compress.label_losses import cross_entropy
+from compress.losses import distillation
 from compress.metrics import confusion, iou_per_class, mean_iou
 from search_spaces.errors import DataError, InputError
 
@@ -243,11 +245,36 @@ def test_crops_have_the_shape_that_validation_has(tmp_path: Path) -> None:
             assert 0.7 <= width * input_size[1] / (height * input_size[0]) <= 1.45
 
 
-def test_an_augmented_mask_follows_its_image(folder_data: Path) -> None:
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_an_augmented_mask_follows_its_image(folder_data: Path, augment: str) -> None:
     data = open_data(f"folder:{folder_data}")
-    image, mask = Crops(data, (96, 96), 48, 8, 0)[3]
+    image, mask = Crops(data, (96, 96), 48, 8, 0, augment)[3]
     brightness = [image[0][mask == c].float().mean() for c in range(3) if (mask == c).any()]
     assert brightness == sorted(brightness)  # the class is written in the red channel
+
+
+def turns(data: DataSet, augment: str) -> set[tuple[bool, bool]]:
+    """Which way red and green grow in crops of an image where both grow to the lower right: (to the left, upwards)."""
+    crops = Crops(data, (64, 96), 48, 40, 0, augment)
+    images = [crops[i][0].float() for i in range(40)]
+    return {(bool(i[0, :, 0].mean() > i[0, :, -1].mean()), bool(i[1, 0].mean() > i[1, -1].mean())) for i in images}
+
+
+def test_augmentations_flip_what_has_no_side(tmp_path: Path) -> None:
+    """Road scenes left and right, aerial images also up and down, bodies never; only rotation leaves void."""
+    image = np.stack([*np.meshgrid(np.arange(192), np.arange(128)), np.zeros((128, 192))], -1).astype(np.uint8)
+    for split in ("train", "val"):
+        for kind, array in (("images", image), ("masks", np.eye(128, 192, dtype=np.uint8))):
+            (tmp_path / split / kind).mkdir(parents=True)
+            save(array, tmp_path / split / kind / "0.png")
+    data = open_data(f"folder:{tmp_path}")
+    mirrored, upright = {(False, False), (True, False)}, {(False, False)}
+    assert turns(data, "photo") == turns(data, "road") == mirrored
+    assert len(turns(data, "aerial")) == 4
+    assert turns(data, "medical") == upright
+    for augment in AUGMENTS:
+        crops = Crops(data, (64, 96), 48, 20, 0, augment)
+        assert any((crops[i][1] == IGNORE).any() for i in range(20)) == (augment == "medical")
 
 
 def test_validation_is_at_the_input_size(folder_data: Path) -> None:

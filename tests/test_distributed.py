@@ -18,7 +18,7 @@ from compress.run import load_tensors, save_tensors
 from search_spaces.errors import InputError
 
 
-def train(folder: Path, data: Path) -> None:
+def train(folder: Path, data: Path, schedule: Schedule) -> None:
     """A network without batch norm: the mean of two half batches' gradients is that of the whole."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -28,25 +28,26 @@ def train(folder: Path, data: Path) -> None:
     def losses(images: Tensor, masks: Tensor):  # type: ignore[no-untyped-def]
         yield (network(images) - masks[:, None].clamp(max=2)).square().mean()
 
-    fit(network, losses, crops, Schedule(5, 4, 64), folder / "checkpoint.pt", "test")
+    fit(network, losses, crops, schedule, folder / "checkpoint.pt", "test")
     save_tensors(network.state_dict(), folder / f"{distributed.rank()}.pt")
 
 
-def one_of_two(rank: int, port: int, folder: Path, data: Path) -> None:
+def one_of_two(rank: int, port: int, folder: Path, data: Path, schedule: Schedule) -> None:
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     with distributed.process_group():
-        train(folder, data)
+        train(folder, data, schedule)
         assert distributed.agreed(rank == 0)
 
 
-def test_two_processes_train_as_one(folder_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("schedule", [Schedule(5, 4, 64), Schedule(5, 4, 64, shape="poly", ema=0.9)], ids=str)
+def test_two_processes_train_as_one(folder_data: Path, tmp_path: Path, schedule: Schedule) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     (tmp_path / "two").mkdir()
-    spawn(one_of_two, (port, tmp_path / "two", folder_data), nprocs=2)
+    spawn(one_of_two, (port, tmp_path / "two", folder_data, schedule), nprocs=2)
     (tmp_path / "one").mkdir()
-    train(tmp_path / "one", folder_data)
+    train(tmp_path / "one", folder_data, schedule)
     alone = load_tensors(tmp_path / "one" / "0.pt")
     ranks = [load_tensors(tmp_path / "two" / f"{rank}.pt") for rank in range(2)]
     for name, value in alone.items():

@@ -12,8 +12,8 @@ from compress import fit as fit_module
 from compress.batches import Crops, read_validation
 from compress.data import IGNORE, open_data
 from compress.evaluate import evaluate
-from compress.fit import Losses, Schedule, fit
-from compress.losses import cross_entropy
+from compress.fit import SHAPES, Losses, Schedule, fit
+from compress.label_losses import cross_entropy
 from compress.metrics import mean_iou
 from compress.run import load_network, load_tensors, save_network, save_tensors
 from search_spaces.errors import InputError
@@ -52,12 +52,14 @@ def test_it_learns(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
     assert mean_iou(counts) > 0.6
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(
-    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str, ema: float
 ) -> None:
     monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
     crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 12, 0)
-    schedule, checkpoint = Schedule(6, 2, 64), tmp_path / "c.pt"
+    schedule, checkpoint = Schedule(6, 2, 64, shape=shape, ema=ema), tmp_path / "c.pt"
     whole = fresh(tiny)
     fit(whole, losses_of(whole), crops, schedule, tmp_path / "other.pt", "whole")
     killed = fresh(tiny)
@@ -66,7 +68,75 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(
     resumed = fresh(tiny)
     fit(resumed, losses_of(resumed), crops, schedule, checkpoint, "resumed")
     for name, value in whole.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], value, msg=name)
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_a_run_killed_in_its_last_rung_does_that_rung_again(
+    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 8, 0)
+    rungs: list[int] = []
+
+    def dying(rung: int) -> None:
+        rungs.append(rung)
+        if rungs == [1, 2]:
+            raise KilledError
+
+    asked = (crops, Schedule(4, 2, 64), tmp_path / "c.pt", "test", 2, dying)
+    killed, resumed = fresh(tiny), fresh(tiny)
+    with pytest.raises(KilledError):
+        fit(killed, losses_of(killed), *asked)
+    fit(resumed, losses_of(resumed), *asked)
+    assert rungs == [1, 2, 2]
+
+
+def test_the_average_is_that_of_every_step(
+    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BN statistics included; a rung sees the average, and training goes on from its own weights after it."""
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 12, 0)
+    plain, smooth = fresh(tiny), fresh(tiny)
+    steps: list[dict[str, Tensor]] = []
+    seen: list[dict[str, Tensor]] = []
+
+    def state(of: Network) -> dict[str, Tensor]:
+        return {name: value.clone() for name, value in of.state_dict().items() if value.is_floating_point()}
+
+    every = {"rungs": 6, "at_rung": lambda _: steps.append(state(plain))}
+    fit(plain, losses_of(plain), crops, Schedule(6, 2, 64), tmp_path / "a.pt", "plain", **every)
+    every = {"rungs": 2, "at_rung": lambda _: seen.append(state(smooth))}
+    fit(smooth, losses_of(smooth), crops, Schedule(6, 2, 64, ema=0.3), tmp_path / "b.pt", "smooth", **every)
+    expected = steps[0]
+    for n, step in enumerate(steps[1:], 1):
+        decay = min(0.3, (1 + n) / (10 + n))
+        expected = {name: decay * value + (1 - decay) * step[name] for name, value in expected.items()}
+        if n == 2:
+            torch.testing.assert_close(seen[0], expected)
+    torch.testing.assert_close(state(smooth), expected)
+    assert any(not torch.equal(value, steps[-1][name]) for name, value in expected.items())
+
+
+def test_an_average_evaluates_as_well_as_it_should(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
+    data = open_data(f"folder:{folder_data}")
+    network = fresh(tiny)
+    schedule = Schedule(150, 4, 64, shape="poly", ema=0.99)
+    fit(network, losses_of(network), Crops(data, (96, 96), 64, 600, 0), schedule, tmp_path / "c.pt", "test")
+    counts = evaluate(network, read_validation(data, (96, 96)), torch.device("cpu"))
+    assert mean_iou(counts) > 0.6
+
+
+@pytest.mark.parametrize("steps", [2, 7, 200])
+def test_poly_rises_and_falls_as_its_formula(steps: int) -> None:
+    schedule = Schedule(steps, 2, 64, lr=0.1)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], schedule.lr)
+    rate = SHAPES["poly"](optimizer, schedule)
+    warm_up = max(1, round(0.05 * steps))
+    for step in range(steps):
+        expected = 0.1 * (1 - step / steps) ** 0.9 * min(1, (step + 1) / (warm_up + 1))
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, 1e-6)
+        optimizer.step()
+        rate.step()
 
 
 def test_a_checkpoint_of_other_weights_is_not_gone_on_from(

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from compress.data import IGNORE
 from compress.losses import (
-    TERMS,
+    DISTILLATION_TERMS,
     boundary,
     boundary_pixels,
     channel_wise,
     distillation,
-    distillation_sum,
     pairwise,
     parse_terms,
     relational,
     uncorrelated,
+    weighted_sum,
 )
 from search_spaces.errors import InputError
 
@@ -117,21 +117,21 @@ def test_boundary_equals_its_formula_in_loops() -> None:
     assert boundary(student, teacher, torch.from_numpy(truth), IGNORE).item() == pytest.approx(np.mean(found), 1e-4)
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", DISTILLATION_TERMS)
 @given(SEEDS)
 @settings(max_examples=5, deadline=None)
 def test_zero_where_the_student_is_the_teacher_and_nowhere_below(name: str, seed: int) -> None:
     student, teacher = logits(seed)
-    term = TERMS[name][0]
+    term = DISTILLATION_TERMS[name][0]
     assert term(student, student, masks(seed), IGNORE).item() == pytest.approx(0, abs=1e-5)
     assert term(student, teacher, masks(seed), IGNORE).item() > 1e-3
 
 
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", DISTILLATION_TERMS)
 def test_a_teacher_of_another_size_teaches_every_logit(name: str) -> None:
     student = logits(1)[0].requires_grad_()
     teacher = logits(2, side=12)[1]
-    TERMS[name][0](student, teacher, masks(1), IGNORE).backward()
+    DISTILLATION_TERMS[name][0](student, teacher, masks(1), IGNORE).backward()
     assert student.grad is not None
     assert torch.isfinite(student.grad).all()
     assert student.grad.abs().sum() > 0
@@ -168,10 +168,10 @@ def test_the_boundary_loss_sees_boundaries_alone() -> None:
 
 
 def test_terms_are_parsed_with_their_papers_weights() -> None:
-    assert parse_terms("kl") == {"kl": 1.0}
-    assert parse_terms("cwd, skd=0.5,dist") == {"cwd": 3.0, "skd": 0.5, "dist": 1.0}
+    assert parse_terms("kl", DISTILLATION_TERMS) == {"kl": 1.0}
+    assert parse_terms("cwd, skd=0.5,dist", DISTILLATION_TERMS) == {"cwd": 3.0, "skd": 0.5, "dist": 1.0}
     student, teacher = logits(1)
-    total = distillation_sum({"kl": 2.0, "cwd": 0.5}, student, teacher, masks(1), IGNORE)
+    total = weighted_sum({"kl": 2.0, "cwd": 0.5}, DISTILLATION_TERMS, student, teacher, masks(1), IGNORE)
     torch.testing.assert_close(total, 2 * distillation(student, teacher) + 0.5 * channel_wise(student, teacher))
 
 
@@ -188,4 +188,4 @@ def test_terms_are_parsed_with_their_papers_weights() -> None:
 )
 def test_a_loss_that_is_none_is_named(text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        parse_terms(text)
+        parse_terms(text, DISTILLATION_TERMS)

@@ -20,7 +20,7 @@ from compress.data import IGNORE, open_data
 from compress.fake_quant import FakeQuantized, fake_quantize, weight_scales
 from compress.fallback import Source, logits_error, rank, unit
 from compress.fit import Schedule, fit
-from compress.losses import cross_entropy
+from compress.label_losses import cross_entropy
 from compress.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values
 from compress.tflite import check_all_int8, read_model, tensor_names, tied_tensors
 from compress.verify import agreement, evaluate_tflite
