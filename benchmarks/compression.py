@@ -22,7 +22,7 @@ from compress.cli import run_command
 from compress.distill import open_teaching
 from compress.fit import Schedule
 from compress.importance import GRADIENT_IMAGES, crop_losses
-from compress.losses import parse_terms
+from compress.losses import TEACHING_TERMS, parse_terms
 from compress.narrow import prune_to
 from compress.prune import rounds_done, save_rounds
 from compress.quantize import calibration_images, train_in_int8
@@ -149,9 +149,7 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         teaching = None
         if teacher:
             file = str(run.path / teacher / "network.pt")
-            teaching, _ = open_teaching(
-                run, network, file, parse_terms(loss, {**DISTILLATION_TERMS, **LAYERS}), None, folder
-            )
+            teaching, _ = open_teaching(run, network, file, parse_terms(loss, TEACHING_TERMS), None, folder)
         fit_network(run, network, asked.schedule(share), folder, f"{run.path.name}/{folder.name}", seed, teaching)
         return network
 
@@ -169,7 +167,7 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
 
         def losses(of: Network) -> Any:
             crops = run.crops(Schedule(GRADIENT_IMAGES, 1, asked.crop), seed=30)
-            return crop_losses(of, crops, run.settings.input_size, run.class_weights, run.validation.ignore)
+            return crop_losses(of, crops, run.settings.input_size, run.label_loss)
 
         network = network_of(run, source)
         start, goal = run.table.predict(network.graph), KEPT * run.table.predict(graph_of(sizes["base"]))

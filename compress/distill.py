@@ -15,7 +15,7 @@ import torch
 
 from compress.cli import Parser
 from compress.features import PLACES, Features, parse_places
-from compress.losses import DISTILLATION_TERMS, LAYERS, parse_terms
+from compress.losses import DISTILLATION_TERMS, LAYERS, TEACHING_TERMS, parse_terms
 from compress.stage import Run, record_network, stage_command
 from compress.teacher import OwnTeacher, Teaching, open_teacher
 from compress.train import fit_network
@@ -27,7 +27,7 @@ LOSS = "kl"
 
 def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | None = None) -> None:
     begun = time.monotonic()
-    terms = parse_terms(loss, {**DISTILLATION_TERMS, **LAYERS})
+    terms = parse_terms(loss, TEACHING_TERMS)
     student, schedule, folder = run.network("prune"), run.settings.schedules.distill, run.path / "distill"
     teaching, file = open_teaching(run, student, teacher, terms, features, folder)
     fit_network(run, student, schedule, folder, "distill", seed=4, teaching=teaching)
@@ -63,7 +63,7 @@ def open_teaching(
 
 def flags(arguments: Parser) -> None:
     arguments.add_argument("--teacher", default="train", help="train (default), largest or a file")
-    names = ", ".join((*DISTILLATION_TERMS, *LAYERS))
+    names = ", ".join(TEACHING_TERMS)
     arguments.add_argument("--loss", default=LOSS, help=f"{names}, each with =WEIGHT ({LOSS})")
     arguments.add_argument("--features", help=f"layers that dynamic or adaptive compare ({','.join(PLACES)})")
 

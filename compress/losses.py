@@ -104,6 +104,7 @@ DISTILLATION_TERMS: Terms = {  # of (student, teacher, masks, ignore)
 
 # of layers (`compress.features`): nni's class; the usual weight
 LAYERS = {"dynamic": ("DynamicLayerwiseDistiller", 1.0), "adaptive": ("Adaptive1dLayerwiseDistiller", 1.0)}
+TEACHING_TERMS: Mapping[str, tuple[object, float]] = {**DISTILLATION_TERMS, **LAYERS}
 
 
 def parse_terms(text: str, known: Mapping[str, tuple[object, float]]) -> dict[str, float]:
