@@ -22,7 +22,7 @@ from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, round_channels
 from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, family, sides
-from search_spaces.ops import ADD, ARGMAX, CONCAT, CONV, Graph, Op
+from search_spaces.ops import ADD, ARGMAX, CONCAT, CONV, MUL, Graph, Op
 from search_spaces.trials import Largest, Random, Smallest
 
 GRID = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072)
@@ -116,8 +116,9 @@ def with_channels(op: Op, at: tuple[int, ...]) -> Op:
         half = max(CHANNEL_STEP, round_channels(new[0] / 2))
         parts = (half, max(CHANNEL_STEP, new[0] - half))
         return op._replace(inputs=("a", "b"), in_shapes=tuple((h, w, c) for c in parts), shape=(oh, ow, sum(parts)))
-    if op.kind == ADD:
-        return op._replace(inputs=("a", "b"), in_shapes=((h, w, new[0]),) * 2, shape=(oh, ow, new[0]))
+    if op.kind in (ADD, MUL):
+        shapes = tuple((*shape[:2], new[0]) for shape in op.in_shapes)
+        return op._replace(inputs=("a", "b"), in_shapes=shapes, shape=(oh, ow, new[0]))
     return op._replace(in_shapes=((h, w, new[0]),), shape=(oh, ow, 1 if op.kind == ARGMAX else new[-1]))
 
 
