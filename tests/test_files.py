@@ -6,17 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_of
 
-from compress.convert import Deployed, quantize_tflite, write_float_tflite, write_onnx
+from compress.convert import Deployed, int8_tflite, quantize_tflite, write_float_tflite, write_onnx
+from compress.fake_quant import fake_quantize
 from compress.int8_file import int8_file, observe_extremes
+from compress.ranges import observe_ranges
 from compress.skeleton import FLOAT32, INT8, skeleton
 from compress.target import HostTarget
-from compress.tflite import check_all_int8, file_ops
+from compress.tflite import check_all_int8, file_ops, tensor_names
 from compress.timing import load
-from search_spaces import costs, graph_of
+from search_spaces import SPACES, costs, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.network import Network
+from search_spaces.network import Network, layer_name
 from search_spaces.ops import ARGMAX
 
 
@@ -94,6 +97,40 @@ def test_a_file_written_directly_agrees_with_the_converters(tiny: Genotype, tmp_
     assert abs(from_direct - from_shipped) < 0.05
 
 
+@pytest.mark.parametrize("space", SPACES)
+def test_every_space_ships_as_it_is_written_and_simulated(space: str, tmp_path: Path) -> None:
+    """The converter's file has the skeleton's ops, all int8, and agrees with torch, with the file a search scores and
+    with simulated int8."""
+    torch.manual_seed(0)
+    network = Network(tiny_of(space))
+    images = [torch.rand(1, 3, 4, 6).repeat_interleave(16, 2).repeat_interleave(16, 3) for _ in range(8)]
+    observe_extremes(network.train(), [torch.cat(images)])  # sets BN statistics
+    network.eval()
+    scores = next(op.name for op in network.graph if op.shape[2] == network.genotype.classes)
+    with torch.no_grad():  # every class is the greatest somewhere
+        bias = network.get_parameter(f"layers.{layer_name(scores)}.conv.bias")
+        bias -= torch.cat([network(image) for image in images]).mean((0, 2, 3))
+    write_float_tflite(network, tmp_path / "float.tflite", tmp_path / "log")
+    names = tensor_names((tmp_path / "float.tflite").read_bytes(), network.graph)
+    ranges = observe_ranges(network, images, "minmax")
+    shipped = int8_tflite(
+        tmp_path / "float.tflite", {names[value]: found for value, found in ranges.items()}, tmp_path / "log"
+    )
+    assert Counter(file_ops(shipped)) == Counter(file_ops(skeleton(network.graph)))
+    assert check_all_int8(shipped) == len(network.graph)
+    written, simulated = int8_file(network, observe_extremes(network, images)), fake_quantize(network, ranges)
+    pixels = (images[0] * 255).round() / 255
+    with torch.inference_mode():
+        truth, as_int8 = (of(pixels).argmax(1).numpy() for of in (network, simulated))
+    assert len(np.unique(truth)) > 1
+    maps = [run(model, pixels.permute(0, 2, 3, 1).numpy()) for model in (shipped, written)]
+    assert (maps[0] == as_int8).mean() > 0.99
+    assert (maps[0] == maps[1]).mean() > 0.98
+    assert (maps[0] == truth).mean() > 0.85
+    in_float = run((tmp_path / "float.tflite").read_bytes(), pixels.permute(0, 2, 3, 1).numpy())
+    assert (in_float == truth).mean() > 0.999
+
+
 def test_a_dead_channel_does_no_harm(tiny: Genotype) -> None:
     """A channel without weights has no scale to speak of; its bias must come through all the same."""
     torch.manual_seed(0)
@@ -136,10 +173,10 @@ def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
         file_ops(content)
 
 
+@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("precision", [INT8, FLOAT32])
-def test_every_op_runs_alone(tiny: Genotype, precision: str) -> None:
-    graph = graph_of(tiny)
-    for op in graph:
+def test_every_op_runs_alone(space: str, precision: str) -> None:
+    for op in graph_of(tiny_of(space)):
         load(skeleton((op,), precision), 1).invoke()
 
 

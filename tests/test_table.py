@@ -3,21 +3,23 @@
 import dataclasses
 import json
 import math
+import random
+from functools import cache
 from pathlib import Path
 
 import pytest
 from conftest import random_genotype
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.target import HostTarget
 from nas import table_builder
 from nas.latency import summarize
 from nas.table_builder import Wanted, fit, load_table, measuring_plan
-from search_spaces import get_space, graph_of
+from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
-from search_spaces.latency_table import GROUPS, VERSION, Family, LatencyTable, channels, family
-from search_spaces.ops import ADD, CONV, INPUT, Op
+from search_spaces.latency_table import GROUPS, VERSION, Family, LatencyTable, family
+from search_spaces.ops import ADD, CONV, INPUT, MUL, Op
 from search_spaces.trials import Largest
 
 LINE = Family(((8, 16, 32),), (1.0, 2.0, 4.0))
@@ -103,16 +105,31 @@ def wanted(host_wanted: Wanted) -> Wanted:
     return host_wanted
 
 
-@given(st.integers(0, 10**6))
-def test_the_plan_covers_every_network(seed: int) -> None:
-    genotype = random_genotype(seed, side=64)
-    for op in graph_of(genotype):
-        measured = PLAN[family(op)]
-        tops = [max(axis) for axis in zip(*map(channels, measured), strict=True)]
-        assert all(c <= top for c, top in zip(channels(op), tops, strict=True))
+@cache
+def planned(space: str) -> LatencyTable:
+    """A table of the plan's ops, each of which takes 1 ms."""
+    plan = measuring_plan(Wanted(get_space(space), 3, (64, 64), "int8", HostTarget()))
+    measured = {op.key: {"references": 1.0, "spread": 0.0} for ops in plan.values() for op in ops}
+    return table({name: table_builder._family_of(ops, measured, 1.0) for name, ops in plan.items()})
 
 
-PLAN = measuring_plan(Wanted(get_space("deeplabv3plus"), 3, (64, 64), "int8", HostTarget()))
+@given(st.integers(0, 10**6), st.sampled_from(sorted(SPACES)))
+@settings(max_examples=200, deadline=None)
+def test_the_plan_covers_every_network_and_what_pruning_makes_of_it(seed: int, name: str) -> None:
+    space, rng = get_space(name), random.Random(seed)
+    genotype = random_genotype(seed, side=64, space=name)
+    narrower = {conv: rng.randrange(8, width + 8, 8) for conv, width in space.widths(genotype).items()}
+    for drawn in (genotype, space.with_widths(genotype, narrower)):
+        graph = space.graph(drawn)
+        assert planned(name).predict(graph) == pytest.approx(0.5 + 2 * len(graph))
+
+
+def test_a_gate_of_one_pixel_is_priced_apart_from_one_for_every_pixel() -> None:
+    shape, pixel = (4, 4, 8), (1, 1, 8)
+    gates = [Op("b", ("x", "y"), MUL, (shape, second), shape) for second in (shape, pixel)]
+    assert family(gates[0]) != family(gates[1])
+    for gate in gates:
+        assert table_builder.with_channels(gate, (16,)).in_shapes[1] == (*gate.in_shapes[1][:2], 16)
 
 
 def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, wanted: Wanted) -> None:
@@ -153,7 +170,7 @@ def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: Wanted,
 def test_an_interrupted_build_measures_nothing_twice(
     wanted: Wanted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ops = [op for ops in list(PLAN.values())[:3] for op in ops]
+    ops = [op for ops in list(measuring_plan(wanted).values())[:3] for op in ops]
     partial = tmp_path / "t.partial"
     done = {op.key: {"references": 1.0, "spread": 0.0} for op in ops}
     partial.write_text(json.dumps({"made_for": wanted.made_for(), "measured": done}))
