@@ -88,7 +88,8 @@ def require_parts(g: Genotype, rates: range, needs: Collection[str], may: Collec
     """Raises InputError that names the part of a genotype that its space lacks, or lacks itself: of OPTIONAL it must
     have `needs`, may have `may` and has no other."""
     if len(g.aspp_rates) not in rates:
-        raise InputError(f"genotype: {g.space} takes {rates[0]} to {rates[-1]} atrous rates, not {g.aspp_rates}")
+        counts = " to ".join(map(str, sorted({rates[0], rates[-1]})))
+        raise InputError(f"genotype: {g.space} takes {counts} atrous rates, not {g.aspp_rates}")
     for part in OPTIONAL:
         value = getattr(g, part)
         if part not in may and bool(value) != (part in needs):

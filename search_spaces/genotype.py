@@ -110,6 +110,8 @@ class Genotype:
         branches = self.aspp_1x1 + len(self.aspp_rates) + self.image_pooling
         _require(1 <= branches <= MOST_BRANCHES, f"there must be 1 to {MOST_BRANCHES} ASPP branches", branches)
         _require(len(self.aspp_widths) == branches, f"aspp_widths must name {branches} branches", self.aspp_widths)
+        some = self.separable or len(self.aspp_rates) + len(self.decoder) > 0
+        _require(some, "separable must be true where there is no 3x3 convolution after the backbone", self.separable)
         _require_width("stem", self.stem)
         for name, width in {"aspp_out": self.aspp_out, "low_level": self.low_level}.items():
             if width != 0:
