@@ -169,7 +169,7 @@ def test_a_stage_outside_the_rules_is_named(change: dict[str, object], rule: str
         ("deeplabv2", {"aspp_out": 8}, "has no aspp_out; given is 8"),
         ("deeplabv3", {"low_level": 8}, "has no low_level; given is 8"),
         ("deeplabv3", {"aspp_out": 0}, "needs aspp_out; given is 0"),
-        ("deeplabv3plus", {"decoder": ()}, "needs decoder"),
+        ("deeplabv3plus", {"decoder": (), "separable": True}, "needs decoder"),
         ("lraspp", {"image_pooling": True, "aspp_widths": (8, 8)}, "has no image_pooling; given is True"),
         ("lraspp", {"aspp_out": 8}, "has no aspp_out; given is 8"),
         ("lraspp", {"stages": (Stage(8, 3, (16,)),)}, "has 5 stages, not 1"),
