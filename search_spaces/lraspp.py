@@ -40,4 +40,6 @@ def graph(g: Genotype) -> Graph:
     pooled = b.conv("aspp.pool.conv", b.mean("aspp.pool.mean", features), width, relu6=False, norm=False)
     scores = class_scores(b, gated(b, "aspp", x, pooled), g)
     scores = b.resize("classifier.resize", scores, like=finer)
-    return class_map(b, b.add("classifier.sum", scores, class_scores(b, finer, g, "low_level.classifier")), g)
+    # another output stride reads another stage, and so has a classifier with weights of its own
+    low_level = class_scores(b, finer, g, f"low_level{g.output_stride // 2}.classifier")
+    return class_map(b, b.add("classifier.sum", scores, low_level), g)
