@@ -21,10 +21,10 @@ from compress.stage import Run
 from compress.target import HostTarget
 from compress.verify import evaluate_tflite
 from search_spaces import SPACES, Space
-from search_spaces.deeplabv3plus import aspp, decoder, inverted_residual
+from search_spaces.blocks import aspp, class_map, class_scores, decoder, inverted_residual
 from search_spaces.genotype import Genotype, Stage, round_channels
 from search_spaces.network import Network
-from search_spaces.ops import CLASSIFIER, INPUT, Builder, Graph
+from search_spaces.ops import INPUT, Builder, Graph
 
 NAME = "deeplabv3plus_mobilenetv2"
 LAYOUT = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -69,19 +69,17 @@ def graph(g: Genotype) -> Graph:
         if reached * stride > g.output_stride:
             rate, stride = rate * stride, 1
         reached *= stride
-        for block, hidden in enumerate(stage.hidden):
-            name, step = f"stage{i}.{block}", 1 if block else stride
+        for block in range(len(stage.hidden)):
+            step = 1 if block else stride
             if expansion == 1:  # MobileNetV2's first block expands nothing
-                x = b.depthwise(f"{name}.depthwise", x, stage.kernel, step, rate)
-                x = b.conv(f"{name}.project", x, stage.width, relu6=False)
+                x = b.depthwise(f"stage{i}.{block}.depthwise", x, stage.kernel, step, rate)
+                x = b.conv(f"stage{i}.{block}.project", x, stage.width, relu6=False)
             else:
-                x = inverted_residual(b, name, x, hidden, stage, step, rate, residual=block > 0)
+                x = inverted_residual(b, f"stage{i}", x, stage, block, step, rate)
         if reached == 4:
             low_level = x
     merged = decoder(b, aspp(b, x, g), low_level, g)
-    logits = b.conv(CLASSIFIER, merged, g.classes, relu6=False)
-    b.argmax("class_map", b.resize("upsample", logits, like=INPUT, divide=g.head_stride))
-    return tuple(b.ops)
+    return class_map(b, class_scores(b, merged, g), g)
 
 
 def _fixed(*_: Any) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.ranges import BIAS_STEPS, LEAST_SPAN, LEVELS, PIXELS, WEIGHT_LEVELS, Ranges, tied_values
+from compress.ranges import BIAS_STEPS, LEAST_SPAN, LEVELS, WEIGHT_LEVELS, Ranges, fixed, tied_values
 from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, INPUT, RESIZE, Op
 
@@ -35,7 +35,8 @@ class FakeQuantized(Network):
         self.owner = {name: name for name in (op.name for op in self.graph if op.kind != ARGMAX)}
         for names in tied_values(self.graph):
             self.owner |= dict.fromkeys(names, min(names))
-        kept = {layer_name(owner): ranges[owner] for owner in self.owner.values() if owner != INPUT}
+        self.fixed = fixed(self.graph)
+        kept = {layer_name(owner): ranges[owner] for owner in self.owner.values() if owner not in self.fixed}
         self.low = nn.ParameterDict({name: nn.Parameter(torch.tensor(low)) for name, (low, _) in kept.items()})
         self.high = nn.ParameterDict({name: nn.Parameter(torch.tensor(high)) for name, (_, high) in kept.items()})
 
@@ -64,8 +65,9 @@ class FakeQuantized(Network):
 
     def range_of(self, name: str) -> tuple[Tensor, Tensor]:
         """Low and high of a value, with zero between them."""
-        if name == INPUT:
-            return torch.tensor(PIXELS[0]), torch.tensor(PIXELS[1])
+        if name in self.fixed:
+            low, high = self.fixed[name]
+            return torch.tensor(low), torch.tensor(high)
         owner = layer_name(self.owner[name])
         return self.low[owner].clamp(max=0), self.high[owner].clamp(min=0)
 
@@ -85,7 +87,7 @@ class FakeQuantized(Network):
     def ranges(self) -> Ranges:
         """As learned, by value name."""
         found = {name: tuple(bound.item() for bound in self.range_of(name)) for name in self.owner}
-        return {**found, INPUT: PIXELS}  # type: ignore[dict-item]
+        return {**found, **self.fixed}  # type: ignore[dict-item]
 
     def plain(self) -> Network:
         """The float network with these weights, its batch norms doing nothing but adding the biases."""

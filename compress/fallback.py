@@ -1,6 +1,6 @@
 """Which layers int8 hurts most, and letting them run in float one at a time until the accuracy is back.
 
-The unit is a value: it is float when the op that makes it and the convolutions, adds and means that read it are. The
+The unit is a value: it is float when the op that makes it and those that read it are, concats and resizes aside. The
 ranking is by simulation (`compress.fake_quant`), the decision by running each file, as in NNCF's accuracy control.
 int16 activations are no alternative on XNNPACK: it does not take them, and one such convolution doubled the latency of
 a whole network.
@@ -23,9 +23,9 @@ from compress.stage import Run
 from compress.tflite import check_all_int8, tensor_names
 from compress.verify import evaluate_tflite
 from search_spaces.network import Network
-from search_spaces.ops import ADD, CONV, DEPTHWISE, MEAN, Graph
+from search_spaces.ops import ADD, CONV, DEPTHWISE, MEAN, MUL, SIGMOID, Graph
 
-KINDS = (CONV, DEPTHWISE, ADD, MEAN)
+KINDS = (CONV, DEPTHWISE, ADD, MUL, SIGMOID, MEAN)
 MOST = 6  # layers tried
 
 

@@ -73,6 +73,8 @@ def best_cut(
             continue
         every = list(range(width))
         scores = importance(graph.get_pruning_group(_conv(network, name), tp.prune_conv_out_channels, every))
+        if scores is None:  # bn-scale has no opinion of layers without batch norm
+            continue
         least = torch.argsort(scores)[:CHANNEL_STEP]
         value = saved / max(float(scores[least].sum()), 1e-30)  # of dead channels the importance is 0
         if value > best_value:

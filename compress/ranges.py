@@ -2,7 +2,7 @@
 
 Estimators: minmax, the widest values seen; percentile, all but the outermost; mse, the least squared error after
 rounding to 256 steps; moving-average, the images' extremes smoothed. Values that a concat joins or a resize reads and
-makes share the widest of their ranges, and pixels are 0..1 (so int8 input is the byte less 128).
+makes share the widest of their ranges; pixels are 0..1 (so int8 input is the byte less 128), and so are sigmoids.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from search_spaces.errors import InputError
 from search_spaces.network import Network, fold_batch_norm
-from search_spaces.ops import ARGMAX, CONCAT, INPUT, RESIZE, Graph, Op
+from search_spaces.ops import ARGMAX, CONCAT, INPUT, RESIZE, SIGMOID, Graph, Op
 
 Range = tuple[float, float]
 Ranges = dict[str, Range]  # by the name of the op that makes the value; INPUT for the pixels
 PIXELS: Range = (0.0, 1.0)
+GATE: Range = (0.0, 255 / 256)  # of a sigmoid, by the int8 specification
 BINS = 2048
 TAIL = 1e-4  # share of values that `percentile` leaves out at each end
 SMOOTHING = 0.95  # of `moving-average`, as in ai-edge-quantizer's calibration
@@ -144,12 +145,17 @@ def observe_ranges(network: Network, batches: Iterable[Tensor], estimator: str =
 
 
 def tied(ranges: Ranges, graph: Graph) -> Ranges:
-    """The same ranges with the pixels' and with one range, the widest, for all values that must share one."""
-    ranges = {**ranges, INPUT: PIXELS}
+    """The same ranges with those that are fixed and with one range, the widest, for all values that must share one."""
+    ranges = {**ranges, **fixed(graph)}
     for names in tied_values(graph):
         low, high = min(ranges[name][0] for name in names), max(ranges[name][1] for name in names)
         ranges |= dict.fromkeys(names, (low, high))
     return ranges
+
+
+def fixed(graph: Graph) -> Ranges:
+    """The ranges that do not depend on what was seen."""
+    return {INPUT: PIXELS, **{op.name: GATE for op in graph if op.kind == SIGMOID}}
 
 
 def tied_values(graph: Graph) -> list[set[str]]:

@@ -14,11 +14,25 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from compress.ranges import BIAS_STEPS, LEAST_SPAN, WEIGHT_LEVELS, step_of
-from search_spaces.ops import ADD, ARGMAX, CONCAT, CONV, DEPTHWISE, MEAN, RESIZE, Graph, Op, Shape
+from search_spaces.ops import (
+    ADD,
+    ARGMAX,
+    CONCAT,
+    CONV,
+    DEPTHWISE,
+    MEAN,
+    MUL,
+    RESIZE,
+    SIGMOID,
+    Graph,
+    Op,
+    Shape,
+)
 
 INT8, FLOAT32 = "int8", "float32"
 PRECISIONS = (INT8, FLOAT32)
 ACTIVATION_SCALE, ACTIVATION_ZERO = 6 / 255, -128  # a ReLU6's range; one for all, so nothing is requantized
+SIGMOID_SCALE = 1 / 256  # the int8 specification's
 WEIGHT_SCALE = 0.01
 NO_ACTIVATION, RELU6 = 0, 3
 
@@ -27,6 +41,8 @@ CODES = {  # kind -> builtin op and its version for (float32, int8)
     CONV: (BUILTIN.CONV_2D, 1, 3),
     DEPTHWISE: (BUILTIN.DEPTHWISE_CONV_2D, 2, 3),
     ADD: (BUILTIN.ADD, 1, 2),
+    MUL: (BUILTIN.MUL, 1, 2),
+    SIGMOID: (BUILTIN.LOGISTIC, 1, 2),
     CONCAT: (BUILTIN.CONCATENATION, 1, 2),
     MEAN: (BUILTIN.MEAN, 1, 2),
     RESIZE: (BUILTIN.RESIZE_BILINEAR, 3, 3),
@@ -61,11 +77,13 @@ class _Writer:
         self.buffers = [schema.BufferT()]  # buffer 0 stays empty by convention
         self.tensors: list[Any] = []
         self.values: dict[str, int] = {}
+        self.sigmoids: set[str] = set()
 
     def write(self, graph: Graph) -> bytes:
         kinds = sorted({op.kind for op in graph})
         made = {op.name for op in graph}
         read = {name for op in graph for name in op.inputs}
+        self.sigmoids = {op.name for op in graph if op.kind == SIGMOID}
         inputs = {n: s for op in graph for n, s in zip(op.inputs, op.in_shapes, strict=True) if n not in made}
         for name, shape in inputs.items():
             self.values[name] = self.activation(name, shape)
@@ -142,7 +160,7 @@ class _Writer:
     def grid(self, name: str) -> tuple[float, int]:
         """Scale and zero point of an int8 value."""
         if self.contents is None:
-            return ACTIVATION_SCALE, ACTIVATION_ZERO
+            return (SIGMOID_SCALE if name in self.sigmoids else ACTIVATION_SCALE), ACTIVATION_ZERO
         scale = step_of(self.contents.ranges[name])
         return scale, int(np.clip(np.round(-128 - self.contents.ranges[name][0] / scale), -128, 127))
 
@@ -197,6 +215,10 @@ def _options(op: Op) -> tuple[str, Any]:
         return name, options
     if op.kind == ADD:
         return "AddOptions", schema.AddOptionsT()
+    if op.kind == MUL:
+        return "MulOptions", schema.MulOptionsT()
+    if op.kind == SIGMOID:
+        return "NONE", None
     if op.kind == CONCAT:
         options = schema.ConcatenationOptionsT()
         options.axis = 3

@@ -16,7 +16,8 @@ from search_spaces.ops import INPUT, Graph
 OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 TYPE_NAMES = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
 ARG_MAX_INT8_VERSION = 2
-FALLBACK_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN")  # that may run in float when accuracy demands it
+# that may run in float when accuracy demands it
+FALLBACK_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MUL", "LOGISTIC", "MEAN")
 INT8_OPS = (*FALLBACK_OPS, "CONCATENATION", "RESIZE_BILINEAR")
 
 

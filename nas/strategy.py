@@ -23,12 +23,11 @@ from nas.feasible import Survey
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
 from nas.study import Score
-from nas.supernet import Supernet, extract, sandwich
+from nas.supernet import Supernet, extract, largest_networks, sandwich
 from nas.weights import read_weights
 from search_spaces import get_space
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
-from search_spaces.trials import Largest
 
 LARGE_SHARE = 0.15  # of the feasible draws: the slowest ones play the sandwich's large subnet
 
@@ -54,7 +53,7 @@ def supernet_file(run: Run) -> Path:
 def _supernet(run: Run) -> Supernet:
     torch.manual_seed(run.settings.seed)
     space = get_space(run.settings.space)
-    return Supernet(space.sample(Largest(), len(run.data.classes), run.settings.input_size)).to(run.device)
+    return Supernet(*largest_networks(space, len(run.data.classes), run.settings.input_size)).to(run.device)
 
 
 def trained_supernet(run: Run) -> Supernet:

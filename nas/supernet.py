@@ -6,6 +6,7 @@ subnet on the labels, and the smallest and a random one on labels and the large 
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +16,26 @@ from compress.batches import at_scale
 from compress.fit import autocast
 from compress.label_losses import LabelLoss
 from compress.losses import distillation
-from search_spaces import graph_of
+from search_spaces import Space, graph_of
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, layer_name
 from search_spaces.ops import CONCAT, CONV, INPUT, Graph, Op
+from search_spaces.trials import Choice, Largest
 
 Segments = tuple[tuple[int, int], ...]  # (start, length) runs of the shared channels that a value holds
 
 
 class Supernet(nn.Module):
     """The largest network's weights; every subnet uses the leading channels, the centre of each kernel and the
-    leading blocks of each stage."""
+    leading blocks of each stage. Layers that the largest network does not have come from `others`
+    (`largest_networks`)."""
 
-    def __init__(self, largest: Genotype) -> None:
+    def __init__(self, largest: Genotype, *others: Genotype) -> None:
         super().__init__()
         self.shared = Network(largest)
+        self.graphs = tuple(map(graph_of, (largest, *others)))
+        for network in map(Network, others):
+            self.shared.layers.update({name: m for name, m in network.layers.items() if name not in self.shared.layers})
 
     def forward(self, x: Tensor, genotype: Genotype) -> Tensor:
         """N,3,h,w images in 0..1 to N,classes,h',w' logits of one subnet."""
@@ -42,7 +48,7 @@ class Supernet(nn.Module):
     def sliced(self, genotype: Genotype) -> dict[str, Tensor]:
         """A subnet's parameters and buffers as views of the shared ones (copies where a concat splits them)."""
         graph = graph_of(genotype)
-        segments = shared_channels(graph, self.shared.graph)
+        segments = shared_channels(graph, self.graphs)
         shared = self.shared.state_dict(keep_vars=True)
         return {name: value for op in graph if op.has_weights for name, value in _slice(op, segments, shared)}
 
@@ -68,10 +74,36 @@ def take(tensor: Tensor, segments: Segments, dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
-def shared_channels(graph: Graph, largest: Graph) -> dict[str, Segments]:
-    """For every value of a subnet's graph, which channels of the largest network's value of that name it holds."""
+class LargestBut(Largest):
+    """The largest network, save for one choice. `choices` keeps all that there were."""
+
+    def __init__(self, name: str = "", value: object = None) -> None:
+        self.name, self.value = name, value
+        self.choices: list[tuple[str, object]] = []
+
+    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        self.choices += [(name, choice) for choice in choices[:-1]]
+        return next((choice for choice in choices if name == self.name and choice == self.value), choices[-1])
+
+
+def largest_networks(space: Space, classes: int, input_size: tuple[int, int]) -> list[Genotype]:
+    """The largest network of a space and those that differ from it in one choice and so have layers it has not (a
+    depthwise convolution instead of a dense one): together they have every layer of every network."""
+    trial = LargestBut()
+    found = [space.sample(trial, classes, input_size)]
+    layers = {op.name for op in space.graph(found[0]) if op.has_weights}
+    for name, value in trial.choices:
+        other = space.sample(LargestBut(name, value), classes, input_size)
+        new = {op.name for op in space.graph(other) if op.has_weights} - layers
+        found += [other] if new else []
+        layers |= new
+    return found
+
+
+def shared_channels(graph: Graph, largest: Sequence[Graph]) -> dict[str, Segments]:
+    """For every value of a subnet's graph, which channels of the largest networks' value of that name it holds."""
     offsets: dict[str, int] = {}
-    for op in largest:
+    for op in chain.from_iterable(largest):
         if op.kind == CONCAT:
             start = 0
             for name, shape in zip(op.inputs, op.in_shapes, strict=True):

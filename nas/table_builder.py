@@ -22,7 +22,7 @@ from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, round_channels
 from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, curves, family, sides
-from search_spaces.ops import ADD, ARGMAX, CONCAT, Graph, Op
+from search_spaces.ops import ADD, ARGMAX, CONCAT, MUL, Graph, Op
 from search_spaces.trials import Largest, Random, Smallest
 
 RATIO = 3.0  # of one measured point's channels to the next
@@ -89,7 +89,8 @@ def measuring_plan(wanted: Wanted) -> dict[str, list[Op]]:
     reached: dict[tuple[object, ...], dict[tuple[int, ...], Op]] = {}  # by size of image and kernel
     for trial in trials:
         for op in genotype_graph(wanted, trial):
-            size = (op.kind, op.kernel, op.stride, op.dilation, op.in_shapes[0][:2], op.shape[:2], len(channels(op)))
+            sizes = (frozenset(shape[:2] for shape in op.in_shapes), op.shape[:2])
+            size = (op.kind, op.kernel, op.stride, op.dilation, *sizes, len(channels(op)))
             reached.setdefault(size, {}).setdefault(channels(op), op)
     plan: dict[str, list[Op]] = {}
     for ops in reached.values():
@@ -143,8 +144,9 @@ def with_channels(op: Op, at: tuple[int, ...]) -> Op:
         half = max(CHANNEL_STEP, round_channels(new[0] / 2))
         parts = (half, max(CHANNEL_STEP, new[0] - half))
         return op._replace(inputs=("a", "b"), in_shapes=tuple((h, w, c) for c in parts), shape=(oh, ow, sum(parts)))
-    if op.kind == ADD:
-        return op._replace(inputs=("a", "b"), in_shapes=((h, w, new[0]),) * 2, shape=(oh, ow, new[0]))
+    if op.kind in (ADD, MUL):
+        shapes = tuple((*shape[:2], new[0]) for shape in op.in_shapes)
+        return op._replace(inputs=("a", "b"), in_shapes=shapes, shape=(oh, ow, new[0]))
     return op._replace(in_shapes=((h, w, new[0]),), shape=(oh, ow, 1 if op.kind == ARGMAX else new[-1]))
 
 
@@ -157,7 +159,7 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
     looks = look(wanted.target, files, OPS, partial, made_for)
     measured = {key: settled(found) for key, found in looks.items()}
     reference_ms = wanted.target.fastest_reference_ms()
-    families = {name: _family_of(ops, measured, reference_ms) for name, ops in plan.items()}
+    families = {name: family_of(ops, measured, reference_ms) for name, ops in plan.items()}
     table = LatencyTable(made_for, families, dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}, {}, {})
     networks = random_networks(wanted, FITTED + HELD_OUT, seed=1)
     whole = {name: later(skeleton, graph, wanted.precision) for name, graph in networks.items()}
@@ -199,7 +201,7 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
     return table
 
 
-def _family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], reference_ms: float) -> Family:
+def family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], reference_ms: float) -> Family:
     found = {channels(op): measured[op.key] for op in ops}
     axes = tuple(tuple(sorted(set(axis))) for axis in zip(*found, strict=True))
     points = [found.get(point, {"references": nan, "spread": nan}) for point in product(*axes)]

@@ -56,7 +56,7 @@ class Weights:
         except (KeyError, RuntimeError):  # the network has an op that the file's lacks or has narrower
             return {}
         if self.genotype.classes != network.genotype.classes:  # the first classes of others mean nothing
-            slices = {name: value for name, value in slices.items() if f"{LAYERS}{CLASSIFIER}." not in name}
+            slices = {name: value for name, value in slices.items() if CLASSIFIER not in name}
         return {name: value.detach() for name, value in slices.items()}
 
     def start(self, network: Network) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from search_spaces import deeplabv3plus
+from search_spaces import deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp
+from search_spaces.blocks import widths, with_widths
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.ops import Graph
@@ -24,10 +25,10 @@ class Space:
 
 
 def _space(module: ModuleType) -> Space:
-    return Space(module.NAME, module.sample, module.graph, module.widths, module.with_widths)
+    return Space(module.NAME, module.sample, module.graph, widths, with_widths)
 
 
-SPACES = {module.NAME: _space(module) for module in (deeplabv3plus,)}
+SPACES = {module.NAME: _space(module) for module in (deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp)}
 
 
 def get_space(name: str) -> Space:

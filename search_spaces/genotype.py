@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from search_spaces.errors import InputError
 
 CHANNEL_STEP = 8  # every width is a multiple: the kernels of phone runtimes work on blocks of 8
+MOST_BRANCHES = 5  # of ASPP: XNNPACK takes no concat of more
 
 
 def round_channels(channels: float) -> int:
@@ -26,14 +27,28 @@ def _require_width(name: str, width: object) -> None:
     _require(ok, f"{name} must be a positive multiple of {CHANNEL_STEP}", width)
 
 
+def _plain(value: Any) -> dict[str, Any]:
+    """A dataclass as a dictionary without what is as by default, so that what was written before a field existed
+    stays as it is."""
+    held = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
+    return {name: found for name, (found, default) in held.items() if found != default}
+
+
+def _tuples(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
+
+
 @dataclass(frozen=True)
 class Stage:
     """Inverted residuals of one resolution: `width` output channels, a depthwise `kernel`, and the
-    expanded channels of each block in `hidden`, whose length is the depth."""
+    expanded channels of each block in `hidden`, whose length is the depth. `swish` instead of ReLU6 and the channels
+    between squeeze and excitation of each block (none without) are MobileNetV3's."""
 
     width: int
     kernel: int
     hidden: tuple[int, ...]
+    swish: bool = False
+    squeeze: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _require_width("stage width", self.width)
@@ -41,9 +56,16 @@ class Stage:
         _require(len(self.hidden) > 0, "a stage needs at least one block", self.hidden)
         for hidden in self.hidden:
             _require_width("hidden width", hidden)
+        _require(isinstance(self.swish, bool), "swish must be true or false", self.swish)
+        fits = len(self.squeeze) in (0, len(self.hidden))
+        _require(fits, f"squeeze must name no block or all {len(self.hidden)}", self.squeeze)
+        for squeeze in self.squeeze:
+            _require_width("squeeze width", squeeze)
 
     def __str__(self) -> str:
-        return f"ir_k{self.kernel}_c{self.width}_h{'.'.join(map(str, self.hidden))}"
+        squeeze = f"_se{'.'.join(map(str, self.squeeze))}" if self.squeeze else ""
+        swish = "_swish" if self.swish else ""
+        return f"ir_k{self.kernel}_c{self.width}_h{'.'.join(map(str, self.hidden))}{swish}{squeeze}"
 
 
 @dataclass(frozen=True)
@@ -51,8 +73,10 @@ class Genotype:
     """One network of a space.
 
     `resolution` is the (H, W) in pixels it runs at, `aspp_widths` the channels of the ASPP branches in the
-    order 1x1, one for each of `aspp_rates`, image pooling; `decoder` the channels of each depthwise
-    separable convolution after the skip; the class map has `resolution / head_stride` pixels a side.
+    order 1x1 (unless `aspp_1x1` is false), one for each of `aspp_rates`, image pooling; `aspp_out` those of the
+    convolution after them, `low_level` those of the skip; `decoder` the channels of each convolution after the skip;
+    0 and () are parts that the space does not have. The 3x3 convolutions of ASPP and decoder are depthwise
+    `separable` or dense; the class map has `resolution / head_stride` pixels a side.
     Raises InputError for any value outside these rules.
     """
 
@@ -69,6 +93,8 @@ class Genotype:
     low_level: int
     decoder: tuple[int, ...]
     head_stride: int
+    aspp_1x1: bool = True
+    separable: bool = True
 
     def __post_init__(self) -> None:
         _require(isinstance(self.classes, int) and 2 <= self.classes <= 255, "classes must be 2 to 255", self.classes)
@@ -77,25 +103,33 @@ class Genotype:
         _require(self.output_stride in (8, 16), "output_stride must be 8 or 16", self.output_stride)
         _require(self.head_stride in (1, 2, 4), "head_stride must be 1, 2 or 4", self.head_stride)
         _require(1 <= len(self.stages) <= 8, "there must be 1 to 8 stages", len(self.stages))
-        rates_fit = all(isinstance(r, int) and r >= 1 for r in self.aspp_rates) and len(self.aspp_rates) <= 3
-        _require(rates_fit, "aspp_rates must be at most 3 positive rates", self.aspp_rates)
-        branches = 1 + len(self.aspp_rates) + self.image_pooling
+        rates_fit = all(isinstance(r, int) and r >= 1 for r in self.aspp_rates)
+        _require(rates_fit, "aspp_rates must be positive rates", self.aspp_rates)
+        for name in ("image_pooling", "aspp_1x1", "separable"):
+            _require(isinstance(getattr(self, name), bool), f"{name} must be true or false", getattr(self, name))
+        branches = self.aspp_1x1 + len(self.aspp_rates) + self.image_pooling
+        _require(1 <= branches <= MOST_BRANCHES, f"there must be 1 to {MOST_BRANCHES} ASPP branches", branches)
         _require(len(self.aspp_widths) == branches, f"aspp_widths must name {branches} branches", self.aspp_widths)
-        widths = {"stem": self.stem, "aspp_out": self.aspp_out, "low_level": self.low_level}
-        for name, width in widths.items():
-            _require_width(name, width)
+        some = self.separable or len(self.aspp_rates) + len(self.decoder) > 0
+        _require(some, "separable must be true where there is no 3x3 convolution after the backbone", self.separable)
+        _require_width("stem", self.stem)
+        for name, width in {"aspp_out": self.aspp_out, "low_level": self.low_level}.items():
+            if width != 0:
+                _require_width(name, width)
         for width in (*self.aspp_widths, *self.decoder):
             _require_width("ASPP and decoder widths", width)
 
     def __str__(self) -> str:
         height, width = self.resolution
-        branches = ".".join(["1", *map(str, self.aspp_rates), *(["p"] if self.image_pooling else [])])
-        aspp = f"aspp_r{branches}_c{'.'.join(map(str, self.aspp_widths))}_o{self.aspp_out}"
-        decoder = f"dec_l{self.low_level}_c{'.'.join(map(str, self.decoder)) or '0'}"
+        branches = ["1"] * self.aspp_1x1 + [*map(str, self.aspp_rates)] + ["p"] * self.image_pooling
+        aspp = f"aspp_r{'.'.join(branches)}_c{'.'.join(map(str, self.aspp_widths))}"
+        aspp += f"_o{self.aspp_out}" if self.aspp_out else ""
+        aspp += "" if self.separable else "_dense"
+        decoder = f"-dec_l{self.low_level}_c{'.'.join(map(str, self.decoder)) or '0'}" if self.low_level else ""
         stages = "-".join(map(str, self.stages))
         return (
             f"{self.space}-{height}x{width}-stem{self.stem}-{stages}-os{self.output_stride}"
-            f"-{aspp}-{decoder}-head{self.head_stride}"
+            f"-{aspp}{decoder}-head{self.head_stride}"
         )
 
     @property
@@ -105,15 +139,15 @@ class Genotype:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values (tuples become lists)."""
-        value: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain = {**_plain(self), "stages": [_plain(stage) for stage in self.stages]}
+        value: dict[str, Any] = json.loads(json.dumps(plain))
         return value
 
     @staticmethod
     def from_dict(value: Mapping[str, Any]) -> "Genotype":
         """The inverse of `to_dict`; raises InputError for anything that is not a genotype."""
         try:
-            fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
-            fields["stages"] = tuple(Stage(s["width"], s["kernel"], tuple(s["hidden"])) for s in value["stages"])
-            return Genotype(**fields)
+            stages = tuple(Stage(**_tuples(stage)) for stage in value["stages"])
+            return Genotype(**{**_tuples(value), "stages": stages})
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"genotype: not a genotype's JSON ({error}); take it from a genotype.json") from error

@@ -16,7 +16,7 @@ from typing import Any
 
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP
-from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
+from search_spaces.ops import CONV, DEPTHWISE, MUL, Graph, Op
 
 VERSION = 3
 GROUPS = (CONV, DEPTHWISE, "other")  # ops that share a coefficient
@@ -51,6 +51,7 @@ def family(op: Op, precision: str) -> str:
     classes. They are the same in every network, so nothing is interpolated between them."""
     (h, w, _), (oh, ow, _) = op.in_shapes[0], op.shape
     work = f"_k{op.kernel}_s{op.stride}_d{op.dilation}" if op.has_weights else ""
+    work += "_gate" if op.kind == MUL and op.in_shapes[1][:2] == (1, 1) else ""
     fixed = "".join(f"_{name}{c}" for name, c in zip(("c", "out"), sides(op), strict=False) if c % CHANNEL_STEP)
     lies = "".join(f"_{name}" for name in curves(op, precision) if name)
     return f"{op.kind}{work}_{h}x{w}_{oh}x{ow}{fixed}{lies}"

@@ -8,7 +8,19 @@ from torch.nn import functional as F
 
 from search_spaces import graph_of
 from search_spaces.genotype import Genotype
-from search_spaces.ops import ADD, ARGMAX, CLASSIFIER, CONCAT, DEPTHWISE, INPUT, MEAN, RESIZE, Op, out_size
+from search_spaces.ops import (
+    ADD,
+    ARGMAX,
+    CONCAT,
+    DEPTHWISE,
+    INPUT,
+    MEAN,
+    MUL,
+    RESIZE,
+    SIGMOID,
+    Op,
+    out_size,
+)
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
@@ -18,7 +30,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[in
 
 
 class ConvBNAct(nn.Module):
-    """Convolution with SAME padding, batch norm (the classifier has a bias instead), ReLU6 where the op has it."""
+    """Convolution with SAME padding, batch norm or a bias, ReLU6 where the op has it."""
 
     def __init__(self, op: Op) -> None:
         super().__init__()
@@ -26,11 +38,10 @@ class ConvBNAct(nn.Module):
         groups = channels if op.kind == DEPTHWISE else 1
         # at stride 1 SAME is symmetric; at stride 2 it depends on the input's size, so `forward` pads
         padding = (kernel - 1) * op.dilation // 2 if op.stride == 1 else 0
-        classifier = op.name == CLASSIFIER
         self.conv = nn.Conv2d(
-            group_in * groups, channels, kernel, op.stride, padding, op.dilation, groups, bias=classifier
+            group_in * groups, channels, kernel, op.stride, padding, op.dilation, groups, bias=not op.norm
         )
-        self.bn = nn.Identity() if classifier else nn.BatchNorm2d(channels)
+        self.bn = nn.BatchNorm2d(channels) if op.norm else nn.Identity()
         self.relu6 = op.relu6
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,6 +80,10 @@ class Network(nn.Module):
         inputs = [values[name] for name in op.inputs]
         if op.kind == ADD:
             return inputs[0] + inputs[1]
+        if op.kind == MUL:
+            return inputs[0] * inputs[1]
+        if op.kind == SIGMOID:
+            return torch.sigmoid(inputs[0])
         if op.kind == CONCAT:
             return torch.cat(inputs, dim=1)
         if op.kind == MEAN:

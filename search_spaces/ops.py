@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 Shape = tuple[int, int, int]
 INPUT = "input"
-CLASSIFIER = "classifier"  # the last convolution, the one that makes the logits
-CONV, DEPTHWISE, ADD = "conv", "depthwise", "add"
-CONCAT, MEAN, RESIZE, ARGMAX = "concat", "mean", "resize", "argmax"
+CLASSIFIER = "classifier"  # in the names of the convolutions that make class scores
+CONV, DEPTHWISE, ADD, MUL = "conv", "depthwise", "add", "mul"
+SIGMOID, CONCAT, MEAN, RESIZE, ARGMAX = "sigmoid", "concat", "mean", "resize", "argmax"
 
 
 def out_size(size: int, stride: int) -> int:
@@ -23,7 +23,7 @@ class Op(NamedTuple):
     search derives thousands of graphs a second, and a frozen dataclass takes five times as long to make.)
 
     `like` and `divide` say how large a resize makes its output, whatever the input size: that of the value
-    `like` over `divide`.
+    `like` over `divide`. A convolution with `norm` has batch norm, one without a bias.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Op(NamedTuple):
     relu6: bool = False
     like: str = ""
     divide: int = 1
+    norm: bool = True
 
     @property
     def work(self) -> tuple[object, ...]:
@@ -83,10 +84,20 @@ class Builder:
         self.shapes[op.name] = op.shape
         return op.name
 
-    def conv(self, name: str, x: str, width: int, kernel: int = 1, stride: int = 1, relu6: bool = True) -> str:
+    def conv(
+        self,
+        name: str,
+        x: str,
+        width: int,
+        kernel: int = 1,
+        stride: int = 1,
+        dilation: int = 1,
+        relu6: bool = True,
+        norm: bool = True,
+    ) -> str:
         given = self.shapes[x]
         shape = (out_size(given[0], stride), out_size(given[1], stride), width)
-        return self._append(Op(name, (x,), CONV, (given,), shape, kernel, stride, 1, relu6))
+        return self._append(Op(name, (x,), CONV, (given,), shape, kernel, stride, dilation, relu6, norm=norm))
 
     def depthwise(
         self, name: str, x: str, kernel: int = 3, stride: int = 1, dilation: int = 1, relu6: bool = True
@@ -97,6 +108,13 @@ class Builder:
 
     def add(self, name: str, x: str, y: str) -> str:
         return self._append(Op(name, (x, y), ADD, (self.shapes[x], self.shapes[y]), self.shapes[x]))
+
+    def mul(self, name: str, x: str, gate: str) -> str:
+        """`x` times `gate`, which has its shape, or one pixel that counts for all."""
+        return self._append(Op(name, (x, gate), MUL, (self.shapes[x], self.shapes[gate]), self.shapes[x]))
+
+    def sigmoid(self, name: str, x: str) -> str:
+        return self._append(Op(name, (x,), SIGMOID, (self.shapes[x],), self.shapes[x]))
 
     def concat(self, name: str, xs: list[str]) -> str:
         """Joins channels; one value alone is passed through."""

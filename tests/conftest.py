@@ -5,6 +5,7 @@ import os
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from compress.skeleton import INT8
 from compress.target import HostTarget
 from nas import table_builder
 from nas.table_builder import Wanted
-from search_spaces import deeplabv3plus, get_space
+from search_spaces import get_space
 from search_spaces.genotype import Genotype, Stage
 from search_spaces.trials import Random
 
@@ -22,8 +23,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 CLASSES = 3
 
 
-def random_genotype(seed: int, side: int = 128, classes: int = CLASSES) -> Genotype:
-    return deeplabv3plus.sample(Random(random.Random(seed)), classes, (side, side))
+def random_genotype(seed: int, side: int = 128, classes: int = CLASSES, space: str = "deeplabv3plus") -> Genotype:
+    return get_space(space).sample(Random(random.Random(seed)), classes, (side, side))
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +50,35 @@ def tiny() -> Genotype:
         low_level=8,
         decoder=(16, 24),
         head_stride=2,
+    )
+
+
+def tiny_of(space: str) -> Genotype:
+    """The least of a space that has every kind of op it can have."""
+    stages = (
+        Stage(8, 3, (16,)),
+        Stage(16, 5, (16, 24), swish=True),
+        Stage(24, 3, (32, 48), squeeze=(8, 16)),
+        Stage(32, 3, (48,), swish=True, squeeze=(16,)),
+        Stage(40, 5, (64,)),
+    )
+    heads: dict[str, dict[str, Any]] = {
+        "deeplabv1": {"aspp_1x1": False, "aspp_rates": (6,), "aspp_widths": (24,), "aspp_out": 16, "separable": False},
+        "deeplabv2": {"aspp_1x1": False, "aspp_rates": (2, 4, 8), "aspp_widths": (16, 24, 16)},
+        "deeplabv3": {"aspp_rates": (2, 6), "aspp_widths": (16, 24, 16), "aspp_out": 24, "separable": False},
+        "deeplabv3plus": {"aspp_widths": (16,), "aspp_out": 24, "low_level": 8, "decoder": (16,), "separable": False},
+        "lraspp": {"aspp_widths": (32,)},
+    }
+    without = {"aspp_rates": (), "image_pooling": False, "aspp_out": 0, "low_level": 0, "decoder": ()}
+    return Genotype(
+        space=space,
+        classes=CLASSES,
+        resolution=(64, 96),
+        stem=8,
+        stages=stages,
+        output_stride=8 if space == "deeplabv1" else 16,
+        head_stride=2,
+        **{**without, **heads[space]},
     )
 
 

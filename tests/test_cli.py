@@ -32,7 +32,7 @@ from compress.stage import STAGES, open_run
 from compress.tflite import check_all_int8
 from nas.score import Scorer
 from nas.table_builder import Wanted
-from search_spaces import costs
+from search_spaces import costs, get_space
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -295,7 +295,7 @@ def test_a_budget_that_is_none_is_refused(here: Path, command: Command, budget: 
         (["--budget-ms", 30, "--data", "folder:/nowhere"], "there is no folder /nowhere"),
         (["--budget-ms", 30, "--input-size", "big"], "--input-size big"),
         (["--budget-ms", 30, "--input-size", "8"], "--input-size 8x8"),
-        (["--budget-ms", 30, "--space", "unet"], "choose from deeplabv3plus"),
+        (["--budget-ms", 30, "--space", "unet"], "choose from deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp"),
         (["--budget-ms", 30, "--preset", "fast"], "choose from toy, quick, standard, best"),
         (["--budget-ms", 30, "--target", "moon"], "give host, ssh:USER@HOST"),
         (["--budget-ms", 30, "--trials", 0], "--trials 0"),
@@ -327,6 +327,31 @@ def test_a_budget_nobody_meets_names_the_smallest(
     assert code == 3
     assert "no network of deeplabv3plus meets --budget-ms 0.001: the smallest takes" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_table_of_another_space_is_refused(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    code, _, err = command(nas.search.main, *flags(folder_data, host_table, "other"), "--space", "lraspp")
+    assert code == 2
+    assert "made for space deeplabv3plus, not lraspp; build one with python -m nas.latency build" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_another_space_goes_the_whole_way(here: Path, folder_data: Path, host_wanted: Wanted, command: Command) -> None:
+    """With dense and separable branches and MobileNetV3's blocks in one supernet."""
+    wanted = dataclasses.replace(host_wanted, space=get_space("deeplabv3"))
+    table = brief_table(wanted, here / "deeplabv3.json")
+    code, _, err = command(nas.search.main, *flags(folder_data, table, "deeplabv3"), "--space", "deeplabv3")
+    assert code == 0, err
+    run = here / "runs" / "deeplabv3"
+    result = json.loads((run / "result.json").read_text())
+    assert result["genotype"]["space"] == "deeplabv3"
+    assert [stage["name"] for stage in result["stages"]] == list(STAGES)
+    train, prune = result["stages"][:2]
+    assert prune["predicted_latency_ms"] <= 0.9 * train["predicted_latency_ms"] + 1e-6
+    floats = json.loads((run / "quantize" / "metrics.json").read_text())["float_ops"]
+    assert check_all_int8((run / "model.tflite").read_bytes(), floats.values()) > 20
+    assert json.loads((run / "export" / "metrics.json").read_text())["onnx_agreement_with_torch"] > 0.99
 
 
 def test_bad_data_is_found_before_anything_is_trained(

@@ -1,22 +1,29 @@
 """Files for the runtime: skeletons run, and hold the very ops of a converted and quantized network."""
 
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_of
+from torch import nn
 
-from compress.convert import Deployed, quantize_tflite, write_float_tflite, write_onnx
+from compress.convert import Deployed, int8_tflite, quantize_tflite, write_float_tflite, write_onnx
+from compress.fake_quant import fake_quantize
+from compress.fallback import unit
 from compress.int8_file import int8_file, observe_extremes
+from compress.ranges import Ranges, observe_ranges
 from compress.skeleton import FLOAT32, INT8, skeleton
 from compress.target import HostTarget
-from compress.tflite import check_all_int8, file_ops
+from compress.tflite import check_all_int8, file_ops, tensor_names
 from compress.timing import load
-from search_spaces import costs, graph_of
+from search_spaces import SPACES, costs, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.network import Network
+from search_spaces.network import Network, layer_name
 from search_spaces.ops import ARGMAX
 
 
@@ -94,6 +101,76 @@ def test_a_file_written_directly_agrees_with_the_converters(tiny: Genotype, tmp_
     assert abs(from_direct - from_shipped) < 0.05
 
 
+@dataclass(frozen=True)
+class Shipped:
+    """A network of a space whose every class is the greatest somewhere, its float file, ranges from N,3,h,w images."""
+
+    network: Network
+    file: Path
+    ranges: Ranges
+    images: list[torch.Tensor]
+
+    def int8(self, floats: Collection[str] = ()) -> tuple[bytes, list[str]]:
+        """The converter's int8 file and the tensors of what is kept in float."""
+        names = tensor_names(self.file.read_bytes(), self.network.graph)
+        kept = [names[op] for op in floats]
+        ranges = {names[value]: found for value, found in self.ranges.items()}
+        return int8_tflite(self.file, ranges, self.file.with_name("log"), kept), kept
+
+    def maps(self, *models: bytes | nn.Module) -> list[np.ndarray]:
+        """The class maps that files and modules make of one image."""
+        pixels = (self.images[0] * 255).round() / 255
+        with torch.inference_mode():
+            return [
+                run(of, pixels.permute(0, 2, 3, 1).numpy()) if isinstance(of, bytes) else of(pixels).argmax(1).numpy()
+                for of in models
+            ]
+
+
+@pytest.fixture(scope="module", params=SPACES)
+def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
+    torch.manual_seed(0)
+    network = Network(tiny_of(request.param))
+    images = [torch.rand(1, 3, 4, 6).repeat_interleave(16, 2).repeat_interleave(16, 3) for _ in range(8)]
+    observe_extremes(network.train(), [torch.cat(images)])  # sets BN statistics
+    network.eval()
+    scores = next(op.name for op in network.graph if op.shape[2] == network.genotype.classes)
+    with torch.no_grad():
+        bias = network.get_parameter(f"layers.{layer_name(scores)}.conv.bias")
+        bias -= torch.cat([network(image) for image in images]).mean((0, 2, 3))
+    folder = tmp_path_factory.mktemp("shipped")
+    write_float_tflite(network, folder / "float.tflite", folder / "log")
+    return Shipped(network, folder / "float.tflite", observe_ranges(network, images, "minmax"), images)
+
+
+def test_every_space_ships_as_it_is_written_and_simulated(shipped: Shipped) -> None:
+    """The converter's file has the skeleton's ops, all int8, and agrees with torch, with the file a search scores and
+    with simulated int8."""
+    network = shipped.network
+    content, _ = shipped.int8()
+    assert Counter(file_ops(content)) == Counter(file_ops(skeleton(network.graph)))
+    assert check_all_int8(content) == len(network.graph)
+    written = int8_file(network, observe_extremes(network, shipped.images))
+    simulated = fake_quantize(network, shipped.ranges)
+    truth, in_float, as_shipped, as_written, as_simulated = shipped.maps(
+        network, shipped.file.read_bytes(), content, written, simulated
+    )
+    assert len(np.unique(truth)) > 1
+    assert (in_float == truth).mean() > 0.999
+    assert (as_shipped == as_simulated).mean() > 0.99
+    assert (as_shipped == as_written).mean() > 0.98
+    assert (as_shipped == truth).mean() > 0.85
+
+
+def test_gates_fall_back_to_float_with_what_they_gate(shipped: Shipped) -> None:
+    floats = unit(shipped.network.graph, "stage4.0.depthwise")
+    assert floats == {f"stage4.0.depthwise{part}" for part in ("", ".sigmoid", ".gated")}
+    content, kept = shipped.int8(floats)
+    assert check_all_int8(content, kept) == len(shipped.network.graph) - len(floats)
+    as_shipped, simulated = shipped.maps(content, fake_quantize(shipped.network, shipped.ranges, floats))
+    assert (as_shipped == simulated).mean() > 0.99
+
+
 def test_a_dead_channel_does_no_harm(tiny: Genotype) -> None:
     """A channel without weights has no scale to speak of; its bias must come through all the same."""
     torch.manual_seed(0)
@@ -136,10 +213,10 @@ def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
         file_ops(content)
 
 
+@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("precision", [INT8, FLOAT32])
-def test_every_op_runs_alone(tiny: Genotype, precision: str) -> None:
-    graph = graph_of(tiny)
-    for op in graph:
+def test_every_op_runs_alone(space: str, precision: str) -> None:
+    for op in graph_of(tiny_of(space)):
         load(skeleton((op,), precision), 1).invoke()
 
 

@@ -5,42 +5,68 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from conftest import random_genotype
-from hypothesis import given, settings
+from conftest import random_genotype, tiny_of
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from search_spaces import costs, deeplabv3plus, get_space, graph_of
+from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype
-from search_spaces.ops import ARGMAX, INPUT
+from search_spaces.genotype import Genotype, Stage
+from search_spaces.ops import ARGMAX, CONCAT, INPUT
 from search_spaces.trials import Choice, Largest, Random, Smallest
 
 seeds = st.integers(0, 10**6)
+names = st.sampled_from(sorted(SPACES))
+genotypes = st.builds(random_genotype, seeds, space=names)
 
 
-@given(seeds)
-def test_json_round_trip_keeps_value_and_id(seed: int) -> None:
-    genotype = random_genotype(seed)
+@given(genotypes)
+def test_json_round_trip_keeps_value_and_id(genotype: Genotype) -> None:
     again = Genotype.from_dict(genotype.to_dict())
     assert again == genotype
     assert again.id == genotype.id
 
 
-@given(seeds, seeds)
-def test_spelling_and_id_differ_exactly_when_the_value_differs(one: int, other: int) -> None:
-    a, b = random_genotype(one), random_genotype(other)
+@given(genotypes, genotypes)
+def test_spelling_and_id_differ_exactly_when_the_value_differs(a: Genotype, b: Genotype) -> None:
     assert (a == b) == (str(a) == str(b)) == (a.id == b.id)
 
 
-@given(seeds)
-def test_same_draws_give_the_same_genotype(seed: int) -> None:
-    assert random_genotype(seed) == random_genotype(seed)
+@given(genotypes, st.sampled_from(["swish", "squeeze", "separable"]))
+def test_each_variant_is_spelled(genotype: Genotype, field: str) -> None:
+    stage = genotype.stages[-1]
+    assume(field != "separable" or genotype.aspp_rates or genotype.decoder)
+    others = {
+        "swish": {"stages": (*genotype.stages[:-1], dataclasses.replace(stage, swish=not stage.swish))},
+        "squeeze": {
+            "stages": (
+                *genotype.stages[:-1],
+                dataclasses.replace(stage, squeeze=() if stage.squeeze else (8,) * len(stage.hidden)),
+            )
+        },
+        "separable": {"separable": not genotype.separable},
+    }
+    other = dataclasses.replace(genotype, **others[field])
+    assert str(other) != str(genotype)
+    assert other.id != genotype.id
+    assert Genotype.from_dict(other.to_dict()) == other
 
 
-@given(seeds)
-def test_drawn_params_replay_to_the_same_genotype(seed: int) -> None:
-    drawn = Random(random.Random(seed))
-    genotype = deeplabv3plus.sample(drawn, 3, (128, 128))
+def test_what_was_written_before_there_were_variants_stays_as_it_was(tiny: Genotype) -> None:
+    assert tiny.id == "6106e28482"
+    assert tiny.to_dict().keys().isdisjoint({"aspp_1x1", "separable"})
+    assert set(tiny.to_dict()["stages"][0]) == {"width", "kernel", "hidden"}
+
+
+@given(seeds, names)
+def test_same_draws_give_the_same_genotype(seed: int, name: str) -> None:
+    assert random_genotype(seed, space=name) == random_genotype(seed, space=name)
+
+
+@given(seeds, names)
+def test_drawn_params_replay_to_the_same_genotype(seed: int, name: str) -> None:
+    drawn, space = Random(random.Random(seed)), get_space(name)
+    genotype = space.sample(drawn, 3, (128, 128))
 
     class Replay:
         def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
@@ -49,13 +75,12 @@ def test_drawn_params_replay_to_the_same_genotype(seed: int) -> None:
         def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
             return drawn.params[name]  # type: ignore[return-value]
 
-    assert deeplabv3plus.sample(Replay(), 3, (128, 128)) == genotype
+    assert space.sample(Replay(), 3, (128, 128)) == genotype
 
 
-@given(seeds)
-@settings(max_examples=50)
-def test_graph_is_closed_and_ends_with_the_class_map(seed: int) -> None:
-    genotype = random_genotype(seed)
+@given(genotypes)
+@settings(max_examples=100)
+def test_graph_is_closed_and_ends_with_the_class_map(genotype: Genotype) -> None:
     known = {INPUT: (*genotype.resolution, 3)}
     for op in graph_of(genotype):
         assert [known[name] for name in op.inputs] == list(op.in_shapes)
@@ -65,22 +90,31 @@ def test_graph_is_closed_and_ends_with_the_class_map(seed: int) -> None:
     assert op.shape == (*(side // genotype.head_stride for side in genotype.resolution), 1)
 
 
-def test_space_spans_forty_times_in_macs() -> None:
-    small, large = (costs.macs(graph_of(deeplabv3plus.sample(t, 8, (512, 512)))) for t in (Smallest(), Largest()))
+@pytest.mark.parametrize("name", SPACES)
+def test_space_spans_forty_times_in_macs(name: str) -> None:
+    small, large = (costs.macs(graph_of(get_space(name).sample(t, 8, (512, 512)))) for t in (Smallest(), Largest()))
     assert large > 40 * small
 
 
-@given(seeds)
-def test_no_draw_is_outside_smallest_and_largest(seed: int) -> None:
-    low, high = (costs.macs(graph_of(deeplabv3plus.sample(t, 3, (128, 128)))) for t in (Smallest(), Largest()))
-    assert low <= costs.macs(graph_of(random_genotype(seed))) <= high
-
-
-@given(seeds)
-def test_widths_read_and_write_the_same(seed: int) -> None:
-    genotype = random_genotype(seed)
+@given(genotypes)
+def test_no_draw_is_outside_smallest_and_largest(genotype: Genotype) -> None:
     space = get_space(genotype.space)
-    assert space.with_widths(genotype, space.widths(genotype)) == genotype
+    low, high = (costs.macs(graph_of(space.sample(t, 3, (128, 128)))) for t in (Smallest(), Largest()))
+    assert low <= costs.macs(graph_of(genotype)) <= high
+
+
+@given(genotypes)
+def test_widths_read_and_write_the_same(genotype: Genotype) -> None:
+    space = get_space(genotype.space)
+    widths = space.widths(genotype)
+    assert space.with_widths(genotype, widths) == genotype
+    made = {op.name: op.shape[2] for op in space.graph(genotype) if op.has_weights}
+    assert widths.items() <= made.items()
+
+
+@given(genotypes)
+def test_no_concat_has_more_parts_than_xnnpack_takes(genotype: Genotype) -> None:
+    assert max((len(op.inputs) for op in graph_of(genotype) if op.kind == CONCAT), default=0) <= 5
 
 
 @pytest.mark.parametrize("name", ["stem", "stage2.0.project", "stage3.0.expand", "aspp.1x1", "decoder.1.pointwise"])
@@ -102,11 +136,49 @@ def test_a_narrower_width_changes_that_convolution(tiny: Genotype, name: str) ->
         ({"head_stride": 3}, "head_stride"),
         ({"classes": 1}, "classes must be 2 to 255"),
         ({"resolution": (8, 8)}, "resolution"),
+        ({"aspp_1x1": False}, "aspp_widths must name 3 branches"),
+        ({"aspp_rates": (2, 4, 6, 8)}, "there must be 1 to 5 ASPP branches, not 6"),
+        ({"aspp_rates": (), "aspp_widths": (8, 8), "decoder": (), "separable": False}, "no 3x3 convolution"),
+        ({"separable": "no"}, "separable must be true or false, not 'no'"),
+        ({"low_level": -8}, "low_level must be a positive multiple of 8, not -8"),
     ],
 )
 def test_a_value_outside_the_rules_is_named(tiny: Genotype, change: dict[str, object], rule: str) -> None:
     with pytest.raises(InputError, match=rule):
         dataclasses.replace(tiny, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"squeeze": (8,)}, "squeeze must name no block or all 2"),
+        ({"squeeze": (8, 4)}, "squeeze width must be a positive multiple of 8, not 4"),
+        ({"swish": 1}, "swish must be true or false, not 1"),
+    ],
+)
+def test_a_stage_outside_the_rules_is_named(change: dict[str, object], rule: str) -> None:
+    with pytest.raises(InputError, match=rule):
+        dataclasses.replace(Stage(16, 3, (16, 24)), **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("space", "change", "said"),
+    [
+        ("deeplabv1", {"aspp_rates": (6, 12), "aspp_widths": (24, 24)}, "takes 1 atrous rates, not"),
+        ("deeplabv2", {"aspp_rates": (6,), "aspp_widths": (24,)}, "takes 2 to 4 atrous rates"),
+        ("deeplabv2", {"aspp_out": 8}, "has no aspp_out; given is 8"),
+        ("deeplabv3", {"low_level": 8}, "has no low_level; given is 8"),
+        ("deeplabv3", {"aspp_out": 0}, "needs aspp_out; given is 0"),
+        ("deeplabv3plus", {"decoder": (), "separable": True}, "needs decoder"),
+        ("lraspp", {"image_pooling": True, "aspp_widths": (8, 8)}, "has no image_pooling; given is True"),
+        ("lraspp", {"aspp_out": 8}, "has no aspp_out; given is 8"),
+        ("lraspp", {"stages": (Stage(8, 3, (16,)),)}, "has 5 stages, not 1"),
+    ],
+)
+def test_a_part_that_a_space_does_not_have_is_named(space: str, change: dict[str, object], said: str) -> None:
+    genotype = dataclasses.replace(tiny_of(space), **change)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"genotype: {space} {said}"):
+        graph_of(genotype)
 
 
 @pytest.mark.parametrize("broken", [{}, {"stages": 3}, [], {"stages": [{"width": 8}]}])
@@ -116,7 +188,7 @@ def test_anything_but_a_genotype_is_refused(broken: object) -> None:
 
 
 def test_unknown_space_lists_the_choices() -> None:
-    with pytest.raises(InputError, match="choose from deeplabv3plus"):
+    with pytest.raises(InputError, match="choose from deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp"):
         get_space("unet")
 
 

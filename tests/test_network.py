@@ -1,21 +1,24 @@
 """The module of an op list, the supernet's laws, and pruning's."""
 
 import dataclasses
+from functools import cache
 
 import pytest
 import torch
-from conftest import random_genotype
+import torch_pruning as tp
+from conftest import random_genotype, tiny_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.prune import prune_to
 from nas.score import calibrate
-from nas.supernet import Supernet, extract
-from search_spaces import costs, deeplabv3plus, graph_of
+from nas.supernet import Supernet, extract, largest_networks
+from search_spaces import SPACES, costs, get_space, graph_of
+from search_spaces.blocks import widths
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.latency_table import GROUPS, LatencyTable
-from search_spaces.network import Network, fold_batch_norm
+from search_spaces.network import Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, Op
 from search_spaces.trials import Largest, Smallest
 
@@ -32,18 +35,26 @@ def warmed(network: torch.nn.Module, side: int = 64) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.fixture(scope="module")
-def supernet() -> Supernet:
+spaces = pytest.mark.parametrize("space", SPACES)
+
+
+@cache
+def supernet_of(space: str) -> Supernet:
     torch.manual_seed(0)
-    net = warmed(Supernet(deeplabv3plus.sample(Largest(), 3, (128, 128))))
+    net = warmed(Supernet(*largest_networks(get_space(space), 3, (128, 128))))
     assert isinstance(net, Supernet)
     return net
 
 
-@given(st.integers(0, 10**6))
-@settings(max_examples=15, deadline=None)
-def test_every_value_has_the_shape_its_op_says(seed: int) -> None:
-    genotype = random_genotype(seed, side=64)
+@pytest.fixture
+def supernet() -> Supernet:
+    return supernet_of("deeplabv3plus")
+
+
+@given(st.integers(0, 10**6), st.sampled_from(sorted(SPACES)))
+@settings(max_examples=25, deadline=None)
+def test_every_value_has_the_shape_its_op_says(seed: int, space: str) -> None:
+    genotype = random_genotype(seed, side=64, space=space)
     network = Network(genotype).eval()
     shapes = {}
     original = network.run
@@ -59,37 +70,52 @@ def test_every_value_has_the_shape_its_op_says(seed: int) -> None:
     assert shapes == {op.name: op.shape for op in network.graph if op.kind != ARGMAX}
 
 
-def test_parameters_counted_are_those_of_the_folded_network(tiny: Genotype) -> None:
-    folded = fold_batch_norm(Network(tiny))
-    assert sum(p.numel() for p in folded.parameters()) == costs.params(graph_of(tiny))
+@spaces
+def test_parameters_counted_are_those_of_the_folded_network(space: str) -> None:
+    folded = fold_batch_norm(Network(tiny_of(space)))
+    assert sum(p.numel() for p in folded.parameters()) == costs.params(folded.graph)
 
 
-def test_folding_batch_norm_changes_nothing(tiny: Genotype) -> None:
-    network = warmed(Network(tiny))
+@spaces
+def test_folding_batch_norm_changes_nothing(space: str) -> None:
+    network = warmed(Network(tiny_of(space)))
     assert isinstance(network, Network)
-    x = torch.rand(2, 3, *tiny.resolution)
+    x = torch.rand(2, 3, *network.genotype.resolution)
     with torch.inference_mode():
         torch.testing.assert_close(fold_batch_norm(network)(x), network(x), atol=1e-4, rtol=1e-4)
 
 
+@spaces
 @given(st.integers(0, 10**6))
-@settings(max_examples=12, deadline=None)
-def test_a_subnet_in_place_equals_the_extracted_one(supernet: Supernet, seed: int) -> None:
-    genotype = random_genotype(seed)
+@settings(max_examples=8, deadline=None)
+def test_a_subnet_in_place_equals_the_extracted_one(space: str, seed: int) -> None:
+    supernet, genotype = supernet_of(space), random_genotype(seed, space=space)
     x = torch.rand(1, 3, *genotype.resolution)
     with torch.inference_mode():
         assert torch.equal(supernet(x, genotype), extract(supernet, genotype)(x))
 
 
+@spaces
 @pytest.mark.parametrize("trial", [Smallest(), Largest()])
-def test_smallest_and_largest_are_inside(supernet: Supernet, trial: Smallest | Largest) -> None:
-    genotype = deeplabv3plus.sample(trial, 3, (128, 128))
+def test_smallest_and_largest_are_inside(space: str, trial: Smallest | Largest) -> None:
+    genotype = get_space(space).sample(trial, 3, (128, 128))
     with torch.inference_mode():
-        assert supernet(torch.rand(1, 3, 64, 64), genotype).shape == (1, 3, *(64 // genotype.head_stride,) * 2)
+        logits = supernet_of(space)(torch.rand(1, 3, 64, 64), genotype)
+    assert logits.shape == (1, 3, *(64 // genotype.head_stride,) * 2)
+
+
+def test_dense_and_separable_branches_have_weights_of_their_own_and_share_what_follows() -> None:
+    layers = supernet_of("deeplabv3").shared.layers
+    assert {"aspp_rate3_dense", "aspp_rate3_depthwise", "aspp_rate3_pointwise"} <= layers.keys()
+    one = random_genotype(3, space="deeplabv3")
+    one = dataclasses.replace(one, aspp_rates=(2,), aspp_widths=(32,) * (2 + one.image_pooling))
+    both = [dataclasses.replace(one, separable=separable) for separable in (True, False)]
+    sliced = [supernet_of("deeplabv3").sliced(genotype)["layers.aspp_project.conv.weight"] for genotype in both]
+    assert torch.equal(*sliced)
 
 
 def test_a_subnet_trains_only_the_weights_it_uses(supernet: Supernet) -> None:
-    genotype = deeplabv3plus.sample(Smallest(), 3, (128, 128))
+    genotype = get_space("deeplabv3plus").sample(Smallest(), 3, (128, 128))
     supernet.train()
     supernet(torch.rand(2, 3, 64, 64), genotype).sum().backward()
     supernet.eval()
@@ -125,15 +151,34 @@ class MacsTable(LatencyTable):
 MACS_TABLE = MacsTable({}, {}, {**dict.fromkeys(GROUPS, 1.0), "intercept": 0.0}, {}, {})
 
 
-def test_pruning_reaches_its_target_with_widths_of_eight(tiny: Genotype) -> None:
-    network = warmed(Network(tiny))
+@spaces
+def test_pruning_reaches_its_target_with_widths_of_eight(space: str) -> None:
+    network = warmed(Network(tiny_of(space)))
     assert isinstance(network, Network)
     before = MACS_TABLE.predict(network.graph)
     narrow = prune_to(network, MACS_TABLE, before * 0.6)
     assert MACS_TABLE.predict(narrow.graph) <= before * 0.6
-    assert all(w % 8 == 0 for w in deeplabv3plus.widths(narrow.genotype).values())
+    assert all(w % 8 == 0 for w in widths(narrow.genotype).values())
+    assert Genotype.from_dict(narrow.genotype.to_dict()) == narrow.genotype
+    x = torch.rand(1, 3, *network.genotype.resolution)
     with torch.inference_mode():
-        assert narrow(torch.rand(1, 3, *tiny.resolution)).shape == network(torch.rand(1, 3, *tiny.resolution)).shape
+        assert narrow(x).shape == network(x).shape
+
+
+@spaces
+def test_every_width_can_be_pruned_and_no_other_changes(space: str) -> None:
+    """Eight channels fewer where the genotype says so is what torch-pruning makes of the network: all coupled layers
+    fit."""
+    genotype = tiny_of(space)
+    for name, width in widths(genotype).items():
+        if width == 8:
+            continue
+        network = Network(genotype).eval()
+        groups = tp.DependencyGraph().build_dependency(network, torch.rand(1, 3, 64, 64))
+        conv = network.get_submodule(f"layers.{layer_name(name)}.conv")
+        groups.get_pruning_group(conv, tp.prune_conv_out_channels, list(range(8))).prune()
+        narrower = Network(get_space(space).with_widths(genotype, {**widths(genotype), name: width - 8}))
+        narrower.load_state_dict(network.state_dict())
 
 
 def test_pruning_channels_that_are_zero_changes_nothing(tiny: Genotype) -> None:
@@ -150,7 +195,7 @@ def test_pruning_channels_that_are_zero_changes_nothing(tiny: Genotype) -> None:
     graph = graph_of(tiny)
     one_cut = MACS_TABLE.predict(graph) * 0.999
     narrow = prune_to(network, MACS_TABLE, one_cut)
-    assert deeplabv3plus.widths(narrow.genotype)["stage3.0.expand"] == 24
+    assert widths(narrow.genotype)["stage3.0.expand"] == 24
     x = torch.rand(1, 3, *tiny.resolution)
     with torch.inference_mode():
         torch.testing.assert_close(narrow(x), network(x), atol=1e-5, rtol=1e-5)

@@ -5,15 +5,25 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch_pruning as tp
+from conftest import tiny_of
 from test_network import MACS_TABLE, warmed
 from torch import Tensor
 from torch.nn import functional as F
 
 from compress.importance import IMPORTANCES, SQUARED, gradients
 from compress.narrow import prune_to
-from search_spaces import deeplabv3plus
+from search_spaces.blocks import widths
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
+
+
+def test_bn_scale_leaves_what_has_no_batch_norm(tiny: Genotype) -> None:
+    network = warmed(Network(tiny_of("lraspp")))
+    assert isinstance(network, Network)
+    target_ms = 0.7 * MACS_TABLE.predict(network.graph)
+    narrow = prune_to(network, MACS_TABLE, target_ms, "bn-scale")
+    assert MACS_TABLE.predict(narrow.graph) <= target_ms
+    assert [stage.squeeze for stage in narrow.genotype.stages] == [stage.squeeze for stage in network.genotype.stages]
 
 
 @pytest.fixture
@@ -35,7 +45,7 @@ def test_the_target_is_reached_with_widths_of_eight(network: Network, importance
     target_ms = 0.7 * MACS_TABLE.predict(network.graph)
     narrow = prune_to(network, MACS_TABLE, target_ms, importance, losses)
     assert MACS_TABLE.predict(narrow.graph) <= target_ms
-    assert all(width % 8 == 0 for width in deeplabv3plus.widths(narrow.genotype).values())
+    assert all(width % 8 == 0 for width in widths(narrow.genotype).values())
     with torch.inference_mode():
         assert torch.isfinite(narrow(torch.rand(1, 3, 64, 96))).all()
 

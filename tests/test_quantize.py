@@ -9,6 +9,7 @@ import pytest
 import torch
 from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.algorithms.uniform_quantize import uniform_quantize_tensor as aeq
+from conftest import tiny_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -24,10 +25,11 @@ from compress.label_losses import cross_entropy
 from compress.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values
 from compress.tflite import check_all_int8, read_model, tensor_names, tied_tensors
 from compress.verify import agreement, evaluate_tflite
+from search_spaces import SPACES
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.network import Network, fold_batch_norm
-from search_spaces.ops import INPUT
+from search_spaces.network import Network, fold_batch_norm, layer_name
+from search_spaces.ops import INPUT, SIGMOID
 
 DEAD = ("stage2.1.depthwise", "stage3.0.expand")  # layers whose first channels have no weights left
 DEAD_CHANNELS, DEAD_BIAS = 4, 2.0
@@ -205,6 +207,21 @@ def test_a_simulated_network_gives_its_weights_and_ranges_back(trained: Trained)
     assert different < 0.05
     for value, found in simulated.ranges().items():
         assert again.ranges()[value] == pytest.approx(found, abs=1e-5)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_space_can_be_simulated_and_given_back(space: str) -> None:
+    """Layers with a bias instead of batch norm too; the range of a sigmoid is fixed and does not learn."""
+    network = Network(tiny_of(space)).eval()
+    images = torch.rand(1, 3, *network.genotype.resolution)
+    simulated = fake_quantize(network, observe_ranges(network, [images], "minmax"))
+    simulated(images).sum().backward()
+    sigmoids = [op.name for op in network.graph if op.kind == SIGMOID]
+    for name in sigmoids:
+        assert simulated.ranges()[name] == (0, 255 / 256)
+        assert layer_name(name) not in simulated.low
+    with torch.inference_mode():
+        torch.testing.assert_close(simulated.plain()(images), network(images), atol=1e-4, rtol=1e-4)
 
 
 def test_rounding_passes_gradients_and_clipping_stops_them(tiny: Genotype) -> None:

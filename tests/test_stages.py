@@ -27,7 +27,7 @@ from compress.target import HostTarget
 from compress.tflite import check_all_int8
 from compress.timing import Timed
 from compress.train import fit_network
-from search_spaces import deeplabv3plus
+from search_spaces.blocks import widths
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -118,7 +118,7 @@ def test_rounds_narrow_step_by_step_and_resume_after_a_kill(
     assert predicted == sorted(predicted, reverse=True)
     assert predicted[-1] <= 0.7 * start
     assert not any(one["undone"] for one in rounds)
-    assert all(width % 8 == 0 for width in deeplabv3plus.widths(run.network("prune").genotype).values())
+    assert all(width % 8 == 0 for width in widths(run.network("prune").genotype).values())
     weights, expected = (each.network("prune").state_dict() for each in (run, other))
     for name, value in weights.items():
         torch.testing.assert_close(value, expected[name], msg=name)

@@ -1,28 +1,28 @@
 """Latency tables: look-up, JSON, refusals, and a small one really built on this machine."""
 
 import dataclasses
-import itertools
 import json
 import math
 import random
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 from conftest import random_genotype
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compress.skeleton import INT8, PRECISIONS
 from compress.target import HostTarget, Latency
-from nas import looks
+from nas import looks, table_builder
 from nas.latency import summarize
 from nas.looks import Plan
 from nas.table_builder import Wanted, fit, load_table, measuring_plan
-from search_spaces import get_space, graph_of
+from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
-from search_spaces.latency_table import GROUPS, VERSION, Family, LatencyTable, channels, family
-from search_spaces.ops import ADD, CONV, DEPTHWISE, INPUT, Op
+from search_spaces.latency_table import GROUPS, VERSION, Family, LatencyTable, family
+from search_spaces.ops import ADD, CONV, DEPTHWISE, INPUT, MUL, Op
 from search_spaces.trials import Largest
 
 LINE = Family(((8, 16, 32),), (1.0, 2.0, 4.0))
@@ -110,34 +110,33 @@ def wanted(host_wanted: Wanted) -> Wanted:
     return host_wanted
 
 
-def plan_of(precision: str) -> dict[str, list[Op]]:
-    return measuring_plan(Wanted(get_space("deeplabv3plus"), 3, (64, 64), precision, HostTarget()))
+@cache
+def planned(space: str, precision: str) -> LatencyTable:
+    """A table of the plan's ops, each of which takes 1 ms."""
+    plan = measuring_plan(Wanted(get_space(space), 3, (64, 64), precision, HostTarget()))
+    measured = {op.key: {"references": 1.0, "spread": 0.0} for ops in plan.values() for op in ops}
+    families = {name: table_builder.family_of(ops, measured, 1.0) for name, ops in plan.items()}
+    return replace(table(families), made_for={"precision": precision})
 
 
-PLANS = {precision: plan_of(precision) for precision in PRECISIONS}
-PLAN = PLANS[INT8]
+@pytest.mark.parametrize("name", SPACES)
+@given(seed=st.integers(0, 10**6), precision=st.sampled_from(PRECISIONS))
+@settings(max_examples=50, deadline=None)
+def test_the_plan_covers_every_network_and_what_pruning_makes_of_it(name: str, seed: int, precision: str) -> None:
+    space, rng = get_space(name), random.Random(seed)
+    genotype = random_genotype(seed, side=64, space=name)
+    narrower = {conv: rng.randrange(8, width + 8, 8) for conv, width in space.widths(genotype).items()}
+    for drawn in (genotype, space.with_widths(genotype, narrower)):
+        graph = space.graph(drawn)
+        assert planned(name, precision).predict(graph) == pytest.approx(0.5 + 2 * len(graph))
 
 
-def priced_at_one(precision: str) -> LatencyTable:
-    """Every op that is planned takes a millisecond."""
-    families = {}
-    for name, ops in PLANS[precision].items():
-        axes = tuple(tuple(sorted(set(axis))) for axis in zip(*map(channels, ops), strict=True))
-        planned = {channels(op) for op in ops}
-        families[name] = Family(axes, tuple(1.0 if at in planned else math.nan for at in itertools.product(*axes)))
-    return LatencyTable({"precision": precision}, families, {**dict.fromkeys(GROUPS, 1.0), "intercept": 0.0}, {}, {})
-
-
-ONES = {precision: priced_at_one(precision) for precision in PRECISIONS}
-
-
-@given(st.integers(0, 10**6), st.sampled_from(PRECISIONS))
-def test_the_plan_covers_every_network_and_every_pruned_one(seed: int, precision: str) -> None:
-    genotype, rng = random_genotype(seed, side=64), random.Random(seed)
-    space = get_space(genotype.space)
-    narrower = {name: rng.randrange(8, width + 1, 8) for name, width in space.widths(genotype).items()}
-    for graph in (graph_of(genotype), graph_of(space.with_widths(genotype, narrower))):
-        assert ONES[precision].predict(graph) == pytest.approx(len(graph))
+def test_a_gate_of_one_pixel_is_priced_apart_from_one_for_every_pixel() -> None:
+    shape, pixel = (4, 4, 8), (1, 1, 8)
+    gates = [Op("b", ("x", "y"), MUL, (shape, second), shape) for second in (shape, pixel)]
+    assert family(gates[0], INT8) != family(gates[1], INT8)
+    for gate in gates:
+        assert table_builder.with_channels(gate, (16,)).in_shapes[1] == (*gate.in_shapes[1][:2], 16)
 
 
 def test_channels_that_kernels_or_caches_treat_otherwise_are_not_interpolated_with_others() -> None:
