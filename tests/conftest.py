@@ -3,14 +3,19 @@
 import math
 import os
 import random
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import Command, flags
 from PIL import Image
 
+import nas.search
+from compress.cli import run_command
 from compress.skeleton import INT8
 from compress.target import HostTarget
 from nas import table_builder
@@ -127,4 +132,40 @@ def brief_table(wanted: Wanted, path: Path) -> Path:
         patch.setattr(table_builder, "FITTED", 6)
         patch.setattr(table_builder, "HELD_OUT", 2)
         table_builder.build(wanted, path)
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command's main in this process; returns exit code, stdout, stderr."""
+
+    def run(main: Callable[[], None], *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_command(main)
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workplace")
+
+
+@pytest.fixture
+def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+@pytest.fixture
+def whole(here: Path, folder_data: Path, host_table: Path, command: Command) -> Path:
+    """A finished run, made once."""
+    path = here / "runs" / "whole"
+    if not (path / "result.json").exists():
+        code, _, err = command(nas.search.main, *flags(folder_data, host_table))
+        assert code == 0, err
     return path

@@ -1,0 +1,40 @@
+"""Commands as tests give them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def flags(data: Path, table: Path, run: str = "whole", budget: object = 50) -> list[object]:
+    common = ["--budget-ms", budget, "--data", f"folder:{data}", "--table", table, "--input-size", 64]
+    return [*common, "--preset", "toy", "--run", run]
+
+
+def run_stage(command: Command, stage: str, run: Path, *more: object) -> tuple[int, str, str]:
+    """Stage scripts as `python -m compress.STAGE RUN` starts them."""
+    import runpy
+
+    def main() -> None:
+        runpy.run_module(f"compress.{stage}", run_name="__main__", alter_sys=True)
+
+    return command(main, run, *more)
+
+
+def listed(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "search.jsonl").read_text().splitlines()]
+
+
+def spoken(arguments: list[object], here: Path, *python: str) -> "subprocess.Popen[str]":
+    """The command as a process of its own."""
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    command = [sys.executable, "-m", *python, "nas.search", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=here, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )

@@ -1,0 +1,115 @@
+"""The search as a user types it: what it lists, its strategies, several processes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Command, flags, listed, spoken
+
+import nas.latency
+import nas.report
+import nas.search
+from nas.score import Scorer
+
+
+def test_candidates_are_listed(whole: Path) -> None:
+    lines = [json.loads(line) for line in (whole / "search.jsonl").read_text().splitlines()]
+    scored = [line for line in lines if line["state"] == "complete"]
+    assert len(scored) == 4
+    assert all(0 <= line["miou"] <= 1 and line["predicted_latency_ms"] <= 50 for line in scored)
+
+
+def test_the_same_seed_gives_the_same_candidates(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    code, _, err = command(nas.search.main, *flags(folder_data, host_table, "again"), "--search-only")
+    assert code == 0, err
+    one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "again"))
+    assert one == other
+
+
+def test_a_search_killed_between_candidates_goes_on(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third score dies; the resumed search ends with the candidates of an uninterrupted one."""
+    real, calls = Scorer.score, 0
+
+    def dying(scorer: Scorer, *arguments: Any, **more: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return real(scorer, *arguments, **more)
+
+    monkeypatch.setattr(Scorer, "score", dying)
+    asked = [*flags(folder_data, host_table, "killed"), "--search-only"]
+    assert command(nas.search.main, *asked)[0] == 130
+    monkeypatch.setattr(Scorer, "score", real)
+    assert command(nas.search.main, *asked, "--resume")[0] == 0
+    one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "killed"))
+    assert one == other
+
+
+def test_candidates_start_from_weights(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    weights = ["--weights", whole / "search" / "teacher.pt"]
+    asked = [*flags(folder_data, host_table, "warm"), "--search-only", "--strategy", "train", "--trials", 2, *weights]
+    code, out, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    assert "tensors start from it" in out
+
+
+def test_workers_share_a_search(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "shared"), "--search-only", "--workers", 2, "--trials", 6]
+    code, _, err = command(nas.search.main, *asked, "--storage", f"journal:{here}/shared.log")
+    assert code == 0, err
+    run = here / "runs" / "shared"
+    assert [line["state"] for line in listed(run)].count("complete") == 6
+    assert "Error" not in (run / "search" / "worker-1.log").read_text()
+    assert "shared.log" in json.loads((run / "config.json").read_text())["storage"]
+    code, _, err = command(nas.search.main, *asked, "--resume")
+    assert (code, "was started with --storage journal:" in err) == (2, True)
+
+
+def test_candidates_trained_by_themselves(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "trained"), "--search-only", "--strategy", "train", "--pruner", "median"]
+    asked += ["--workers", 2]
+    code, _, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    run = here / "runs" / "trained"
+    winner = json.loads((run / "genotype.json").read_text())
+    best = max((line for line in listed(run) if line["state"] == "complete"), key=lambda line: line["miou"])
+    assert winner == best["genotype"]
+    assert not (run / "search" / "supernet.pt").exists()
+    assert list((run / "search" / "candidates").glob("*/network.pt"))
+
+
+def test_a_front_is_kept(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+    asked = [*flags(folder_data, host_table, "front"), "--search-only", "--pareto", "size", "--sampler", "nsga2"]
+    code, _, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    front = json.loads((here / "runs" / "front" / "search" / "pareto.json").read_text())
+    assert front[0]["genotype"] == json.loads((here / "runs" / "front" / "genotype.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_same_command_joins(here: Path, folder_data: Path, host_table: Path) -> None:
+    asked = [*flags(folder_data, host_table, "joined"), "--search-only", "--trials", 20]
+    first, second = (spoken([*asked, "--resume"], here) for _ in range(2))
+    said = [process.communicate(timeout=300)[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], said
+    assert sum("joining its search" in text for text in said) == 1
+    assert sum("winner:" in text for text in said) == 1
+    assert [line["state"] for line in listed(here / "runs" / "joined")].count("complete") == 20
+
+
+@pytest.mark.slow
+def test_torchrun_trains_the_supernet_on_two_processes(here: Path, folder_data: Path, host_table: Path) -> None:
+    asked = [*flags(folder_data, host_table, "ranks"), "--search-only"]
+    process = spoken(asked, here, "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--")
+    said = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, said
+    assert said.count("winner:") == 1
+    assert len([line for line in listed(here / "runs" / "ranks") if line["state"] == "complete"]) == 4
