@@ -6,14 +6,17 @@ Prints the tables of benchmarks/study_scale.md.
 
 import argparse
 import multiprocessing
+import os
+import signal
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
 
 import optuna
+from baseline import machine
 from optuna.trial import Trial, TrialState
+from studies import INITDB, MACS_TABLE, postgres
 
-from compress.timing import processor_name
 from nas.feasible import survey
 from nas.presence import Worker
 from nas.problem import Limits, Problem
@@ -22,24 +25,13 @@ from nas.storage import open_storage
 from nas.study import Searching, finished, open_study
 from search_spaces import costs, get_space
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import GROUPS, LatencyTable
-from search_spaces.ops import Op
 
 CANDIDATES, SCORE_SECONDS = 60, 0.5
 LONG, ASKED_AT_THE_END = 10_000, 20
 
 
-@dataclass(frozen=True)
-class MacsTable(LatencyTable):
-    """Ten million MACs take a millisecond."""
-
-    def op_ms(self, op: Op) -> float:
-        return costs.op_macs(op) / 1e7
-
-
 def problem() -> Problem:
-    table = MacsTable({}, {}, {**dict.fromkeys(GROUPS, 1.0), "intercept": 0.0}, {}, {})
-    return Problem(get_space("deeplabv3plus"), table, 8, (256, 256), Limits(40.0))
+    return Problem(get_space("deeplabv3plus"), MACS_TABLE, 8, (256, 256), Limits(40.0))
 
 
 def formula(genotype: Genotype) -> float:
@@ -100,18 +92,45 @@ def long(url: str) -> str:
     return f"{asks / ASKED_AT_THE_END * 1e3:.0f} | {rests / ASKED_AT_THE_END * 1e3:.0f}"
 
 
+def killed(url: str) -> str:
+    """A worker is killed in the middle of a candidate; two others finish the study."""
+    name = f"killed-{time.time_ns()}"
+    study = open_study(name, open_storage(url), SearchSettings(CANDIDATES), survey(problem(), 0), {})
+    context = multiprocessing.get_context("spawn")
+    doomed, *others = [context.Process(target=work, args=(url, name, i)) for i in range(3)]
+    doomed.start()
+    while len(finished(study.get_trials(deepcopy=False))) < 2:
+        time.sleep(0.02)
+    time.sleep(SCORE_SECONDS / 2)  # into a candidate
+    os.kill(doomed.pid or 0, signal.SIGKILL)
+    doomed.join()
+    for process in others:
+        process.start()
+    for process in others:
+        process.join()
+    trials = study.get_trials(deepcopy=False)
+    retried = [t for t in trials if t.user_attrs.get("retries")]
+    return f"{len(finished(trials))} | {len(retried)} | {sum(t.state is TrialState.RUNNING for t in trials)}"
+
+
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("--storage", nargs="*", help="default: SQLite and a journal file in a temporary folder")
+    flags.add_argument("--storage", nargs="*", help="default: SQLite, a journal file and a PostgreSQL of its own")
     given = flags.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         urls = given.storage or [f"sqlite:///{folder}/study.db", f"journal:{folder}/study.log"]
-        print(f"{processor_name()}, {multiprocessing.cpu_count()} cores, {time.strftime('%Y-%m-%d')}\n")
-        print(f"{CANDIDATES} candidates of {SCORE_SECONDS} s each:\n")
+        if INITDB and not given.storage:
+            urls.append(stack.enter_context(postgres()))
+        print(f"{machine()}\n\n{CANDIDATES} candidates of {SCORE_SECONDS} s each:\n")
         print("| storage | workers | seconds | finished | numbers unique |\n|---|---|---|---|---|")
         for url in urls:
             for workers in (1, 2, 4):
                 print(f"| {url.partition(':')[0]} | {workers} | {shared(url, workers)} |", flush=True)
+        print("\nA worker killed in the middle of a candidate, two others going on:\n")
+        print("| storage | finished | tried again | left running |\n|---|---|---|---|")
+        for url in urls:
+            print(f"| {url.partition(':')[0]} | {killed(url)} |", flush=True)
         print(f"\nAt the end of {LONG:,} candidates:\n\n| storage | ask, ms | score and tell, ms |\n|---|---|---|")
         for url in urls:
             print(f"| {url.partition(':')[0]} | {long(url)} |", flush=True)

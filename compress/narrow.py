@@ -15,6 +15,7 @@ from search_spaces.latency_table import LatencyTable
 from search_spaces.network import Network, layer_name
 
 EXAMPLE = 64  # pixels a side of the input that the dependency graph is traced with
+CUTS = (CHANNEL_STEP, 2 * CHANNEL_STEP, 4 * CHANNEL_STEP)  # kernels work on blocks: eight less alone may save nothing
 Losses = Callable[[Network], Iterator[Tensor]]
 
 
@@ -45,7 +46,7 @@ def prune_to(
             )
         name, channels, saved = best
         graph.get_pruning_group(_conv(pruned, name), tp.prune_conv_out_channels, channels).prune()
-        genotype = _narrower(genotype, name)
+        genotype = _narrower(genotype, name, len(channels))
         now -= saved
         bar.update(round(min(saved, bar.total - bar.n), 4))
     bar.close()
@@ -62,23 +63,23 @@ def best_cut(
     table: LatencyTable,
     now: float,
 ) -> tuple[str, list[int], float] | None:
-    """Where to take eight channels: the convolution, the channels, the ms saved. None when nothing is left."""
+    """Where to take how many channels: the convolution, the channels, the ms saved. None when nothing is left."""
     best, best_value = None, 0.0
-    for name, width in get_space(genotype.space).widths(genotype).items():
-        if width <= CHANNEL_STEP:
-            continue
-        space = get_space(genotype.space)
-        saved = now - table.predict(space.graph(_narrower(genotype, name)))
-        if saved <= 0:
+    space = get_space(genotype.space)
+    for name, width in space.widths(genotype).items():
+        saves = {cut: now - table.predict(space.graph(_narrower(genotype, name, cut))) for cut in CUTS if cut < width}
+        if max(saves.values(), default=0.0) <= 0:
             continue
         every = list(range(width))
         scores = importance(graph.get_pruning_group(_conv(network, name), tp.prune_conv_out_channels, every))
         if scores is None:  # bn-scale has no opinion of layers without batch norm
             continue
-        least = torch.argsort(scores)[:CHANNEL_STEP]
-        value = saved / max(float(scores[least].sum()), 1e-30)  # of dead channels the importance is 0
-        if value > best_value:
-            best, best_value = (name, sorted(least.tolist()), saved), value
+        ascending = torch.argsort(scores)
+        for cut, saved in saves.items():
+            least = ascending[:cut]
+            value = saved / max(float(scores[least].sum()), 1e-30)  # of dead channels the importance is 0
+            if value > best_value:
+                best, best_value = (name, sorted(least.tolist()), saved), value
     return best
 
 
@@ -88,7 +89,7 @@ def _conv(network: Network, name: str) -> torch.nn.Conv2d:
     return conv
 
 
-def _narrower(genotype: Genotype, name: str) -> Genotype:
+def _narrower(genotype: Genotype, name: str, cut: int) -> Genotype:
     space = get_space(genotype.space)
     widths = space.widths(genotype)
-    return space.with_widths(genotype, widths | {name: widths[name] - CHANNEL_STEP})
+    return space.with_widths(genotype, widths | {name: widths[name] - cut})

@@ -1,7 +1,7 @@
 """python -m compress.prune RUN [--target-ms MS] [--importance NAME] [--rounds N]: narrows the trained network until the
 table says it is fast enough.
 
-Channels go eight at a time, each time where the milliseconds saved per importance lost are most. Groups of
+Channels go in eights, each time where the milliseconds saved per importance lost are most. Groups of
 coupled channels and their importance are torch-pruning's (DepGraph, Fang et al. 2023; `compress.importance`). With
 --rounds the way to the target is cut into as many steps of equal ratio, each followed by recovery training; a step
 that does not lower the latency measured on the target is undone. The result is a narrower genotype and plain weights.

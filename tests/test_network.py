@@ -9,6 +9,7 @@ import torch_pruning as tp
 from conftest import random_genotype, tiny_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from studies import MACS_TABLE, PLAIN
 
 from compress.prune import prune_to
 from nas.score import calibrate
@@ -17,7 +18,7 @@ from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.blocks import widths
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import GROUPS, LatencyTable
+from search_spaces.latency_table import LatencyTable
 from search_spaces.network import Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, Op
 from search_spaces.trials import Largest, Smallest
@@ -141,14 +142,18 @@ def test_scoring_order_changes_nothing(supernet: Supernet) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class MacsTable(LatencyTable):
-    """A table on which a million MACs take a millisecond."""
+class BlockTable(LatencyTable):
+    """A table of kernels that make 16 output channels at a time, needed or not."""
 
     def op_ms(self, op: Op) -> float:
-        return costs.op_macs(op) / 1e6
+        return costs.op_macs(op) / 1e6 * -(-op.shape[2] // 16) * 16 / op.shape[2]
 
 
-MACS_TABLE = MacsTable({}, {}, {**dict.fromkeys(GROUPS, 1.0), "intercept": 0.0}, {}, {})
+def test_pruning_cuts_by_the_block_where_eight_channels_less_save_nothing(tiny: Genotype) -> None:
+    table = BlockTable({}, {}, PLAIN, {}, {})
+    broad = get_space(tiny.space).with_widths(tiny, dict.fromkeys(get_space(tiny.space).widths(tiny), 32))
+    narrow = prune_to(Network(broad), table, table.predict(graph_of(broad)) * 0.3)
+    assert table.predict(narrow.graph) <= table.predict(graph_of(broad)) * 0.3
 
 
 @spaces

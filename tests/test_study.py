@@ -4,16 +4,13 @@ import json
 import multiprocessing
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ import pytest
 from conftest import CLASSES
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import Trial, TrialState
+from studies import INITDB, MACS_TABLE, free_port, postgres
 
 from nas import presence
 from nas.feasible import Survey, feasible, survey
@@ -36,25 +34,10 @@ from nas.study import Searching, candidates, finished, open_study, refused, writ
 from search_spaces import costs, get_space
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import GROUPS, LatencyTable
-from search_spaces.ops import Op
-
-POSTGRES = shutil.which("initdb") or next(iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), "")
-
-
-@dataclass(frozen=True)
-class MacsTable(LatencyTable):
-    """A table on which ten million MACs take a millisecond."""
-
-    def op_ms(self, op: Op) -> float:
-        return costs.op_macs(op) / 1e7
-
-
-TABLE = MacsTable({}, {}, {**dict.fromkeys(GROUPS, 1.0), "intercept": 0.0}, {}, {})
 
 
 def problem(budget_ms: float = 4.0, **limits: float) -> Problem:
-    return Problem(get_space("deeplabv3plus"), TABLE, CLASSES, (128, 128), Limits(budget_ms, **limits))
+    return Problem(get_space("deeplabv3plus"), MACS_TABLE, CLASSES, (128, 128), Limits(budget_ms, **limits))
 
 
 def worth(genotype: Genotype, trial: Trial | None = None) -> float:
@@ -216,36 +199,10 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
             yield f"grpc://127.0.0.1:{port}"
             server.terminate()
     else:
-        yield from postgres()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def postgres() -> Iterator[str]:
-    """A throw-away cluster on loopback."""
-    if not POSTGRES:
-        pytest.skip("needs postgresql")
-    port, as_user = free_port(), []
-    # not under pytest's own folder, which is root's alone
-    with tempfile.TemporaryDirectory(prefix="slimlab-postgres-") as folder:
-        data = Path(folder) / "cluster"
-        if os.getuid() == 0:  # the server refuses to run as root
-            shutil.chown(folder, "postgres")
-            as_user = ["runuser", "-u", "postgres", "--"]
-        subprocess.run(
-            [*as_user, POSTGRES, "-D", data, "-U", "slimlab", "-A", "trust"], check=True, capture_output=True
-        )
-        control = [*as_user, str(Path(POSTGRES).with_name("pg_ctl")), "-D", str(data), "-w", "-s"]
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-        subprocess.run([*control, "-l", str(data / "log"), "-o", options, "start"], check=True)
-        try:
-            yield f"postgresql://slimlab@127.0.0.1:{port}/postgres"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], check=True)
+        if not INITDB:
+            pytest.skip("needs postgresql")
+        with postgres() as url:
+            yield url
 
 
 def slow(genotype: Genotype, trial: Trial) -> float:
