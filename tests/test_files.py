@@ -144,8 +144,9 @@ def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_every_space_ships_as_it_is_written_and_simulated(shipped: Shipped) -> None:
-    """The converter's file has the skeleton's ops, all int8, and agrees with torch, with the file a search scores and
-    with simulated int8."""
+    """The converter's file has the skeleton's ops, all int8, and agrees with the file a search scores and with
+    simulated int8; in float it agrees with torch. (What int8 costs a random network, whose scores hardly differ, says
+    nothing.)"""
     network = shipped.network
     content, _ = shipped.int8()
     assert Counter(file_ops(content)) == Counter(file_ops(skeleton(network.graph)))
@@ -159,7 +160,6 @@ def test_every_space_ships_as_it_is_written_and_simulated(shipped: Shipped) -> N
     assert (in_float == truth).mean() > 0.999
     assert (as_shipped == as_simulated).mean() > 0.99
     assert (as_shipped == as_written).mean() > 0.98
-    assert (as_shipped == truth).mean() > 0.85
 
 
 def test_gates_fall_back_to_float_with_what_they_gate(shipped: Shipped) -> None:
