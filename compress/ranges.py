@@ -82,8 +82,9 @@ def mse(seen: Histogram) -> Range:
     best, least = (seen.low, seen.high), np.inf
     for low in lows:
         for high in highs[highs > low]:
-            step = (high - low) / LEVELS
-            rounded = np.clip(np.round((values - low) / step), 0, LEVELS) * step + low
+            step = step_of((float(low), float(high)))
+            zero = np.round(-128 - low / step)  # a whole number, which may shift the range by half a step
+            rounded = (np.clip(np.round(values / step) + zero, -128, 127) - zero) * step
             error = float(weights @ (rounded - values) ** 2)
             if error < least:
                 best, least = (float(low), float(high)), error

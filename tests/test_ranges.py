@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from compress.ranges import ESTIMATORS, PIXELS, Histogram, Range, observe_ranges, step_of, tied, tied_values
@@ -45,6 +45,7 @@ def test_no_estimator_leaves_what_was_seen(name: str, seed: int, outlier: float)
 
 
 @given(st.integers(0, 10**6), st.floats(0, 500))
+@example(1389, 0.0)  # the zero point's rounding clips what the range would hold
 @settings(max_examples=20, deadline=None)
 def test_mse_is_never_worse_than_minmax(seed: int, outlier: float) -> None:
     values = images(seed, outlier)
