@@ -8,6 +8,7 @@ differences), and `compress.fit` trains, keeping the linear maps in its checkpoi
 """
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -53,7 +54,7 @@ class Features:
     ) -> None:
         try:
             with printed_to(log):
-                from nni.compression import distillation
+                distillation = import_module("nni.compression.distillation")
         except ImportError as error:
             raise InputError(f'--loss {kind}: {error}; pip install "slimlab[nni]"') from error
         ends = {place: (end(student.graph, place), end(teacher.graph, place)) for place in places}

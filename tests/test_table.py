@@ -154,7 +154,7 @@ def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, 
     largest = space.sample(Largest(), 3, (64, 64))
     narrow = space.with_widths(largest, dict.fromkeys(space.widths(largest), 8))
     assert 0 < known.predict(space.graph(narrow)) < known.predict(space.graph(largest))
-    assert known.provenance["ops"] > 800
+    assert known.provenance["ops"] > 500
     assert known.residuals["models"] > 0
 
 

@@ -1,6 +1,6 @@
-"""python benchmarks/compression.py --work DIR [--jobs 2]: what pruning, distillation, int8 and their order are worth.
+"""python benchmarks/stages.py --work DIR [--jobs 2]: what pruning, distillation, int8 and their order are worth.
 
-Trains the networks of benchmarks/compression.md (every training has as many steps in all), makes their files, runs
+Trains the networks of benchmarks/stages.md (every training has as many steps in all), makes their files, runs
 them with LiteRT and prints the tables. The same command goes on where it was killed. Two parts want a quiet machine:
 --prepare, before, measures the latency table and chooses the networks' sizes; --measure, after, times the files.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from baseline import machine, scaled_to
-from compression_tables import tables
+from stage_tables import tables
 from trainings import Training, in_processes, measure_missing, network_of, ship_missing, train_missing
 
 from compress.cli import run_command

@@ -1,4 +1,4 @@
-"""The tables of benchmarks/compression.md, from what the trainings of benchmarks/compression.py left behind.
+"""The tables of benchmarks/stages.md, from what the trainings of benchmarks/stages.py left behind.
 
 A figure is the mean over seeds and its standard deviation; a gain is paired by seed, in points of mIoU; a dash stands
 for what is not there yet.
