@@ -1,5 +1,6 @@
 """The Optuna study: refuses what the table says is too slow, scores the rest, writes every candidate down."""
 
+import contextlib
 import json
 import time
 import warnings
@@ -130,7 +131,12 @@ class Searching:
         return self.worker.take(self.study.ask())
 
     def evaluate(self, trial: Trial) -> None:
-        """Refuses a candidate, or scores it and tells the study."""
+        """Refuses a candidate, or scores it and tells the study. One that another worker has ended meanwhile is left as
+        it is: a storage may hand out a queued candidate twice, and a worker out of reach is given up as lost."""
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            self._evaluate(trial)
+
+    def _evaluate(self, trial: Trial) -> None:
         genotype = self.problem.genotype(trial)
         costs = self.problem.costs(genotype)
         within = self.problem.limits.hold(costs)
@@ -143,18 +149,21 @@ class Searching:
                 trial.set_user_attr(REFUSED, True)
             trial.set_user_attr(GENOTYPE, json.dumps(genotype.to_dict()))
         if not within or self.is_surplus(trial):
-            self.study.tell(trial, state=TrialState.PRUNED if not within else TrialState.FAIL)
+            self.tell(trial, state=TrialState.PRUNED if not within else TrialState.FAIL)
             return
         try:
             miou = scored_before(self.study, genotype)
             if miou is None:
                 miou = self.score(genotype, trial)
         except optuna.TrialPruned:
-            self.study.tell(trial, state=TrialState.PRUNED)
+            self.tell(trial, state=TrialState.PRUNED)
             return
         trial.set_user_attr(MIOU, miou)
         value = reward(miou, costs.latency_ms, self.problem.limits.budget_ms)
-        self.study.tell(trial, [miou, *(getattr(costs, c) for c in self.asked.costs)] if self.asked.costs else value)
+        self.tell(trial, [miou, *(getattr(costs, c) for c in self.asked.costs)] if self.asked.costs else value)
+
+    def tell(self, trial: Trial, values: Any = None, state: TrialState | None = None) -> None:
+        self.study.tell(trial, values, state=state, skip_if_finished=True)
 
     def is_surplus(self, trial: Trial) -> bool:
         """Whether candidates asked for before this one are already as many as wanted: several workers may ask for

@@ -270,6 +270,27 @@ def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(surveyed
     assert [t.state for t in study.get_trials()[:2]] == [TrialState.COMPLETE, TrialState.FAIL]
 
 
+@pytest.mark.parametrize("storage_url", ["sqlite", "journal", "grpc"], indirect=True)
+def test_a_candidate_that_another_worker_has_ended_stays_as_it_is(storage_url: str, surveyed: Survey) -> None:
+    """As when a storage hands it out twice, or a worker that still lives was given up as lost."""
+    study = open_study("tried", open_storage(storage_url), SearchSettings(3), surveyed, {})
+    with Worker(study, 1) as first, Worker(study, 2) as second:
+        for end in (TrialState.COMPLETE, TrialState.FAIL):
+            drawn = feasible(problem(), 1)
+            assert drawn
+            study.enqueue_trial(drawn.params)
+            trial = first.take(study.ask())
+            while "genotype" in trial.user_attrs:
+                trial = first.take(study.ask())
+
+            def overtaken(genotype: Genotype, of: Trial, end: TrialState = end) -> float:
+                study.tell(of.number, 0.5 if end is TrialState.COMPLETE else None, state=end)
+                return worth(genotype)
+
+            Searching(second, problem(), SearchSettings(3), 0, overtaken).evaluate(Trial(study, trial._trial_id))
+            assert study.get_trials()[trial.number].state is end
+
+
 def test_a_worker_of_another_machine_is_lost_when_its_heart_stops(
     surveyed: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
