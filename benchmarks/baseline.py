@@ -5,20 +5,24 @@ table 2), depthwise separable in ASPP and decoder, every width times one multipl
 """
 
 import platform
+import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from compress.convert import quantize_tflite, write_float_tflite
+from compress.fit import Schedule
 from compress.metrics import mean_iou
 from compress.quantize import calibration_images
+from compress.settings import PRESETS
 from compress.skeleton import skeleton
-from compress.stage import Run
+from compress.stage import SEARCH, Run
 from compress.target import HostTarget
+from compress.train import fit_network
 from compress.verify import evaluate_tflite
 from search_spaces import SPACES, Space
 from search_spaces.blocks import aspp, class_map, class_scores, decoder, inverted_residual
@@ -90,11 +94,7 @@ def _sample(trial: Any, classes: int, input_size: tuple[int, int]) -> Genotype:
     return mobilenetv2(1.0, classes, input_size)
 
 
-def _no_widths(genotype: Genotype, new: Mapping[str, int]) -> Genotype:
-    return _fixed()
-
-
-SPACES[NAME] = Space(NAME, _sample, graph, _fixed, _no_widths)
+SPACES[NAME] = Space(NAME, _sample, graph, _fixed, _fixed)
 
 
 def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> Genotype:
@@ -109,6 +109,21 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
         middle = (low + high + 1) // 2
         low, high = (middle, high) if measured(middle) <= latency_ms else (low, middle - 1)
     return mobilenetv2(MULTIPLIERS[low], classes, input_size)
+
+
+def trained(run: Run, genotype: Genotype, steps: int, folder: Path) -> Network:
+    """A network trained from scratch by the loss, crops and batches of the quick preset; a killed training goes on."""
+    torch.manual_seed(run.settings.seed)
+    network, quick = Network(genotype), PRESETS["quick"].train
+    fit_network(run, network, Schedule(steps, quick.batch, quick.crop), folder, "baseline", seed=2)
+    return network
+
+
+def reuse_supernet(there: Path, here: Path) -> None:
+    """For a run folder that is not begun: another of the same budget and seed would train the same supernet."""
+    (here / SEARCH).mkdir(parents=True, exist_ok=True)
+    for file in ("supernet.pt", "supernet.json"):
+        shutil.copy(there / SEARCH / file, here / SEARCH / file)
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,19 @@ tables of benchmarks/benefit.md for what is there.
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from baseline import machine, scaled_to, ship
+from baseline import machine, reuse_supernet, scaled_to, ship, trained
 
-from compress.fit import Schedule
 from compress.run import load_network, read_json, save_network, write_json
 from compress.settings import PRESETS, Settings, share_cores
 from compress.stage import Run
-from compress.train import fit_network
 from search_spaces import costs, graph_of
 from search_spaces.genotype import Genotype
-from search_spaces.network import Network
 
 HOW = ("searched", "random", "hand-made")
 
@@ -42,15 +37,6 @@ def search(work: Path, name: str, budget: str, seed: str, *more: str) -> dict[st
     return {"miou": found["miou"], "latency_ms": found["latency_ms"], "genotype": found["genotype"]}
 
 
-def with_supernet_of(work: Path, searched: str, name: str) -> str:
-    """Another run of the same budget and seed would train the same supernet."""
-    there, here = (work / "runs" / run / "search" for run in (searched, name))
-    here.mkdir(parents=True, exist_ok=True)
-    for file in ("supernet.pt", "supernet.json"):
-        shutil.copy(there / file, here / file)
-    return name
-
-
 def hand_made(work: Path, budget: str, seed: str) -> dict[str, Any]:
     share_cores()
     place = work / f"hand-made-{budget}-{seed}"
@@ -61,14 +47,11 @@ def hand_made(work: Path, budget: str, seed: str) -> dict[str, Any]:
         scaled = scaled_to(float(budget), len(run.data.classes), run.settings.input_size)
         write_json(chosen, scaled.to_dict())
     genotype = Genotype.from_dict(read_json(chosen, "delete it"))
-    quick, trained = PRESETS["quick"], place / "network.pt"
+    quick, network = PRESETS["quick"], place / "network.pt"
     steps = quick.train.steps + quick.recover.steps + quick.distill.steps
-    if not trained.exists():
-        torch.manual_seed(int(seed))
-        network = Network(genotype)
-        fit_network(run, network, Schedule(steps, quick.train.batch, quick.train.crop), place, "hand-made", seed=2)
-        save_network(network.cpu(), trained)
-    shipped = ship(run, load_network(trained), place)
+    if not network.exists():
+        save_network(trained(run, genotype, steps, place).cpu(), network)
+    shipped = ship(run, load_network(network), place)
     return {"miou": shipped.miou, "latency_ms": shipped.latency_ms, "genotype": genotype.to_dict()}
 
 
@@ -81,7 +64,7 @@ def made(work: Path, how: str, budget: str, seed: str) -> dict[str, Any]:
         elif how == "random":
             name = f"random-{budget}-{seed}"
             if not (work / "runs" / name / "config.json").exists():
-                with_supernet_of(work, searched, name)
+                reuse_supernet(work / "runs" / searched, work / "runs" / name)
             figures = search(work, name, budget, seed, "--sampler", "random")
         else:
             figures = hand_made(work, budget, seed)

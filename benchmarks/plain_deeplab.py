@@ -8,17 +8,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import torch
-from baseline import machine, mobilenetv2, ship
+from baseline import machine, mobilenetv2, ship, trained
 
 from compress.evaluate import evaluate
-from compress.fit import Schedule
 from compress.metrics import mean_iou
 from compress.settings import Settings, share_cores
 from compress.stage import Run
-from compress.train import fit_network
 from search_spaces import costs
-from search_spaces.network import Network
 
 
 def main() -> None:
@@ -28,12 +24,11 @@ def main() -> None:
     flags.add_argument("--seed", type=int, default=0)
     given = flags.parse_args()
     share_cores()
-    torch.manual_seed(given.seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         run = Run(path, Settings(budget_ms=30, seed=given.seed))
-        network = Network(mobilenetv2(given.multiplier, len(run.data.classes), run.settings.input_size))
-        fit_network(run, network, Schedule(given.steps, 16, 128), path, "baseline", seed=2)
+        genotype = mobilenetv2(given.multiplier, len(run.data.classes), run.settings.input_size)
+        network = trained(run, genotype, given.steps, path)
         miou = mean_iou(evaluate(network, run.validation, run.device))
         shipped = ship(run, network, path)
     print(machine())

@@ -35,8 +35,9 @@ from nas import strategy
 from nas.feasible import Survey, survey
 from nas.problem import Limits, Problem
 from nas.score import Scorer, calibration_batches
+from nas.search import open_table
 from nas.supernet import extract
-from nas.table_builder import Wanted, build, load_table
+from nas.table_builder import Wanted
 from search_spaces import costs, get_space
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -59,9 +60,7 @@ def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
     run = make_run(given)
     space, classes = get_space(run.settings.space), len(run.data.classes)
     wanted = Wanted(space, classes, run.settings.input_size, "int8", HostTarget())
-    path = wanted.path(Path("runs/latency"))
-    table = load_table(path, wanted) if path.exists() else build(wanted, path)
-    problem = Problem(space, table, classes, run.settings.input_size, Limits(given.budget_ms))
+    problem = Problem(space, open_table(wanted, None), classes, run.settings.input_size, Limits(given.budget_ms))
     return problem, survey(problem, 0)
 
 

@@ -9,14 +9,13 @@ Prints the table of benchmarks/search_cost.md.
 import argparse
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from baseline import machine
+from baseline import machine, reuse_supernet
 
 CANDIDATES = 500
 
@@ -49,12 +48,10 @@ def main() -> None:
         rows.append((f"- of that {figures['trials']} candidates", figures["wall_s"]))
         rows.append(("train, prune, distill, quantize, export", timed(folder, *asked, "--run", "second", "--resume")))
         of_search = peak_gib()
-        many = folder / "runs/many/search"
-        many.mkdir(parents=True)
-        for file in ("supernet.pt", "supernet.json"):  # the same seed and budget would train the same one
-            shutil.copy(folder / "runs/second/search" / file, many / file)
+        many = folder / "runs/many"
+        reuse_supernet(folder / "runs/second", many)
         timed(folder, *asked, "--run", "many", "--search-only", "--trials", str(CANDIDATES))
-        figures = json.loads((many / "search.json").read_text())
+        figures = json.loads((many / "search/search.json").read_text())
         rows.append((f"{figures['trials']} candidates, {figures['refused']} more refused", figures["wall_s"]))
     print(f"\n{machine()}, --budget-ms {given.budget_ms}\n")
     print("| | seconds |\n|---|---|")

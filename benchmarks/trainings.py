@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from compress.convert import int8_tflite, write_float_tflite
@@ -23,7 +22,7 @@ from compress.evaluate import evaluate
 from compress.metrics import mean_iou
 from compress.quantize import calibration_images
 from compress.ranges import DEFAULT, Ranges, observe_ranges
-from compress.run import load_network, read_json, save_network, write_atomically, write_json
+from compress.run import held, load_network, read_json, save_network, write_atomically, write_json
 from compress.stage import Run
 from compress.tflite import check_all_int8, tensor_names
 from compress.verify import evaluate_tflite
@@ -99,17 +98,8 @@ def train_one(run: Run, one: Training) -> None:
 @contextmanager
 def mine(folder: Path, step: str) -> Iterator[bool]:
     """Whether this process is to do a step: nobody has done it or is at it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield not (folder / step).is_file()
-    finally:
-        lock.release()
+    with held(folder / "lock") as free:
+        yield free and not (folder / step).is_file()
 
 
 def ship_missing(runs: Sequence[Run], trainings: Sequence[Training]) -> None:

@@ -35,6 +35,13 @@ def step_of(found: Range) -> float:
     return max(max(found[1], 0.0) - min(found[0], 0.0), LEAST_SPAN) / LEVELS
 
 
+def grid_of(found: Range) -> tuple[float, int]:
+    """The int8 scale and zero point of a range. The zero point is a whole number, which may shift what the range holds
+    by half a step."""
+    step = step_of(found)
+    return step, int(np.clip(np.round(-128 - min(found[0], 0.0) / step), -128, 127))
+
+
 @dataclass
 class Histogram:
     """Counts of one value's elements in BINS equal bins from `low` to `high`, and each image's extremes."""
@@ -82,8 +89,7 @@ def mse(seen: Histogram) -> Range:
     best, least = (seen.low, seen.high), np.inf
     for low in lows:
         for high in highs[highs > low]:
-            step = step_of((float(low), float(high)))
-            zero = np.round(-128 - low / step)  # a whole number, which may shift the range by half a step
+            step, zero = grid_of((float(low), float(high)))
             rounded = (np.clip(np.round(values / step) + zero, -128, 127) - zero) * step
             error = float(weights @ (rounded - values) ** 2)
             if error < least:

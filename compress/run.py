@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from compress.timing import processor_name
 from search_spaces.errors import InputError
@@ -26,6 +28,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_bytes(content)
     part.replace(path)
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[bool]:
+    """Whether this process has the lock, inside; the system takes it back when the process ends."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    file_lock = FileLock(lock)
+    try:
+        file_lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        file_lock.release()
 
 
 def write_json(path: Path, value: object) -> None:

@@ -13,7 +13,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from compress.ranges import BIAS_STEPS, LEAST_SPAN, WEIGHT_LEVELS, step_of
+from compress.ranges import BIAS_STEPS, GATE, LEAST_SPAN, WEIGHT_LEVELS, grid_of, step_of
 from search_spaces.ops import (
     ADD,
     ARGMAX,
@@ -32,7 +32,7 @@ from search_spaces.ops import (
 INT8, FLOAT32 = "int8", "float32"
 PRECISIONS = (INT8, FLOAT32)
 ACTIVATION_SCALE, ACTIVATION_ZERO = 6 / 255, -128  # a ReLU6's range; one for all, so nothing is requantized
-SIGMOID_SCALE = 1 / 256  # the int8 specification's
+SIGMOID_SCALE = step_of(GATE)
 WEIGHT_SCALE = 0.01
 NO_ACTIVATION, RELU6 = 0, 3
 
@@ -161,8 +161,7 @@ class _Writer:
         """Scale and zero point of an int8 value."""
         if self.contents is None:
             return (SIGMOID_SCALE if name in self.sigmoids else ACTIVATION_SCALE), ACTIVATION_ZERO
-        scale = step_of(self.contents.ranges[name])
-        return scale, int(np.clip(np.round(-128 - self.contents.ranges[name][0] / scale), -128, 127))
+        return grid_of(self.contents.ranges[name])
 
     def activation(self, name: str, shape: Shape) -> int:
         if not self.int8:

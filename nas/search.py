@@ -18,8 +18,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from compress import distributed
 from compress.augment import AUGMENTS
 from compress.check import check
@@ -27,7 +25,7 @@ from compress.cli import parser, run_command
 from compress.data import KINDS, open_data
 from compress.fit import SHAPES
 from compress.label_losses import CLASS_WEIGHTS, LABEL_TERMS
-from compress.run import RUNS, environment, read_json, save_network, write_atomically, write_json
+from compress.run import RUNS, environment, held, read_json, save_network, write_atomically, write_json
 from compress.settings import PRESETS, Settings, parse_input_size, share_cores, training_device
 from compress.skeleton import INT8, skeleton
 from compress.stage import SEARCH, Run, open_run
@@ -260,27 +258,14 @@ def lead(
     finish(run)
 
 
-def lock_of(path: Path) -> FileLock:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path.with_name(f".{path.name}.lock"))
-
-
 @contextmanager
 def alone(path: Path) -> Iterator[bool]:
-    """Whether this is the first process at work on a run folder; the system ends that when the process ends."""
-    lock = lock_of(path)
+    """Whether this is the first process at work on a run folder; the other ranks of torchrun go with theirs."""
     if distributed.rank() > 0:
         yield True
         return
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    with held(path.with_name(f".{path.name}.lock")) as first:
+        yield first
 
 
 def await_folder(path: Path) -> None:
