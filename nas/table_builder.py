@@ -3,12 +3,13 @@
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial as later
-from itertools import product
+from itertools import chain, product
 from math import nan
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,19 @@ from compress import timing
 from compress.run import write_atomically
 from compress.skeleton import skeleton
 from compress.target import Target
-from nas.looks import Plan, look, settled, wants_another
+from nas.looks import Look, Plan, look, settled, wants_another
 from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, round_channels
-from search_spaces.latency_table import GROUPS, Family, LatencyTable, channels, curves, family, sides
+from search_spaces.latency_table import GROUPS, VERSION, Family, LatencyTable, channels, curves, family, sides
 from search_spaces.ops import ADD, ARGMAX, CONCAT, MUL, Graph, Op
 from search_spaces.trials import Largest, Random, Smallest
 
-RATIO = 3.0  # of one measured point's channels to the next
-OPS = Plan("latency table", seconds=0.02, together=6, agree=0.08)
+RATIO = 2.1  # of one measured point's channels to the next
+OPS = Plan("latency table", seconds=0.01, together=6, agree=0.08)
 NETWORKS = Plan("whole networks", seconds=0.3, together=12, agree=0.04)
 FITTED, HELD_OUT = 30, 10  # whole networks that calibrate the table, and that test it
+YARDSTICKS = 4  # whole networks that are timed beside all others, in the build and in every check
 BUSY = 0.06  # residual RMSPE from which the user is told to measure again
 SHRINK = 0.03  # pulls each coefficient towards 1, so that a rarely seen group stays sane
 
@@ -154,17 +156,20 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
     """Measures, fits and writes the table; an interrupted build goes on from what it had measured."""
     begun = time.monotonic()
     plan = measuring_plan(wanted)
-    partial, made_for = path.with_suffix(".partial"), wanted.made_for()
-    files = {op.key: later(skeleton, (op,), wanted.precision) for ops in plan.values() for op in ops}
+    partial, made_for = path.with_suffix(".partial"), {**wanted.made_for(), "version": VERSION}
+    ops = list(chain.from_iterable(plan.values()))
+    random.Random(0).shuffle(ops)  # a slow minute is to hit points of all families, not all points of one
+    files = {op.key: later(skeleton, (op,), wanted.precision) for op in ops}
     looks = look(wanted.target, files, OPS, partial, made_for)
     measured = {key: settled(found) for key, found in looks.items()}
     reference_ms = wanted.target.fastest_reference_ms()
-    families = {name: family_of(ops, measured, reference_ms) for name, ops in plan.items()}
-    table = LatencyTable(made_for, families, dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}, {}, {})
+    families = {name: family_of(points, measured, reference_ms) for name, points in plan.items()}
+    table = LatencyTable(wanted.made_for(), families, dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}, {}, {})
     networks = random_networks(wanted, FITTED + HELD_OUT, seed=1)
     whole = {name: later(skeleton, graph, wanted.precision) for name, graph in networks.items()}
-    found = look(wanted.target, whole, NETWORKS, partial.with_suffix(".networks"), made_for)
-    totals = [settled(looks)["references"] * reference_ms for looks in found.values()]
+    found = look(wanted.target, whole, NETWORKS, partial.with_suffix(".networks"), made_for, yardstick_files(wanted))
+    unit_ms = median_unit(found) * reference_ms
+    totals = [settled(looks)["units"] * unit_ms for looks in found.values()]
     sums = [table.group_ms(graph) for graph in networks.values()]
     coefficients = fit(sums[:FITTED], totals[:FITTED])
     table = replace(table, coefficients=coefficients)
@@ -179,10 +184,11 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
         **wanted.target.facts(),
         "date": time.strftime("%Y-%m-%d"),
         "reference_ms": reference_ms,
+        "yardsticks_ms": unit_ms,
         "ops": len(measured),
         "median_spread": spread,
         "looks": sum(map(len, looks.values())),
-        "unsettled": sum(wants_another(made, len(made) + 1, OPS.agree) for made in looks.values()),
+        "unsettled": sum(wants_another(made, len(made) + 1, OPS) for made in looks.values()),
         "seconds_per_look": OPS.seconds,
         "warm_up_runs": timing.WARM_UP,
         "least_runs": timing.LEAST_RUNS,
@@ -204,14 +210,24 @@ def build(wanted: Wanted, path: Path) -> LatencyTable:
 def family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], reference_ms: float) -> Family:
     found = {channels(op): measured[op.key] for op in ops}
     axes = tuple(tuple(sorted(set(axis))) for axis in zip(*found, strict=True))
-    points = [found.get(point, {"references": nan, "spread": nan}) for point in product(*axes)]
-    ms = tuple(round(point["references"] * reference_ms, 6) for point in points)
+    points = [found.get(point, {"units": nan, "spread": nan}) for point in product(*axes)]
+    ms = tuple(round(point["units"] * reference_ms, 6) for point in points)
     return Family(axes, ms, tuple(round(point["spread"], 3) for point in points))
 
 
 def random_networks(wanted: Wanted, count: int, seed: int) -> dict[str, Graph]:
     rng = random.Random(seed)
     return {f"network {seed}.{i}": genotype_graph(wanted, Random(rng)) for i in range(count)}
+
+
+def yardstick_files(wanted: Wanted) -> list[bytes]:
+    graphs = random_networks(wanted, YARDSTICKS, seed=2).values()
+    return [skeleton(graph, wanted.precision) for graph in graphs]
+
+
+def median_unit(looks: Mapping[str, Sequence[Look]]) -> float:
+    """What the yardsticks took together, in units of the reference."""
+    return median(one["unit"] for made in looks.values() for one in made)
 
 
 def fit(sums: Sequence[dict[str, float]], totals: Sequence[float]) -> dict[str, float]:

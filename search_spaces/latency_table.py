@@ -18,7 +18,7 @@ from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP
 from search_spaces.ops import CONV, DEPTHWISE, MUL, Graph, Op
 
-VERSION = 3
+VERSION = 4
 GROUPS = (CONV, DEPTHWISE, "other")  # ops that share a coefficient
 BYTES = {"int8": 1, "float32": 4}  # of one channel of one pixel
 BLOCK = 16  # output channels that most convolution kernels make at a time

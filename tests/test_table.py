@@ -114,7 +114,7 @@ def wanted(host_wanted: Wanted) -> Wanted:
 def planned(space: str, precision: str) -> LatencyTable:
     """A table of the plan's ops, each of which takes 1 ms."""
     plan = measuring_plan(Wanted(get_space(space), 3, (64, 64), precision, HostTarget()))
-    measured = {op.key: {"references": 1.0, "spread": 0.0} for ops in plan.values() for op in ops}
+    measured = {op.key: {"units": 1.0, "spread": 0.0} for ops in plan.values() for op in ops}
     families = {name: table_builder.family_of(ops, measured, 1.0) for name, ops in plan.items()}
     return replace(table(families), made_for={"precision": precision})
 
@@ -218,10 +218,28 @@ def test_a_model_is_looked_at_again_until_two_looks_agree(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(HostTarget, "measure", measure)
     found = looks.look(HostTarget(), {"disturbed": bytes, "calm": bytes}, Plan("t", 0.01, 2, 0.05))
-    assert [one["references"] for one in found["disturbed"]] == [1.0, 1.5, 1.03]
-    assert [one["references"] for one in found["calm"]] == [1.0, 1.02]
-    assert looks.settled(found["disturbed"])["references"] == 1.03
-    assert looks.settled(found["calm"])["references"] == pytest.approx(1.01)
+    assert [one["units"] for one in found["disturbed"]] == [1.0, 1.5, 1.03]
+    assert [one["units"] for one in found["calm"]] == [1.0, 1.02]
+    assert looks.settled(found["disturbed"])["units"] == 1.03
+    assert looks.settled(found["calm"])["units"] == pytest.approx(1.01)
+
+
+def test_what_slows_a_group_and_its_yardsticks_alike_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    slower = iter([1.0, 1.5, 1.0, 1.1])
+    known = {b"a": 2.0, b"b": 6.0, b"short": 1.0, b"long": 4.0}
+
+    def measure(target: HostTarget, models: list[bytes], seconds: float) -> list[Latency]:
+        now = next(slower)
+        return [Latency(r, r, r, r, r, 9) for r in (known[model] * now for model in models)]
+
+    monkeypatch.setattr(HostTarget, "measure", measure)
+    models = {"a": lambda: b"a", "b": lambda: b"b"}
+    found = looks.look(HostTarget(), models, Plan("t", 0.01, 1, 0.05), yardsticks=[b"short", b"long"])
+    assert {name: [one["units"] for one in made] for name, made in found.items()} == {
+        "a": pytest.approx([1.0, 1.0]),
+        "b": pytest.approx([3.0, 3.0]),
+    }
+    assert table_builder.median_unit(found) == pytest.approx(2 * 1.05)
 
 
 def test_check_counts_networks_that_the_table_does_not_cover() -> None:
