@@ -126,17 +126,18 @@ def test_rounds_narrow_step_by_step_and_resume_after_a_kill(
 
 
 def test_rounds_of_another_pruning_are_not_gone_on_from(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = run.table.predict(run.network("train").graph)
     heal = killed_at(monkeypatch, compress.prune, "fit_network", 2)
     with pytest.raises(KilledError):
-        prune(run, importance="l1", rounds=2)
+        prune(run, target_ms=0.7 * start, importance="l1", rounds=2)
     heal()
-    prune(run, importance="l2", rounds=1)
+    prune(run, target_ms=0.7 * start, importance="l2", rounds=1)
     assert len(metrics(run, "prune")["rounds"]) == 1
 
 
 def test_a_cut_that_gains_nothing_on_the_target_is_undone(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run.__dict__["target"] = BySize(reference_ms=1.0, at_least=1e6)
-    prune(run)
+    prune(run, target_ms=0.9 * run.table.predict(run.network("train").graph))
     (only,) = metrics(run, "prune")["rounds"]
     assert only["undone"]
     assert only["latency_ms"] == only["latency_before_ms"]
