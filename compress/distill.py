@@ -1,5 +1,5 @@
 """python -m compress.distill RUN [--teacher train|largest|FILE] [--loss NAME[=WEIGHT],...] [--features PLACE,...]:
-trains the pruned network with a teacher.
+trains the pruned network with a teacher, and undoes it when the network was better before.
 
 Every loss is added to the run's loss on the labels, with its weight. Of logits: kl (Hinton et al. 2015), cwd (Shu et
 al. 2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu et al. 2023); of the layers that
@@ -14,8 +14,10 @@ from pathlib import Path
 import torch
 
 from compress.cli import Parser
+from compress.evaluate import evaluate
 from compress.features import PLACES, Features, parse_places
 from compress.losses import DISTILLATION_TERMS, LAYERS, TEACHING_TERMS, parse_terms
+from compress.metrics import mean_iou
 from compress.stage import Run, record_network, stage_command
 from compress.teacher import OwnTeacher, Teaching, open_teacher
 from compress.train import fit_network
@@ -31,7 +33,14 @@ def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | 
     student, schedule, folder = run.network("prune"), run.settings.schedules.distill, run.path / "distill"
     teaching, file = open_teaching(run, student, teacher, terms, features, folder)
     fit_network(run, student, schedule, folder, "distill", seed=4, teaching=teaching)
-    record_network(run, "distill", student, begun, teacher=teacher, teacher_digest=file, loss=terms, features=features)
+    given = run.network("prune").to(run.device)
+    before, after = (mean_iou(evaluate(network, run.validation, run.device)) for network in (given, student))
+    undone = after < before
+    if undone:
+        print(f"distill: undone: mIoU {after:.4f} on the validation split, {before:.4f} before")
+        student = given
+    asked = {"teacher": teacher, "teacher_digest": file, "loss": terms, "features": features}
+    record_network(run, "distill", student, begun, **asked, undone=undone, taught_miou=after)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 

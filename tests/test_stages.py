@@ -186,6 +186,23 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
     assert resumed == [2, 0, 0]
 
 
+def test_a_distillation_that_makes_the_network_worse_is_undone(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ruin(run: Run, network: Network, *_: Any, **__: Any) -> None:
+        for parameter in network.parameters():
+            nn.init.zeros_(parameter)
+
+    monkeypatch.setattr(compress.distill, "fit_network", ruin)
+    distill(run)
+    found = metrics(run, "distill")
+    assert found["undone"]
+    assert found["taught_miou"] < found["miou"]
+    weights, given = (run.network(stage).state_dict() for stage in ("distill", "prune"))
+    assert all(torch.equal(weights[name], value) for name, value in given.items())
+    assert "distill: undone" in capsys.readouterr().out
+
+
 def test_a_killed_distillation_goes_on_with_its_linear_maps(
     run: Run,
     tmp_path: Path,
@@ -209,7 +226,9 @@ def test_a_killed_distillation_goes_on_with_its_linear_maps(
     heal()
     assert any(name.startswith("1.0.") for name in torch.load(run.path / "distill" / "checkpoint.pt")["model"])
     distill(run, **asked)
-    assert metrics(run, "distill")["loss"] == {"kl": 1.0, "adaptive": 0.5}
+    found = metrics(run, "distill")
+    assert found["loss"] == {"kl": 1.0, "adaptive": 0.5}
+    assert not found["undone"]
     expected = other.network("distill").state_dict()
     for name, value in run.network("distill").state_dict().items():
         torch.testing.assert_close(value, expected[name], msg=name)
