@@ -50,7 +50,8 @@ any evaluation.</p>
 <td>{{ "%.0f"|format(s.size_bytes / 1024) }}<td>{{ "%.0f"|format(s.wall_s) }}</tr>
 {% endfor %}</table>
 <p>mIoU over {{ images }} validation images at {{ size }}; train, prune and distill as torch networks, quantize and
-export as the int8 file run by LiteRT. Latency is that of the network as int8 on the target.</p>
+export as the int8 file run by LiteRT. Latency is that of the network as int8 on the target.
+{% for remark in remarks %}{{ remark }} {% endfor %}</p>
 <h2>Validation images: image, truth, prediction of model.tflite</h2>
 <p class="key">{% for class_name, colour, iou in classes %}<span><i style="background: rgb{{ colour }}"></i>
 {{ class_name }} {{ "%.2f"|format(iou) }}</span>{% endfor %} (IoU)</p>
@@ -81,8 +82,22 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         classes=list(zip(run.data.classes, run.data.colours, ious, strict=True)),
         genotype=str(network.genotype),
         environment=json.dumps(config),
+        remarks=remarks(run),
     )
     write_atomically(run.path / "report.html", html.encode())
+
+
+def remarks(run: Run) -> list[str]:
+    """Of stages that left the network as it was."""
+    pruned, taught = (
+        read_json(run.path / name / "metrics.json", "run the stage anew") for name in ("prune", "distill")
+    )
+    found = []
+    if not pruned["rounds"]:
+        found.append(f"Nothing was pruned: {pruned['target_ms']:.2f} ms were allowed.")
+    if taught["undone"]:
+        found.append(f"Distillation was undone: it led to mIoU {taught['taught_miou']:.4f}.")
+    return found
 
 
 def scatter(run: Run, result: dict[str, Any]) -> str:
