@@ -24,8 +24,7 @@ def export(run: Run) -> None:
     network = run.network("distill")
     for path in (run.made("export"), run.path / "model.tflite"):
         write_atomically(path, model)
-    float_model = run.path / "quantize" / "model.float.tflite"
-    shutil.copyfile(float_model, run.path / "model.float.tflite")
+    shutil.copyfile(run.path / "quantize" / "model.float.tflite", run.path / "model.float.tflite")
     write_onnx(network, run.path / "model.onnx", folder / "convert.log")
     write_json(run.path / "model.json", model_card(run, model))
     found = verify(run)

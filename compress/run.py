@@ -96,8 +96,8 @@ def load_network(path: Path) -> Network:
     return network.eval()
 
 
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def digest(*paths: Path) -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the stages share: opening a run folder, the order of stages, and the record each one leaves.
 
 A stage's metrics.json is written last, so a folder without it is half-written. It names the digest of the
-file it started from and of the file it made; a later stage refuses a chain whose digests do not meet.
+files it started from and of those it made; a later stage refuses a chain whose digests do not meet.
 """
 
 import time
@@ -32,7 +32,8 @@ from search_spaces.latency_table import LatencyTable
 from search_spaces.network import Network
 
 STAGES = ("train", "prune", "distill", "quantize", "export")
-MADE = {"quantize": "model.tflite", "export": "model.tflite"}  # of a stage that makes no network.pt
+MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "export": ("model.tflite",)}
+SHIPPED = ("model.tflite", "model.float.tflite", "model.onnx", "model.json")  # the last stage puts into the run folder
 SEARCH = "search"  # what stands before the first stage
 
 
@@ -89,11 +90,16 @@ class Run:
         seed += self.settings.seed * 100
         return Crops(self.data, self.settings.input_size, schedule.crop, items, seed, self.settings.augment)
 
+    def files(self, stage: str) -> list[Path]:
+        """What later stages and users read of a stage; the first file is the one it hands on."""
+        if stage == SEARCH:
+            return [self.path / SEARCH / "winner.pt"]
+        made = [self.path / stage / name for name in MADE.get(stage, ("network.pt",))]
+        return made + [self.path / name for name in SHIPPED] if stage == STAGES[-1] else made
+
     def made(self, stage: str) -> Path:
         """The file a stage hands on."""
-        if stage == SEARCH:
-            return self.path / "search" / "winner.pt"
-        return self.path / stage / MADE.get(stage, "network.pt")
+        return self.files(stage)[0]
 
     def network(self, stage: str) -> Network:
         return load_network(self.made(stage))
@@ -115,14 +121,13 @@ def is_done(run: Run, stage: str) -> bool:
 
 
 def _why_not_done(run: Run, stage: str) -> str | None:
-    metrics_file, made = run.path / stage / "metrics.json", run.made(stage)
-    if not metrics_file.is_file() or not made.is_file():
+    metrics_file, made, source = run.path / stage / "metrics.json", run.files(stage), run.files(before(stage))
+    if not all(file.is_file() for file in (metrics_file, *made)):
         return "is missing or half-written"
     metrics = read_json(metrics_file, f"run python -m compress.{stage} {run.path} again")
-    if metrics.get("made") != digest(made):
-        return f"does not fit its {made.name}"
-    source = run.made(before(stage))
-    if not source.is_file() or metrics.get("source") != digest(source):
+    if not isinstance(metrics, dict) or metrics.get("made") != digest(*made):
+        return f"does not fit its {', '.join(dict.fromkeys(file.name for file in made))}"
+    if not all(file.is_file() for file in source) or metrics.get("source") != digest(*source):
         return f"was made from another {before(stage)}"
     return None
 
@@ -135,8 +140,11 @@ def before(stage: str) -> str:
 def require(run: Run, stage: str) -> None:
     """Raises InputError unless everything up to and with `stage` is whole and of one piece."""
     if stage == SEARCH:
-        if not run.made(SEARCH).is_file():
+        chosen = run.path / "genotype.json"  # the search's last file
+        if not run.made(SEARCH).is_file() or not chosen.is_file():
             raise InputError(f"{run.path}: the search has not finished; run python -m nas.search --resume first")
+        if run.network(SEARCH).genotype != run.genotype:
+            raise InputError(f"{chosen}: search/winner.pt is another; delete both, run python -m nas.search --resume")
         return
     require(run, before(stage))
     why = _why_not_done(run, stage)
@@ -174,8 +182,8 @@ def write_metrics(run: Run, stage: str, metrics: dict[str, Any], folder: Path) -
     whole = {
         "name": stage,
         **metrics,
-        "source": digest(run.made(before(stage))),
-        "made": digest(run.made(stage)),
+        "source": digest(*run.files(before(stage))),
+        "made": digest(*run.files(stage)),
     }
     write_json(folder / "metrics.json", whole)
     print(f"{stage}: mIoU {whole['miou']:.4f}, {whole['latency_ms']:.2f} ms, {whole['size_bytes'] / 1024:.0f} KiB")

@@ -22,7 +22,6 @@ from compress.metrics import mean_iou
 from compress.run import load_network, read_json, write_json
 from compress.stage import Run, open_run, require
 from compress.tflite import check_all_int8, file_ops
-from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 EVALUATION_THREADS = 2
@@ -68,12 +67,9 @@ def run_onnx(path: Path, network: Network, validation: Validation, images: int) 
 
 def verify(run: Run) -> dict[str, Any]:
     """Checks RUN/model.tflite and model.onnx and returns what was found; raises InputError when a file is broken."""
-    model_file = run.path / "model.tflite"
-    if not model_file.is_file():
-        raise InputError(f"{model_file} is missing; run python -m compress.export {run.path} first")
     quantized = read_json(run.path / "quantize" / "metrics.json", f"run python -m compress.quantize {run.path} first")
     network = load_network(run.path / "quantize" / "network.pt")
-    model = model_file.read_bytes()
+    model = (run.path / "model.tflite").read_bytes()
     floats = quantized["float_ops"]
     int8_ops = check_all_int8(model, floats.values())
     simulated = fake_quantize(network, quantized["ranges"], floats)

@@ -1,6 +1,8 @@
 """Every refusal of a command, with its line and exit code."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 import nas.latency
 import nas.report
 import nas.search
+from compress.stage import STAGES, open_run
 
 
 @pytest.mark.parametrize(
@@ -20,8 +23,12 @@ import nas.search
         ("prune/network.pt", "distill", "prune is missing or half-written; run python -m compress.prune"),
         ("config.json", "train", "config.json is missing; the folder is not a run of python -m nas.search"),
         ("search/winner.pt", "train", "the search has not finished; run python -m nas.search --resume"),
+        ("genotype.json", "train", "the search has not finished; run python -m nas.search --resume"),
         ("table.json", "prune", "table.json is missing; python -m nas.search --resume writes it"),
-        ("model.tflite", "verify", "model.tflite is missing; run python -m compress.export"),
+        ("quantize/model.float.tflite", "export", "quantize is missing or half-written"),
+        ("quantize/network.pt", "verify", "quantize is missing or half-written"),
+        ("model.tflite", "verify", "export is missing or half-written; run python -m compress.export"),
+        ("model.onnx", "verify", "export is missing or half-written; run python -m compress.export"),
     ],
 )
 def test_what_is_missing_is_said(
@@ -30,16 +37,77 @@ def test_what_is_missing_is_said(
     copy = Path(shutil.copytree(whole, tmp_path / "copy"))
     (copy / remove).unlink()
     code, _, err = run_stage(command, stage, copy)
-    assert code == 2
-    assert said in err
-    assert len(err.splitlines()) == 1, err
+    assert (code, said in err, len(err.splitlines())) == (2, True, 1), err
 
 
-def test_a_stage_on_weights_that_changed_is_refused(whole: Path, tmp_path: Path, command: Command) -> None:
+def gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def half_written(folder: Path) -> None:
+    """As a kill leaves it before the record."""
+    (folder / "metrics.json").unlink()
+
+
+def cut_short(folder: Path) -> None:
+    record = folder / "metrics.json"
+    record.write_bytes(record.read_bytes()[:100])
+
+
+def no_record(folder: Path) -> None:
+    (folder / "metrics.json").write_text("[]")
+
+
+def half_made(folder: Path) -> None:
+    """A file shorter than its record says."""
+    made = open_run(folder.parent).made(folder.name)
+    made.write_bytes(made.read_bytes()[:1000])
+
+
+def of_another_genotype(folder: Path) -> None:
+    """The whole folder comes from another run: its record fits its files."""
+    record = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**record, "source": "0123456789ab"}))
+
+
+@pytest.mark.parametrize("stage", [*STAGES[1:], "verify", "report"])
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (gone, "{before} is missing or half-written; run python -m compress.{before} {run} first"),
+        (half_written, "{before} is missing or half-written; run python -m compress.{before} {run} first"),
+        (cut_short, "cannot be read"),
+        (no_record, "{before} does not fit its "),
+        (half_made, "{before} does not fit its "),
+        (of_another_genotype, "{before} was made from another "),
+    ],
+)
+def test_a_stage_refuses_what_stands_before_it(
+    whole: Path, tmp_path: Path, command: Command, stage: str, damage: Callable[[Path], None], said: str
+) -> None:
+    """An earlier stage that is missing, half-written or from another genotype: one line that says so."""
     copy = Path(shutil.copytree(whole, tmp_path / "copy"))
-    (copy / "train" / "network.pt").write_bytes(b"something else")
-    code, _, err = run_stage(command, "prune", copy)
-    assert (code, "train does not fit its network.pt" in err) == (2, True)
+    before = STAGES[STAGES.index(stage) - 1] if stage in STAGES else STAGES[-1]
+    damage(copy / before)
+    code, _, err = command(nas.report.main, copy) if stage == "report" else run_stage(command, stage, copy)
+    expected = said.format(before=before, run=copy)
+    assert (code, expected in err, len(err.splitlines())) == (2, True, 1), err
+
+
+def test_training_refuses_a_winner_of_another_genotype(whole: Path, tmp_path: Path, command: Command) -> None:
+    copy = Path(shutil.copytree(whole, tmp_path / "copy"))
+    shutil.copyfile(copy / "search" / "teacher.pt", copy / "search" / "winner.pt")
+    code, _, err = run_stage(command, "train", copy)
+    assert (code, "genotype.json: search/winner.pt is another" in err, len(err.splitlines())) == (2, True, 1), err
+    (copy / "search" / "winner.pt").write_bytes(b"half")
+    code, _, err = run_stage(command, "train", copy)
+    assert (code, "winner.pt cannot be loaded" in err, len(err.splitlines())) == (2, True, 1), err
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, command: Command) -> None:
+    for stage in (*STAGES, "verify"):
+        code, _, err = run_stage(command, stage, tmp_path / "nowhere")
+        assert (code, "there is no such run folder" in err, len(err.splitlines())) == (2, True, 1), err
 
 
 @pytest.mark.parametrize("budget", ["0", "-3", "nan", "inf"])

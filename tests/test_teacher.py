@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import Command, run_stage
 from conftest import CLASSES
 from torch import Tensor, nn
 from torch.export import Dim
 
-from compress.run import save_network
+from compress.run import digest, save_network
 from compress.settings import Settings
 from compress.stage import Run
 from compress.teacher import open_teacher
@@ -66,6 +67,10 @@ def program(tmp_path_factory: pytest.TempPathFactory, foreign: Foreign) -> Path:
     return path
 
 
+def write_onnx(module: nn.Module, path: Path) -> None:
+    torch.onnx.export(module, (IMAGES,), path, dynamic_shapes=(ANY_SIZE,), dynamo=True, verbose=False)
+
+
 def test_torchscript_teaches(run: Run, foreign: Foreign, tmp_path: Path) -> None:
     torch.jit.trace(foreign, IMAGES).save(tmp_path / "teacher.pt")
     assert torch.equal(open_teacher(run, str(tmp_path / "teacher.pt"))[0](IMAGES), foreign(IMAGES))
@@ -76,9 +81,27 @@ def test_an_exported_program_teaches(run: Run, foreign: Foreign, program: Path) 
 
 
 def test_onnx_teaches(run: Run, foreign: Foreign, tmp_path: Path) -> None:
-    torch.onnx.export(foreign, (IMAGES,), tmp_path / "t.onnx", dynamic_shapes=(ANY_SIZE,), dynamo=True, verbose=False)
+    write_onnx(foreign, tmp_path / "t.onnx")
     made = open_teacher(run, str(tmp_path / "t.onnx"))[0](IMAGES)
     torch.testing.assert_close(made, foreign(IMAGES), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "exported program", "onnx"])
+def test_distilling_from_a_file_of_ones_own(
+    whole: Path, tmp_path: Path, command: Command, foreign: Foreign, program: Path, kind: str
+) -> None:
+    """`python -m compress.distill RUN --teacher FILE`, on a finished run."""
+    copy, file = Path(shutil.copytree(whole, tmp_path / "copy")), tmp_path / "own.onnx"
+    if kind == "torchscript":
+        torch.jit.trace(foreign, IMAGES).save(file := tmp_path / "own.pt")
+    elif kind == "exported program":
+        file = program
+    else:
+        write_onnx(foreign, file)
+    code, _, err = run_stage(command, "distill", copy, "--teacher", file, "--loss", "kl,cwd")
+    assert code == 0, err
+    found = json.loads((copy / "distill" / "metrics.json").read_text())
+    assert (found["teacher"], found["teacher_digest"]) == (str(file), digest(file))
 
 
 def test_a_network_file_teaches_as_the_runs_own_does(run: Run, tmp_path: Path) -> None:
