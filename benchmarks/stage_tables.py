@@ -79,29 +79,25 @@ def table(runs: Sequence[Run], heads: Sequence[str], rows: Iterable[tuple[str, S
     return "\n".join(lines)
 
 
+def taught_by(loss: str) -> str:
+    """The training of the small network with a teacher."""
+    return f"small-{loss.replace(',', '+')}"
+
+
 def pruning(runs: Sequence[Run], importances: Sequence[str], rounds: Sequence[int]) -> str:
     def row(name: str) -> list[tuple[Figure, str]]:
-        gain = points(int8_miou(name), int8_miou("base-whole"))
-        from_small = points(int8_miou(name), int8_miou("small"))
+        found = int8_miou(name)
+        lost = [(points(found, int8_miou(other)), POINTS) for other in ("base-whole", "small", "searched")]
         kept = share(latency(name), latency("base-whole"))
-        return [
-            (int8_miou(name), MIOU), (gain, POINTS), (from_small, POINTS), (latency(name), MS), (kept, RATIO),
-            (params(name), MILLIONS),
-        ]  # fmt: skip
+        return [(found, MIOU), *lost, (latency(name), MS), (kept, RATIO), (params(name), MILLIONS)]
 
-    rows = [("not pruned", row("base-whole")), ("a smaller one from scratch", row("small"))]
+    rows = [("not pruned", row("base-whole"))]
+    rows += [("not pruned, scaled to the latency", row("small")), ("not pruned, searched at it", row("searched"))]
     rows += [(f"`{i}`, {n} round{'s' * (n > 1)}", row(f"prune-{i}-{n}")) for i in importances for n in rounds]
     rows += [("`l2`, 1 round, recovery with a teacher", row("prune-taught"))]
-    heads = (
-        "",
-        "int8 mIoU",
-        "points against not pruned",
-        "against the smaller",
-        "ms",
-        "of its latency",
-        "M parameters",
-    )
-    return table(runs, heads, rows)
+    rows += [("searched at the latency before, `l2`, 1 round", row("prune-searched"))]
+    against = ("points against not pruned", "scaled", "searched")
+    return table(runs, ("", "int8 mIoU", *against, "ms", "of its latency", "M parameters"), rows)
 
 
 def distillation(runs: Sequence[Run], losses: Sequence[str]) -> str:
@@ -109,7 +105,7 @@ def distillation(runs: Sequence[Run], losses: Sequence[str]) -> str:
         return [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou("small")), POINTS)]
 
     rows = [("none", row("small")), ("`kl`, taught by itself, trained before", row("small-self"))]
-    rows += [(f"`{loss}`", row(f"small-{loss.replace(',', '+')}")) for loss in losses]
+    rows += [(f"`{loss}`", row(taught_by(loss))) for loss in losses]
     rows += [("(the teacher itself)", row("large"))]
     return table(runs, ("loss", "int8 mIoU", "points gained"), rows)
 
@@ -138,7 +134,7 @@ ORDERS = (
     ("train, prune, distill (the network before), int8", "cut-shorter-int8"),
     ("train, distill (large), prune", "taught-cut"),
     ("a smaller one: train", "small"),
-    ("a smaller one: train with a teacher (large, kl)", "small-kl"),
+    ("a smaller one: train with a teacher (large, `kl`)", "small-kl"),
 )
 
 
@@ -167,10 +163,16 @@ def chain(runs: Sequence[Run]) -> str:
 
 
 def hand_over(runs: Sequence[Run]) -> str:
-    named = (("1.0 (not pruned)", "small"), ("1.25", "prune-middle"), ("1.67", "prune-l2-1"))
+    named = (
+        ("1.0 (not pruned), scaled", "small", "small"),
+        ("1.25, scaled", "prune-middle", "small"),
+        ("1.67, scaled", "prune-l2-1", "small"),
+        ("1.0 (not pruned), searched", "searched", "searched"),
+        ("1.67, searched", "prune-searched", "searched"),
+    )
     rows = [
-        (title, [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou("small")), POINTS), (latency(name), MS)])
-        for title, name in named
+        (title, [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou(one)), POINTS), (latency(name), MS)])
+        for title, name, one in named
     ]
     return table(runs, ("latency handed over / target", "int8 mIoU", "points against 1.0", "ms"), rows)
 

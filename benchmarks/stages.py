@@ -2,11 +2,13 @@
 
 Trains the networks of benchmarks/stages.md (every training has as many steps in all), makes their files, runs
 them with LiteRT and prints the tables. The same command goes on where it was killed. Two parts want a quiet machine:
---prepare, before, measures the latency table and chooses the networks' sizes; --measure, after, times the files.
+--prepare, before, measures the latency table and chooses the networks, two of them by `nas.search`; --measure, after,
+times the files.
 """
 
 import argparse
-import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,8 +17,8 @@ from typing import Any
 
 import torch
 from baseline import machine, scaled_to
-from stage_tables import tables
-from trainings import Training, in_processes, measure_missing, network_of, ship_missing, train_missing
+from stage_tables import tables, taught_by
+from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
 
 from compress.cli import run_command
 from compress.distill import open_teaching
@@ -26,8 +28,8 @@ from compress.losses import TEACHING_TERMS, parse_terms
 from compress.narrow import prune_to
 from compress.prune import rounds_done, save_rounds
 from compress.quantize import calibration_images, train_in_int8
-from compress.ranges import ESTIMATORS, observe_ranges
-from compress.run import read_json, write_json
+from compress.ranges import DEFAULT, ESTIMATORS, observe_ranges
+from compress.run import read_json, write_atomically, write_json
 from compress.settings import PRESETS, Preset, Settings, parse_input_size
 from compress.skeleton import INT8, skeleton
 from compress.stage import Run
@@ -43,17 +45,14 @@ from search_spaces.network import Network
 PRESET = "benchmark"
 LR, WEIGHT_DECAY = 2e-3, 0.05  # those of --preset quick
 KEPT = 0.6  # of BASE's latency, the latency that all compressed networks have
-STARTS = {"small": KEPT, "middle": 1.25 * KEPT}  # of BASE's latency
+STARTS = {"small": KEPT, "middle": 1.25 * KEPT}  # of BASE's latency, to which BASE's widths are scaled
+SEARCHES = {"searched": KEPT, "searched-wide": 1.0}  # of BASE's latency, the budgets of two searches
 FACTORS = tuple(f / 50 for f in range(50, 5, -1))  # of BASE's widths, tried from the widest on
-LARGE = 1.6  # of BASE's widths: the teacher's
+LARGE, TEACHER = 1.6, 1.0  # the teacher: of BASE's widths, of the steps
 IMPORTANCES, ROUNDS = ("l2", "taylor", "lamp"), (1, 4)
 LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "kl,cwd", "kl,dist", "kl,boundary", "adaptive", "kl,adaptive")
-FIRST, SHORT, MIDDLE, QAT = (
-    0.6,
-    0.1,
-    0.3,
-    0.1,
-)  # shares of the steps: before the first cut, after it, distillation, int8
+# shares of the steps: before the first cut, right after it, distillation, training in int8
+FIRST, SHORT, MIDDLE, QAT = 0.6, 0.1, 0.3, 0.1
 
 
 def stage(width: int, depth: int, width_in: int, expansion: int = 4) -> Stage:
@@ -112,7 +111,17 @@ def sized(base: Genotype, table: LatencyTable, share: float) -> Genotype:
     return found
 
 
-def prepare(work: Path, asked: Asked) -> None:
+def searched(budget_ms: float, work: Path, asked: Asked, preset: str) -> Genotype:
+    """The winner of `python -m nas.search`; a killed search goes on."""
+    place = work.resolve() / f"search-{budget_ms:.2f}ms"
+    flags = {"budget-ms": budget_ms, "data": asked.data, "input-size": asked.input_size, "preset": preset}
+    flags |= {"table": work / "table.json", "run": place}
+    command = [sys.executable, "-m", "nas.search", *(f"--{name}={value}" for name, value in flags.items())]
+    subprocess.run([*command, "--search-only", "--resume"], check=True)
+    return Genotype.from_dict(read_json(place / "genotype.json", "run the benchmark again"))
+
+
+def prepare(work: Path, asked: Asked, preset: str) -> None:
     """The latency table and the sizes that follow from it, once."""
     path = work / "sizes.json"
     if path.is_file():
@@ -125,6 +134,8 @@ def prepare(work: Path, asked: Asked) -> None:
     table = load_table(file, wanted) if file.is_file() else build(wanted, file)
     sizes = {"base": base, "large": scaled(base, LARGE)}
     sizes |= {name: sized(base, table, share) for name, share in STARTS.items()}
+    for name, share in SEARCHES.items():
+        sizes[name] = searched(share * table.predict(graph_of(base)), work, asked, preset)
     small_ms = HostTarget().measure([skeleton(graph_of(sizes["small"]))])[0].ms
     sizes["mobilenetv2"] = scaled_to(small_ms, base.classes, base.resolution)
     write_json(path, {name: genotype.to_dict() for name, genotype in sizes.items()})
@@ -134,8 +145,8 @@ def open_runs(work: Path, asked: Asked, seeds: int) -> list[Run]:
     runs = []
     for seed in range(seeds):
         path = work / f"seed-{seed}"
-        path.mkdir(exist_ok=True)
-        shutil.copyfile(work / "table.json", path / "table.json")
+        if not (path / "table.json").is_file():
+            write_atomically(path / "table.json", (work / "table.json").read_bytes())
         runs.append(Run(path, asked.settings(seed)))
     return runs
 
@@ -188,48 +199,42 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         write_json(folder / "ranges.json", learned)
         return network
 
-    rest = 1 - FIRST
+    def pruned(name: str, source: str, importance: str = "l2", rounds: int = 1, **taught: str) -> Training:
+        after = (source, *taught.values())
+        return Training(name, partial(prune, source, importance, rounds, 1 - FIRST, **taught), after, timed=True)
+
     return [
+        Training("large", partial(fresh, "large", TEACHER)),
         Training("base", partial(fresh, "base", FIRST)),
-        Training("small", partial(fresh, "small", 1.0)),
-        Training("mobilenetv2", partial(fresh, "mobilenetv2", 1.0)),
-        Training("base-whole", partial(fresh, "base", 1.0)),
         Training("middle", partial(fresh, "middle", FIRST)),
-        Training("large", partial(fresh, "large", 1.0)),
-        *(
-            Training(f"prune-{name}-{rounds}", partial(prune, "base", name, rounds, rest), ("base",))
-            for name in IMPORTANCES
-            for rounds in ROUNDS
-        ),
-        Training("prune-middle", partial(prune, "middle", "l2", 1, rest), ("middle",)),
-        Training("prune-taught", partial(prune, "base", "l2", 1, rest, teacher="large"), ("base", "large")),
+        Training("searched-wide", partial(fresh, "searched-wide", FIRST)),
+        Training("base-whole", partial(fresh, "base", 1.0), timed=True),
+        Training("small", partial(fresh, "small", 1.0), timed=True),
+        Training("searched", partial(fresh, "searched", 1.0), timed=True),
+        Training("mobilenetv2", partial(fresh, "mobilenetv2", 1.0), timed=True),
+        *(pruned(f"prune-{name}-{rounds}", "base", name, rounds) for name in IMPORTANCES for rounds in ROUNDS),
+        pruned("prune-middle", "middle"),
+        pruned("prune-searched", "searched-wide"),
+        pruned("prune-taught", "base", teacher="large"),
         Training("cut", partial(prune, "base", "l2", 1, SHORT), ("base",)),
-        Training("cut-self", partial(more, "cut", MIDDLE, teacher="base"), ("cut", "base"), tuple(ESTIMATORS)),
-        Training("cut-large", partial(more, "cut", MIDDLE, teacher="large"), ("cut", "large")),
-        Training("cut-shorter", partial(more, "cut", MIDDLE - QAT, teacher="base"), ("cut", "base")),
-        Training("cut-shorter-int8", partial(in_int8, "cut-shorter", "moving-average"), ("cut-shorter",)),
+        Training("cut-self", partial(more, "cut", MIDDLE, teacher="base"), ("cut",), tuple(ESTIMATORS), timed=True),
+        Training("cut-large", partial(more, "cut", MIDDLE, teacher="large"), ("cut", "large"), timed=True),
+        Training("cut-shorter", partial(more, "cut", MIDDLE - QAT, teacher="base"), ("cut",)),
+        Training("cut-shorter-int8", partial(in_int8, "cut-shorter", DEFAULT), ("cut-shorter",), timed=True),
         Training("taught", partial(more, "base", MIDDLE, teacher="large"), ("base", "large")),
-        Training("taught-cut", partial(prune, "taught", "l2", 1, SHORT), ("taught",)),
+        Training("taught-cut", partial(prune, "taught", "l2", 1, SHORT), ("taught",), timed=True),
         *(Training(f"int8-{name}", partial(in_int8, "cut-self", name), ("cut-self",)) for name in ESTIMATORS),
         Training("small-self", partial(fresh, "small", 1.0, teacher="small"), ("small",)),
-        *(
-            Training(
-                f"small-{loss.replace(',', '+')}", partial(fresh, "small", 1.0, teacher="large", loss=loss), ("large",)
-            )
-            for loss in LOSSES
-        ),
-    ]
+        *(Training(taught_by(loss), partial(fresh, "small", 1.0, teacher="large", loss=loss), ("large",),
+                   timed=loss == "kl") for loss in LOSSES),
+    ]  # fmt: skip
 
 
 def work_on(step: str, work: Path, asked: Asked, seeds: int) -> None:
     """A process's share of a step."""
     torch.set_num_threads(1)
     sizes = {name: Genotype.from_dict(value) for name, value in read_json(work / "sizes.json", "--prepare").items()}
-    runs, trainings = open_runs(work, asked, seeds), plan(sizes, asked)
-    if step == "train":
-        train_missing(runs, trainings)
-    else:
-        ship_missing(runs, trainings)
+    do_missing(step, open_runs(work, asked, seeds), plan(sizes, asked))
 
 
 def main() -> None:
@@ -242,6 +247,7 @@ def main() -> None:
     flags.add_argument("--crop", type=int, default=128)
     flags.add_argument("--seeds", type=int, default=3)
     flags.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
+    flags.add_argument("--search-preset", default="quick", help="of the two searches, whose winners are trained")
     flags.add_argument("--prepare", action="store_true", help="only measure the latency table and choose the sizes")
     flags.add_argument("--measure", action="store_true", help="only time the files there are")
     flags.add_argument("--seconds", type=float, default=2.0, help="for each file that is timed")
@@ -252,11 +258,11 @@ def main() -> None:
         write_json(kept, asdict(asked))
     if (before := read_json(kept, "name another --work")) != asdict(asked):
         raise InputError(f"{kept}: trainings of {before}; give the same flags or another --work")
-    prepare(given.work, asked)
+    prepare(given.work, asked, given.search_preset)
     if given.prepare:
         return
     if not given.measure:
-        for step in ("train", "ship"):
+        for step in (TRAINED, SHIPPED):
             in_processes(given.jobs, work_on, step, given.work, asked, given.seeds)
     sizes = {name: Genotype.from_dict(value) for name, value in read_json(given.work / "sizes.json", "").items()}
     runs = open_runs(given.work, asked, given.seeds)

@@ -8,8 +8,7 @@ threads) had better not fork the processes that load crops.
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +38,13 @@ REMEDY = "delete it and run the benchmark again"
 @dataclass(frozen=True)
 class Training:
     """`train(run, folder)` makes a network once those named in `after` are made. Ranges that `estimators` find make
-    its int8 files, unless it has learned its own."""
+    its int8 files, unless it has learned its own. Its files are timed when a table shows their latency."""
 
     name: str
     train: Callable[[Run, Path], Network]
     after: tuple[str, ...] = ()
     estimators: tuple[str, ...] = (DEFAULT,)
+    timed: bool = False
 
 
 def network_of(run: Run, name: str) -> Network:
@@ -58,28 +58,24 @@ def figures(run: Run, name: str, step: str) -> dict[str, Any] | None:
     return found
 
 
-def train_missing(runs: Sequence[Run], trainings: Sequence[Training]) -> None:
-    """Trains, with whatever other processes do the same, until every network is made."""
-    while left := [(run, one) for run in runs for one in trainings if figures(run, one.name, TRAINED) is None]:
-        taken = waiting = False
+def do_missing(step: str, runs: Sequence[Run], trainings: Sequence[Training]) -> None:
+    """Trains (TRAINED) or ships (SHIPPED), with whatever other processes do the same, until it is done with all."""
+    do = {TRAINED: train, SHIPPED: ship}[step]
+    while left := [(run, one) for run in runs for one in trainings if figures(run, one.name, step) is None]:
+        taken = False
         for run, one in left:
             if orphaned():
                 return
-            if any(figures(run, name, TRAINED) is None for name in one.after):
-                continue
-            with mine(run.path / one.name, TRAINED) as is_mine:
-                waiting |= not is_mine
-                if is_mine:
-                    taken = True
-                    train_one(run, one)
-        if not taken and not waiting:
-            names = ", ".join(f"{run.path.name}/{one.name}" for run, one in left)
-            raise InputError(f"{names}: what they start from is not among the trainings")
+            if all(figures(run, name, TRAINED) is not None for name in one.after):
+                with held(run.path / one.name / "lock") as free:
+                    if free and figures(run, one.name, step) is None:
+                        taken = True
+                        do(run, one)
         if not taken:
             time.sleep(WAIT_SECONDS)
 
 
-def train_one(run: Run, one: Training) -> None:
+def train(run: Run, one: Training) -> None:
     folder = run.path / one.name
     print(f"{run.path.name}/{one.name}", flush=True)
     network = one.train(run, folder).to(run.device)
@@ -95,24 +91,8 @@ def train_one(run: Run, one: Training) -> None:
         (folder / leftover).unlink(missing_ok=True)
 
 
-@contextmanager
-def mine(folder: Path, step: str) -> Iterator[bool]:
-    """Whether this process is to do a step: nobody has done it or is at it."""
-    with held(folder / "lock") as free:
-        yield free and not (folder / step).is_file()
-
-
-def ship_missing(runs: Sequence[Run], trainings: Sequence[Training]) -> None:
-    """Makes, checks and runs the files of every trained network that no other process is at."""
-    for run in runs:
-        for one in trainings:
-            if figures(run, one.name, TRAINED) is not None:
-                with mine(run.path / one.name, SHIPPED) as is_mine:
-                    if is_mine and not orphaned():
-                        ship(run, one)
-
-
 def ship(run: Run, one: Training) -> None:
+    """Makes, checks and runs the files of a trained network."""
     folder = run.path / one.name
     network, log = network_of(run, one.name), folder / "convert.log"
     file = folder / "float.tflite"
@@ -155,12 +135,12 @@ def miou_of(run: Run, network: Network, model: bytes, title: str) -> float:
 
 
 def measure_missing(runs: Sequence[Run], trainings: Sequence[Training], seconds: float) -> None:
-    """Times the float file and the main int8 file of every network, in turns on one core."""
+    """Times the float file and the main int8 file of networks, in turns on one core."""
     left = [
         run.path / one.name
         for run in runs
         for one in trainings
-        if figures(run, one.name, SHIPPED) is not None and figures(run, one.name, LATENCY) is None
+        if one.timed and figures(run, one.name, SHIPPED) is not None and figures(run, one.name, LATENCY) is None
     ]
     for folder in tqdm(left, desc="latency", unit="network", dynamic_ncols=True):
         int8 = main_file(read_json(folder / SHIPPED, REMEDY)["int8"])
