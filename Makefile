@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 # 2.13.0 is the version everything was tested with; pip takes a CPU build of it where it finds one
 TORCH ?= torch==2.13.0
 BUDGET_MS ?= 30
+PEERS_VENV ?= .venv-peers
 
-.PHONY: setup search test test-all check format
+.PHONY: setup search test test-all check format peers
 
 setup: $(VENV)/.done
 
@@ -14,6 +15,15 @@ $(VENV)/.done: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q "$(TORCH)"
 	$(BIN)/python -m pip install -q -e ".[dev]"
+	touch $@
+
+# the environment of benchmarks/peers: torchvision stays out of the project's own
+peers: $(PEERS_VENV)/.done
+
+$(PEERS_VENV)/.done: pyproject.toml benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install -q "$(TORCH)"
+	$(PEERS_VENV)/bin/python -m pip install -q -e . -r benchmarks/peers/requirements.txt
 	touch $@
 
 search: setup

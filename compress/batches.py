@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset
 from compress.augment import augmentation, crop_areas
 from compress.data import IGNORE, DataSet, Pair, read_all, read_pair
 from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype
 from search_spaces.ops import out_size
 
 CACHE_BYTES = 2**30  # decoded pairs kept in memory; a larger data set is decoded again each time
@@ -124,12 +123,12 @@ def at_resolution(images: Tensor, resolution: tuple[int, int]) -> Tensor:
     return pixels.div_(255)
 
 
-def at_scale(images: Tensor, genotype: Genotype, input_size: tuple[int, int]) -> Tensor:
+def at_scale(images: Tensor, resolution: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
     """Training crops at the scale at which a network sees its images: its resolution against the input size."""
-    if genotype.resolution == input_size:
+    if resolution == input_size:
         return images
     size = [
         max(32, out_size(side * small, full))
-        for side, small, full in zip(images.shape[-2:], genotype.resolution, input_size, strict=True)
+        for side, small, full in zip(images.shape[-2:], resolution, input_size, strict=True)
     ]
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)

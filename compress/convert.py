@@ -34,11 +34,15 @@ def example_input(network: Network) -> Tensor:
 
 
 def write_float_tflite(network: Network, path: Path, log: Path) -> None:
-    """Converts with litert-torch; what the converter prints goes to `log`."""
+    convert(Deployed(network), example_input(network), path, log)
+
+
+def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None:
+    """Writes the float file with litert-torch; what the converter prints goes to `log`."""
     with printed_to(log):
         import litert_torch
 
-        edge = litert_torch.convert(Deployed(network).eval(), (example_input(network),))
+        edge = litert_torch.convert(deployed.eval(), (example,))
         part = path.with_name(f"part-{path.name}")
         edge.export(str(part))
     part.replace(path)

@@ -54,5 +54,5 @@ def crop_losses(network: Network, crops: Crops, input_size: tuple[int, int], lab
     """The training loss of each crop alone."""
     device = next(network.parameters()).device
     for image, mask in training_batches(crops, 1, 0, workers=0):
-        logits = network(at_scale(image.to(device), network.genotype, input_size))
+        logits = network(at_scale(image.to(device), network.genotype.resolution, input_size))
         yield label_loss(logits, mask.to(device))

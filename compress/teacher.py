@@ -53,7 +53,7 @@ class OwnTeacher:
     input_size: tuple[int, int]
 
     def __call__(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(at_scale(images, self.network.genotype, self.input_size))
+        logits: Tensor = self.network(at_scale(images, self.network.genotype.resolution, self.input_size))
         return logits
 
 

@@ -17,14 +17,15 @@ from search_spaces.network import Network
 
 
 def network_losses(
-    run: Run, network: Network, teaching: Teaching | None = None
+    run: Run, network: nn.Module, resolution: tuple[int, int], teaching: Teaching | None = None
 ) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
-    """The run's loss on the labels, and with a teacher the distillation terms as well."""
+    """The run's loss on the labels of a network that sees images at `resolution`, and with a teacher the distillation
+    terms as well."""
     features = teaching.features if teaching else None
     student = features.student if features else network
 
     def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
-        seen = at_scale(images, network.genotype, run.settings.input_size)
+        seen = at_scale(images, resolution, run.settings.input_size)
         with autocast(run.device):
             logits = student(seen).float()
         loss = run.label_loss(logits, masks)
@@ -52,7 +53,8 @@ def fit_network(
     """Trains a network in place on the run's data; a killed run goes on from FOLDER/checkpoint.pt. `watch` are
     `compress.fit`'s rungs."""
     network.to(run.device)
-    losses, taught = network_losses(run, network, teaching), f"{run.recipe} {teaching.spelling if teaching else ''}"
+    losses = network_losses(run, network, network.genotype.resolution, teaching)
+    taught = f"{run.recipe} {teaching.spelling if teaching else ''}"
     checkpoint = folder / "checkpoint.pt"
     features = teaching.features if teaching else None
     trained = network if features is None else nn.ModuleList([network, features.linears])

@@ -53,7 +53,7 @@ class Scorer:
         return calibrate(network, self._seen(network))
 
     def _seen(self, network: Network) -> Iterator[Tensor]:
-        return (at_scale(images, network.genotype, self.input_size) for images in self.batches)
+        return (at_scale(images, network.genotype.resolution, self.input_size) for images in self.batches)
 
     def int8_miou(self, model: bytes, network: Network) -> float:
         """mIoU (0..1) over the split of an int8 file."""

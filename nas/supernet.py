@@ -140,12 +140,12 @@ def sandwich(
         rng = random.Random(f"{seed} {torch.initial_seed()}")  # fit seeds torch by the step
         large, *others = draw(rng)
         with autocast(images.device):
-            logits = supernet(at_scale(images, large, input_size), large).float()
+            logits = supernet(at_scale(images, large.resolution, input_size), large).float()
         teacher = logits.detach()
         yield label_loss(logits, masks)
         for genotype in others:
             with autocast(images.device):
-                logits = supernet(at_scale(images, genotype, input_size), genotype).float()
+                logits = supernet(at_scale(images, genotype.resolution, input_size), genotype).float()
             yield label_loss(logits, masks) + distillation(logits, teacher)
 
     return losses

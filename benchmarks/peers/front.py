@@ -1,0 +1,212 @@
+"""Latency of all files in one sitting, the table, and the plot of mIoU against latency."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from shipping import SHIPPED, TRAINED, Variant, int8_file
+
+from compress.run import digest, read_json, write_json
+from compress.settings import Settings
+from compress.target import HostTarget
+from nas.looks import Plan, look, settled
+from search_spaces.errors import InputError
+
+PLAN = Plan("latency", seconds=1.0, together=8, agree=0.04)
+LATENCY = "latency.json"
+SLIMLAB = "SlimLab"
+
+Measured = tuple[float, tuple[float, ...]]  # ms, the mIoU of each seed
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A finished run of `nas.search`."""
+
+    path: Path
+    budget_ms: float
+    miou: float
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.tflite"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The same network of several seeds; `ms` is None before it is measured."""
+
+    name: str
+    family: str
+    stride: int
+    mious: tuple[float, ...]
+    float_mious: tuple[float, ...]
+    ms: float | None
+    params: int
+    macs: int
+    size_bytes: int
+    note: str
+
+    @property
+    def miou(self) -> float:
+        return mean(self.mious)
+
+
+def read_searched(paths: Iterable[Path], settings: Settings) -> list[Searched]:
+    """Raises InputError for a run that is not finished, or is of other data or another input size."""
+    found = []
+    for path in paths:
+        result = read_json(path / "result.json", "finish it with python -m nas.search --resume")
+        config = Settings.from_dict(read_json(path / "config.json", "start the run anew"), str(path / "config.json"))
+        for what, here, there in (
+            ("--data", settings.data, config.data),
+            ("--input-size", settings.input_size, config.input_size),
+        ):
+            if here != there:
+                raise InputError(f"--runs {path}: was made with {what} {there}, the peers with {here}")
+        found.append(Searched(path, float(result["budget_ms"]), float(result["miou"])))
+    return found
+
+
+def measure(variants: Sequence[Variant], searched: Sequence[Searched], work: Path) -> None:
+    """Times a file of each peer, whatever the seed, and every SlimLab model, in turns on one core. Looks are kept:
+    a killed measurement of the same files goes on."""
+    files: dict[str, Path] = {str(run.path): run.model for run in searched}
+    for variant in variants:
+        for stride in shipped_files(variant):
+            files.setdefault(key_of(variant, stride), int8_file(variant, int(stride)))
+    target = HostTarget()
+    facts = target.facts()
+    made_for = {"digests": {key: digest(path) for key, path in files.items()}, "facts": facts}
+    found = look(target, {key: path.read_bytes for key, path in files.items()}, PLAN, work / "looks.json", made_for)
+    one_ms = target.fastest_reference_ms()
+    ms = {key: settled(looks)["references"] * one_ms for key, looks in found.items()}
+    write_json(work / LATENCY, {"facts": facts, "ms": ms})
+
+
+def shipped_files(variant: Variant) -> dict[str, Any]:
+    """What was found of each file that could be made, by the stride of its class map."""
+    shipped = variant.figures(SHIPPED) or {"files": {}}
+    return {stride: file for stride, file in shipped["files"].items() if "failed" not in file}
+
+
+def key_of(variant: Variant, stride: str) -> str:
+    return f"{variant.title}/{stride}"
+
+
+def latencies(work: Path) -> dict[str, float]:
+    path = work / LATENCY
+    found: dict[str, float] = read_json(path, "delete it and measure again")["ms"] if path.is_file() else {}
+    return found
+
+
+def peer_points(variants: Sequence[Variant], ms: Mapping[str, float]) -> list[Point]:
+    by_key: dict[tuple[str, str], list[Variant]] = {}
+    for variant in variants:
+        for stride in shipped_files(variant):
+            by_key.setdefault((variant.title, stride), []).append(variant)
+    return [point(made, stride, ms) for (_, stride), made in by_key.items()]
+
+
+def point(variants: Sequence[Variant], stride: str, ms: Mapping[str, float]) -> Point:
+    files = [shipped_files(variant)[stride] for variant in variants]
+    first = variants[0]
+    trained, shipped = first.figures(TRAINED) or {}, first.figures(SHIPPED) or {}
+    floats = files[0]["float_ops"]
+    note = "" if not floats else "float: " + ", ".join(f"{count} {name}" for name, count in floats.items())
+    return Point(
+        first.title,
+        first.peer.family,
+        int(stride),
+        tuple(file["miou"] for file in files),
+        tuple(file["float_miou"] for file in files),
+        ms.get(key_of(first, stride)),
+        trained["params"],
+        shipped["macs"],
+        files[0]["size_bytes"],
+        note,
+    )
+
+
+def slimlab_points(searched: Sequence[Searched], ms: Mapping[str, float]) -> list[Measured]:
+    """(ms, mIoU of each seed) for each budget, as measured with the peers, fastest first."""
+    budgets: dict[float, list[Searched]] = {}
+    for run in searched:
+        if str(run.path) in ms:
+            budgets.setdefault(run.budget_ms, []).append(run)
+    return sorted(
+        (mean(ms[str(run.path)] for run in runs), tuple(run.miou for run in runs)) for runs in budgets.values()
+    )
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def table(points: Sequence[Point], slimlab: Sequence[Measured], failed: Sequence[str]) -> str:
+    heads = ("network", "class map", "int8 mIoU", "float mIoU", "ms", "M parameters", "GMACs", "KiB", SLIMLAB, "")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    lines += [f"| **{SLIMLAB}** | | {spread(mious)} | | {ms:.2f} | | | | | |" for ms, mious in slimlab]
+    for p in sorted(points, key=lambda p: (p.family, p.ms or 0.0, p.name, p.stride)):
+        ms = "-" if p.ms is None else f"{p.ms:.2f}"
+        no_slower = [mean(mious) for at, mious in slimlab if p.ms is not None and at <= p.ms]
+        ahead = f"{100 * (max(no_slower) - p.miou):+.2f}" if no_slower else "-"
+        size = f"{p.params / 1e6:.2f} | {p.macs / 1e9:.2f} | {p.size_bytes / 1024:.0f}"
+        mious = f"{spread(p.mious)} | {spread(p.float_mious)}"
+        lines.append(f"| `{p.name}` | 1/{p.stride} | {mious} | {ms} | {size} | {ahead} | {p.note} |")
+    return "\n".join([*lines, *([""] if failed else []), *failed])
+
+
+def failures(variants: Sequence[Variant]) -> list[str]:
+    """A line for each file that could not be made."""
+    return [
+        f"- `{variant.title}` of {variant.run.path.name}, class map 1/{stride}: {file['failed']}"
+        for variant in variants
+        for stride, file in (variant.figures(SHIPPED) or {"files": {}})["files"].items()
+        if "failed" in file
+    ]
+
+
+def plot(points: Sequence[Point], slimlab: Sequence[Measured], path: Path) -> None:
+    """A line joins those of a family that nothing faster of the family equals; bars span the seeds."""
+    figure, axes = pyplot.subplots(figsize=(9, 6))
+    families = dict.fromkeys(p.family for p in points)
+    for family, marker in zip(families, "osD^vP*X<>" * len(families), strict=False):
+        found = sorted((p.ms, p.mious) for p in points if p.family == family and p.ms is not None)
+        if found:
+            joined = best(found)
+            (line, *_) = draw(axes, joined, label=family, marker=marker, markersize=5, linewidth=1)
+            rest = [one for one in found if one not in joined]
+            draw(axes, rest, marker=marker, markersize=3, linestyle="", color=line.get_color(), alpha=0.4)
+    if slimlab:
+        draw(axes, slimlab, label=SLIMLAB, marker="o", markersize=8, linewidth=2.5, color="black")
+    axes.set_xscale("log")
+    axes.set_xlabel("measured latency, ms, int8, one thread")
+    axes.set_ylabel("mIoU of the int8 file on the validation split")
+    axes.grid(True, which="both", alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+def best(found: Sequence[Measured]) -> list[Measured]:
+    """Of points from fast to slow, those better than all before."""
+    kept: list[Measured] = []
+    for ms, mious in found:
+        if not kept or mean(mious) > mean(kept[-1][1]):
+            kept.append((ms, mious))
+    return kept
+
+
+def draw(axes: Any, found: Sequence[Measured], **style: Any) -> Any:
+    means = [mean(mious) for _, mious in found]
+    below = [m - min(mious) for m, (_, mious) in zip(means, found, strict=True)]
+    above = [max(mious) - m for m, (_, mious) in zip(means, found, strict=True)]
+    return axes.errorbar([ms for ms, _ in found], means, yerr=(below, above), capsize=2, **style)

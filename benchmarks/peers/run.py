@@ -1,0 +1,103 @@
+"""python benchmarks/peers/run.py --data landcover --steps N --work DIR: what other networks reach at which latency.
+
+Trains every peer with each seed by SlimLab's own recipe, converts it by SlimLab's path, quantizes it to int8 and runs
+the file over the validation split. Everything is kept in --work: a killed command goes on, several share the work.
+
+The same command with --measure times one file of each network and SlimLab's models (--runs) in one sitting, which
+wants a quiet machine; it trains nothing. WORK/peers.md and WORK/peers.png show what is there.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from front import failures, latencies, measure, peer_points, plot, read_searched, slimlab_points, table
+from peers import PEERS
+from shipping import Variant, do_missing
+
+from compress.cli import Parser, run_command
+from compress.data import KINDS
+from compress.run import read_json, write_atomically, write_json
+from compress.settings import PRESETS, Settings, parse_input_size, share_cores
+from compress.stage import Run
+from search_spaces.errors import InputError
+
+BUDGET_MS = 1.0  # a run folder has one; no peer is held to it
+
+
+def flags() -> argparse.Namespace:
+    arguments = Parser(
+        prog="python benchmarks/peers/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--work", type=Path, default=Path("runs/peers"), help="where everything is kept")
+    arguments.add_argument("--data", default="landcover", help=f"as for nas.search ({', '.join(KINDS)})")
+    arguments.add_argument("--input-size", default="512", help="512 or HxW")
+    arguments.add_argument("--preset", default="quick", choices=PRESETS, help="whose training recipe")
+    arguments.add_argument("--like", type=Path, metavar="RUN", help="data, size and recipe of a run of nas.search")
+    arguments.add_argument("--steps", type=int, default=1200, help="of each training")
+    arguments.add_argument("--seeds", type=int, default=3, help="how many")
+    arguments.add_argument("--peers", default=",".join(PEERS), help="names, default all: %(default)s")
+    arguments.add_argument("--scales", default="1", help="shares of the input size at which peers see images: 1,0.5")
+    arguments.add_argument("--measure", action="store_true", help="only measure latency; on a quiet machine")
+    arguments.add_argument(
+        "--runs", type=Path, nargs="*", default=[], metavar="RUN", help="finished runs of nas.search"
+    )
+    return arguments.parse_args()
+
+
+def settings_of(given: argparse.Namespace) -> Settings:
+    """With seed 0."""
+    if given.like:
+        config = given.like / "config.json"
+        return Settings.from_dict({**read_json(config, "give a run of nas.search"), "seed": 0}, str(config))
+    size = parse_input_size(given.input_size)
+    return Settings(BUDGET_MS, data=given.data, input_size=size, preset=given.preset)
+
+
+def begin(work: Path, settings: Settings, steps: int) -> None:
+    """Notes what the folder is for. Raises InputError when it is for something else."""
+    asked = {"steps": steps, "settings": settings.to_dict()}
+    path = work / "peers.json"
+    if not path.exists():
+        write_json(path, asked)
+    elif read_json(path, "delete it") != asked:
+        raise InputError(f"{path} was begun with other settings or --steps; give another --work")
+
+
+def variants_of(given: argparse.Namespace, settings: Settings) -> list[Variant]:
+    names = given.peers.split(",")
+    if unknown := [name for name in names if name not in PEERS]:
+        raise InputError(f"--peers {','.join(unknown)}: no such peers; choose from {', '.join(PEERS)}")
+    try:
+        scales = [float(scale) for scale in given.scales.split(",")]
+    except ValueError:
+        scales = []
+    if not scales or not all(0 < scale <= 1 for scale in scales):
+        raise InputError(f"--scales {given.scales}: give shares of 1, such as 1,0.75,0.5")
+    if given.seeds < 1 or given.steps < 1:
+        raise InputError(f"--seeds {given.seeds} --steps {given.steps}: give positive numbers")
+    runs = [Run(given.work / f"seed-{seed}", replace(settings, seed=seed)) for seed in range(given.seeds)]
+    return [Variant(run, name, scale, given.steps) for run in runs for scale in scales for name in names]
+
+
+def main() -> None:
+    given = flags()
+    share_cores()
+    settings = settings_of(given)
+    searched = read_searched(given.runs, settings)
+    variants = variants_of(given, settings)
+    begin(given.work, settings, given.steps)
+    if given.measure:
+        measure(variants, searched, given.work)
+    else:
+        do_missing(variants)
+    ms = latencies(given.work)
+    points, slimlab = peer_points(variants, ms), slimlab_points(searched, ms)
+    text = table(points, slimlab, failures(variants))
+    write_atomically(given.work / "peers.md", f"{text}\n".encode())
+    plot(points, slimlab, given.work / "peers.png")
+    print(f"\n{text}\n\n{given.work / 'peers.png'}")
+
+
+if __name__ == "__main__":
+    run_command(main)
