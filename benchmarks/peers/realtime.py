@@ -32,6 +32,12 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)
 
 
+def padded(x: Tensor) -> Tensor:
+    """For pooling in 3x3 windows, which becomes one op in a file only without padding of its own. Zeros change no
+    maximum after a ReLU."""
+    return F.pad(x, (1, 1, 1, 1))
+
+
 def pooled(x: Tensor, bins: int) -> Tensor:
     """Means of `bins` windows a side, all of one size, as adaptive pooling makes where `bins` divides the image;
     elsewhere its windows differ and each is a few ops in a file."""
@@ -116,7 +122,7 @@ class Stem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.first(images)
-        made: Tensor = self.out(torch.cat([self.convolved(x), F.max_pool2d(x, 3, 2, 1)], 1))
+        made: Tensor = self.out(torch.cat([self.convolved(x), F.max_pool2d(padded(x), 3, 2)], 1))
         return made
 
 
@@ -149,7 +155,7 @@ class BiSeNetV2(nn.Module):
         x = self.context_out(x + self.context(self.pool_norm(x.mean((2, 3), keepdim=True))))
         # guided aggregation: each branch is the other's gate, once at each scale
         fine = self.detail_kept(detail) * torch.sigmoid(resized(self.semantic_enlarged(x), detail))
-        reduced = F.avg_pool2d(self.detail_reduced(detail), 3, 2, 1, count_include_pad=False)
+        reduced = F.avg_pool2d(padded(self.detail_reduced(detail)), 3, 2)
         coarse = reduced * torch.sigmoid(self.semantic_kept(x))
         logits: Tensor = self.classifier(self.merged(fine + resized(coarse, fine)))
         return logits
@@ -169,7 +175,7 @@ class ShortTermDense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first = self.first(x)
         x = self.reduce(first)
-        made = [F.avg_pool2d(first, 3, 2, 1, count_include_pad=False) if self.stride == 2 else first]
+        made = [F.avg_pool2d(padded(first), 3, 2) if self.stride == 2 else first]
         for layer in self.others:
             x = layer(x)
             made.append(x)
