@@ -169,9 +169,10 @@ def open_table(wanted: Wanted, path: Path | None) -> LatencyTable:
     return load_table(cached, wanted) if cached.exists() else build(wanted, cached)
 
 
-def add_flags(flags: Any) -> None:
-    flags.add_argument("--budget-ms", type=float, required=True, help="latency budget in ms on the target")
-    flags.add_argument("--data", default="landcover", help=", ".join(KINDS.values()))
+def add_flags(flags: Any, budget_ms: float | None = None) -> None:
+    """All but `--data`; the budget may have a default."""
+    budget = "latency budget in ms on the target"
+    flags.add_argument("--budget-ms", type=float, required=budget_ms is None, default=budget_ms, help=budget)
     flags.add_argument("--target", default="host", help=f"where latency counts: {SPELLINGS}")
     flags.add_argument("--table", type=Path, help="a latency table (default: built once under runs/latency)")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")
@@ -214,8 +215,13 @@ def settings_of(given: Mapping[str, Any]) -> tuple[Settings, SearchSettings]:
 
 def main() -> None:
     flags = parser(__doc__, "nas.search")
+    flags.add_argument("--data", default="landcover", help=", ".join(KINDS.values()))
     add_flags(flags)
-    given = flags.parse_args()
+    start(flags.parse_args())
+
+
+def start(given: argparse.Namespace) -> None:
+    """The whole job, as the flags say."""
     settings, asked = settings_of(vars(given))
     if given.workers < 1:
         raise InputError(f"--workers {given.workers}: give a positive number")

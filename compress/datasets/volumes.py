@@ -1,9 +1,8 @@
 """NIfTI volumes, as medical scans come: cut once into slices along the third axis, kept as TIFF under runs/data."""
 
 import math
-import os
-import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from compress.datasets.files import Pair, stem
 from compress.formats import LARGEST
-from compress.run import RUNS
+from compress.run import RUNS, make_folder
 from compress.scan import state_of
 from search_spaces.errors import DataError, InputError
 
@@ -25,8 +24,7 @@ def slices_of(volumes: Sequence[Pair], spec: str) -> list[tuple[Pair, ...]]:
     for volume in bar:
         folder = RUNS / "data" / f"slices-{state_of((volume.image, volume.mask))}"
         try:
-            if not folder.is_dir():
-                _cut(volume, folder)
+            make_folder(folder, partial(_cut, volume))
         except InputError as error:
             faults.append(str(error))
             continue
@@ -37,23 +35,21 @@ def slices_of(volumes: Sequence[Pair], spec: str) -> list[tuple[Pair, ...]]:
 
 
 def _cut(volume: Pair, folder: Path) -> None:
-    """Rows of a slice are the first axis, columns the second; a fourth axis is bands. The folder appears when whole."""
-    image, mask = _read(volume.image), _read(volume.mask)
+    """Rows of a slice are the first axis, columns the second; a fourth axis is bands."""
+    image, mask = read_volume(volume.image), read_volume(volume.mask)
     if image.ndim not in (3, 4) or image.shape[:3] != mask.shape:
         shapes = f"the mask is {'x'.join(map(str, mask.shape))} but {volume.image} is {'x'.join(map(str, image.shape))}"
         raise InputError(f"{volume.mask}: {shapes}; both need the same three axes")
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
     for kind in ("images", "masks"):
-        (part / kind).mkdir(parents=True)
+        (folder / kind).mkdir()
     for i in range(image.shape[2]):
         name = f"{stem(volume.image)}-s{i:04}.tif"
-        _write(image[:, :, i].astype(np.float32), part / "images" / name)
-        _write(mask[:, :, i], part / "masks" / name)
-    part.replace(folder)
+        _write(image[:, :, i].astype(np.float32), folder / "images" / name)
+        _write(mask[:, :, i], folder / "masks" / name)
 
 
-def _read(path: Path) -> Any:
+def read_volume(path: Path) -> Any:
+    """The stored values. Raises InputError for a file that is missing or no volume, or when nibabel is."""
     try:
         import nibabel
     except ImportError:

@@ -1,0 +1,1 @@
+"""Data sets that the recipes of `nas.recipe` make from what package registries carry. Pages: docs/recipes."""
