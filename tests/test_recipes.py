@@ -44,15 +44,20 @@ def nilearn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def walker(i: int) -> tuple[slice, slice]:
+    """Where the board is in a frame."""
+    return np.s_[30 + i // 100 : 60 + i // 100, i % 100 : i % 100 + 20]
+
+
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    """A square that walks over a textured ground, and stands in no place for long."""
+    """A board that walks over a textured ground, stands in no place for long and never comes back to one."""
     path = tmp_path / "walk.avi"
     ground = np.random.default_rng(0).integers(90, 110, (96, 128, 3)).astype(np.uint8)
     out = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
     for i in range(300):
         frame = ground.copy()
-        frame[30:60, i % 100 : i % 100 + 20] = (20, 30, 220)
+        frame[walker(i)] = (20, 30, 220)
         out.write(frame)
     out.release()
     return path
@@ -101,14 +106,12 @@ def test_who_walks_is_a_person(video: Path, elsewhere: Path, command: Command, s
     frames = [[int(pair.image.stem[1:]) for pair in split] for split in (data.train, data.val)]
     assert min(frames[1]) - max(frames[0]) > people.GAP * people.EVERY
     for pair in data.val:
-        at = int(pair.image.stem[1:]) % 100
-        truth = np.zeros((96, 128), bool)
-        truth[30:60, at : at + 20] = True
+        truth = np.zeros((96, 128), np.uint8)
+        truth[walker(int(pair.image.stem[1:]))] = 1
         _, mask = read_pair(pair, data)
-        known = mask != 255
-        assert (mask == 1)[known & truth].all()
-        assert not (mask == 1)[known & ~truth].any()
-        assert (known & truth).sum() > 400
+        rim = np.ones((9, 9), np.uint8)  # the blur reaches two pixels, JPEG and closed gaps some more
+        assert (mask[cv2.erode(truth, rim) == 1] == 1).all()
+        assert (mask[cv2.dilate(truth, rim) == 0] == 0).all()
 
 
 def test_data_are_made_once(video: Path, elsewhere: Path, command: Command, searched: Given) -> None:
@@ -150,7 +153,10 @@ def test_what_is_missing_is_one_line(
 def test_broken_sources_are_one_line(nilearn: Path, video: Path, elsewhere: Path, command: Command) -> None:
     medical.find_volumes()[0].write_bytes(b"no volume")
     video.write_bytes(b"no video")
-    for arguments, said in ((["medical"], "cannot be read as a volume"), (["people", video], "no video of 200 frames or more")):
+    for arguments, said in (
+        (["medical"], "cannot be read as a volume"),
+        (["people", video], "no video of 200 frames or more"),
+    ):
         code, _, err = command(nas.recipe.main, *arguments)
         assert (code, said in err, len(err.splitlines())) == (2, True, 1), err
     medical.find_volumes()[1].unlink()

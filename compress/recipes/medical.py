@@ -41,7 +41,7 @@ def write(volumes: tuple[Path, ...], folder: Path) -> None:
         raise InputError(f"medical: {volumes[0].parent}: the volumes differ in their axes; {REMEDY} --upgrade")
     masks = tissues(t1, grey, white)
     brain = masks > 0
-    x, y = (_extent(brain.any(axis=others)) for others in ((1, 2), (0, 2)))
+    x, y = (_extent(places) for places in np.nonzero(brain)[:2])
     images = np.round(t1 * 255).astype(np.uint8)
     used = np.flatnonzero(brain.mean(axis=(0, 1)) >= LEAST)
 
@@ -68,6 +68,5 @@ def _share(path: Path) -> np.ndarray:
     return np.asarray(values / values.max())
 
 
-def _extent(inside: np.ndarray) -> slice:
-    places = np.flatnonzero(inside)
-    return slice(max(0, places[0] - MARGIN), places[-1] + MARGIN + 1)
+def _extent(places: np.ndarray) -> slice:
+    return slice(max(0, places.min() - MARGIN), places.max() + MARGIN + 1)
