@@ -59,16 +59,19 @@ def test_a_class_map_covers_an_image_whose_sides_no_divisor_divides(stride: int)
 
 
 @pytest.mark.slow
-def test_a_peer_is_trained_shipped_and_measured(folder_data: Path, tmp_path: Path, command: Command) -> None:
+def test_a_peer_is_trained_shipped_and_measured_beside_a_search(
+    whole: Path, folder_data: Path, tmp_path: Path, command: Command
+) -> None:
     asked = ["--work", tmp_path, "--data", f"folder:{folder_data}", "--input-size", 64, "--preset", "toy"]
     asked += ["--steps", 3, "--seeds", 1, "--peers", "fastscnn_050"]
     code, out, err = command(main, *asked)
     assert code == 0, err
     shipped = read_json(tmp_path / "seed-0" / "fastscnn_050" / "shipped.json", "")
     assert all(not file["float_ops"] and 0 <= file["miou"] <= 1 for file in shipped["files"].values())
-    code, out, err = command(main, *asked, "--measure")
+    code, out, err = command(main, *asked, "--measure", "--runs", whole)
     assert code == 0, err
-    assert out.count("`fastscnn_050`") == 2
+    assert out.count("| `fastscnn_050` |") == 2
+    assert out.count("| **SlimLab** |") == 1
     assert (tmp_path / "peers.png").stat().st_size > 0
     assert (tmp_path / "peers.md").read_text() in out
     code, _, err = command(main, *asked, "--steps", 4)

@@ -127,7 +127,7 @@ FAMILIES = {
     "lraspp_swish": family("LR-ASPP MobileNetV3-Large, swish", partial(lraspp, swish=True), (0.5, 0.75, 1)),
     # realtime.py
     "fastscnn": family("Fast-SCNN", FastSCNN, (0.5, 1)),
-    "bisenetv2": family("BiSeNetV2", BiSeNetV2, (0.5, 1)),
+    "bisenetv2": family("BiSeNetV2", BiSeNetV2, (0.5, 1), 4),
     "ppliteseg": family("PP-LiteSeg", PPLiteSeg, (0.25, 0.5, 1)),
 }
 PEERS = {f"{key}_{round(100 * width):03}": peer for key, made in FAMILIES.items() for width, peer in made.items()}

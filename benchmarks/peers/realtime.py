@@ -32,10 +32,10 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)
 
 
-def padded(x: Tensor) -> Tensor:
-    """For pooling in 3x3 windows, which becomes one op in a file only without padding of its own. Zeros change no
-    maximum after a ReLU."""
-    return F.pad(x, (1, 1, 1, 1))
+def halved(x: Tensor) -> Tensor:
+    """Means of 3x3 windows at stride 2, as the depthwise convolution that XNNPACK takes; it takes no int8 pooling."""
+    channels = x.shape[1]
+    return F.conv2d(x, x.new_full((channels, 1, 3, 3), 1 / 9), stride=2, padding=1, groups=channels)
 
 
 def pooled(x: Tensor, bins: int) -> Tensor:
@@ -122,7 +122,7 @@ class Stem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.first(images)
-        made: Tensor = self.out(torch.cat([self.convolved(x), F.max_pool2d(padded(x), 3, 2)], 1))
+        made: Tensor = self.out(torch.cat([self.convolved(x), F.max_pool2d(x, 3, 2, ceil_mode=True)], 1))
         return made
 
 
@@ -155,7 +155,7 @@ class BiSeNetV2(nn.Module):
         x = self.context_out(x + self.context(self.pool_norm(x.mean((2, 3), keepdim=True))))
         # guided aggregation: each branch is the other's gate, once at each scale
         fine = self.detail_kept(detail) * torch.sigmoid(resized(self.semantic_enlarged(x), detail))
-        reduced = F.avg_pool2d(padded(self.detail_reduced(detail)), 3, 2)
+        reduced = halved(self.detail_reduced(detail))
         coarse = reduced * torch.sigmoid(self.semantic_kept(x))
         logits: Tensor = self.classifier(self.merged(fine + resized(coarse, fine)))
         return logits
@@ -175,7 +175,7 @@ class ShortTermDense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first = self.first(x)
         x = self.reduce(first)
-        made = [F.avg_pool2d(padded(first), 3, 2) if self.stride == 2 else first]
+        made = [halved(first) if self.stride == 2 else first]
         for layer in self.others:
             x = layer(x)
             made.append(x)
@@ -183,18 +183,19 @@ class ShortTermDense(nn.Module):
 
 
 class UnifiedAttention(nn.Module):
-    """PP-LiteSeg's UAFM with spatial attention (figure 4): a gate from the mean and the largest channel of both."""
+    """PP-LiteSeg's UAFM with spatial attention (figure 4): a gate from both. Of channels it takes the mean and
+    not the maximum too, for which there is no int8 op: the authors' UAFM_SpAtten_S."""
 
     def __init__(self, fine: int, coarse: int, width: int) -> None:
         super().__init__()
         self.fine, self.out = conv(fine, coarse, 3), conv(coarse, width, 3)
-        self.gate = nn.Sequential(conv(4, 2, 3), conv(2, 1, 3, relu=False))
+        self.gate = nn.Sequential(conv(2, 2, 3), conv(2, 1, 3, relu=False))
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         fine = self.fine(fine)
         coarse = resized(coarse, fine)
-        seen = [part for x in (fine, coarse) for part in (x.mean(1, keepdim=True), x.amax(1, keepdim=True))]
-        gate = torch.sigmoid(self.gate(torch.cat(seen, 1)))
+        seen = torch.cat([fine.mean(1, keepdim=True), coarse.mean(1, keepdim=True)], 1)
+        gate = torch.sigmoid(self.gate(seen))
         made: Tensor = self.out(fine + gate * (coarse - fine))
         return made
 
