@@ -118,8 +118,6 @@ def point(variants: Sequence[Variant], stride: str, ms: Mapping[str, float]) -> 
     files = [shipped_files(variant)[stride] for variant in variants]
     first = variants[0]
     trained, shipped = first.figures(TRAINED) or {}, first.figures(SHIPPED) or {}
-    floats = files[0]["float_ops"]
-    note = "" if not floats else "float: " + ", ".join(f"{count} {name}" for name, count in floats.items())
     return Point(
         first.title,
         first.peer.family,
@@ -130,8 +128,16 @@ def point(variants: Sequence[Variant], stride: str, ms: Mapping[str, float]) -> 
         trained["params"],
         shipped["macs"],
         files[0]["size_bytes"],
-        note,
+        note_of(files[0]),
     )
+
+
+def note_of(file: Mapping[str, Any]) -> str:
+    """What keeps a file from running in int8 by XNNPACK as a whole."""
+    notes = [f"{count} {name} in float" for name, count in file["float_ops"].items()]
+    if file["parts"] > 1:
+        notes.append(f"XNNPACK runs it in {file['parts']} parts")
+    return "; ".join(notes)
 
 
 def slimlab_points(searched: Sequence[Searched], ms: Mapping[str, float]) -> list[Measured]:
