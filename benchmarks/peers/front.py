@@ -156,7 +156,8 @@ def spread(values: Sequence[float]) -> str:
 
 
 def table(points: Sequence[Point], slimlab: Sequence[Measured], failed: Sequence[str]) -> str:
-    heads = ("network", "class map", "int8 mIoU", "float mIoU", "ms", "M parameters", "GMACs", "KiB", f"{SLIMLAB} ahead by", "")
+    sizes = ("M parameters", "GMACs", "KiB")
+    heads = ("network", "class map", "int8 mIoU", "float mIoU", "ms", *sizes, f"{SLIMLAB} ahead by", "")
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     lines += [f"| **{SLIMLAB}** | | {spread(mious)} | | {ms:.2f} | | | | | |" for ms, mious in slimlab]
     for p in sorted(points, key=lambda p: (p.family, p.ms or 0.0, p.name, p.stride)):
