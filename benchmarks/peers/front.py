@@ -86,7 +86,7 @@ def measure(variants: Sequence[Variant], searched: Sequence[Searched], work: Pat
     made_for = {"digests": {key: digest(path) for key, path in files.items()}, "facts": facts}
     found = look(target, {key: path.read_bytes for key, path in files.items()}, PLAN, work / "looks.json", made_for)
     one_ms = target.fastest_reference_ms()
-    ms = {key: settled(looks)["references"] * one_ms for key, looks in found.items()}
+    ms = {key: settled(looks)["units"] * one_ms for key, looks in found.items()}
     write_json(work / LATENCY, {"facts": facts, "ms": ms})
 
 
