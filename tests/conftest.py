@@ -1,8 +1,10 @@
 """Tiny data and nets that every test may use."""
 
+import json
 import math
 import os
 import random
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,21 +13,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commands import Command, flags
+from made_data import CLASSES
 from PIL import Image
+from small_studies import problem
+from stage_runs import SIDE, BySize
 
 import nas.search
 from compress.cli import run_command
+from compress.fit import Schedule
+from compress.run import save_network, write_json
+from compress.settings import Settings
 from compress.skeleton import INT8
+from compress.stage import Run
 from compress.target import HostTarget
+from compress.train import fit_network
 from nas import table_builder
+from nas.feasible import Survey, survey
 from nas.table_builder import Wanted
 from search_spaces import get_space
 from search_spaces.genotype import Genotype, Stage
+from search_spaces.network import Network
 from search_spaces.trials import Random
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-CLASSES = 3
 
 
 def random_genotype(seed: int, side: int = 128, classes: int = CLASSES, space: str = "deeplabv3plus") -> Genotype:
@@ -169,3 +181,31 @@ def whole(here: Path, folder_data: Path, host_table: Path, command: Command) -> 
         code, _, err = command(nas.search.main, *flags(folder_data, host_table))
         assert code == 0, err
     return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, host_table: Path, tiny: Genotype) -> Path:
+    """A run folder whose network knows its data, as if every stage up to distillation had left it alone."""
+    path = tmp_path_factory.mktemp("runs") / "trained"
+    settings = Settings(budget_ms=50, data=f"folder:{folder_data}", input_size=(SIDE, SIDE), preset="toy")
+    write_json(path / "config.json", settings.to_dict())
+    shutil.copyfile(host_table, path / "table.json")
+    torch.manual_seed(0)
+    network = Network(replace(tiny, resolution=(SIDE, SIDE)))
+    fit_network(Run(path, settings), network, Schedule(80, 4, SIDE), path, "test", seed=0)
+    for stage in ("train", "prune", "distill"):
+        save_network(network, path / stage / "network.pt")
+    return path
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Run:
+    path = Path(shutil.copytree(trained, tmp_path / "run"))
+    run = Run(path, Settings.from_dict(json.loads((path / "config.json").read_text()), "config.json"))
+    run.__dict__["target"] = BySize(reference_ms=1.0)
+    return run
+
+
+@pytest.fixture(scope="session")
+def surveyed() -> Survey:
+    return survey(problem(), 0)

@@ -12,6 +12,8 @@ from PIL import Image
 from compress.datasets.published import HERE
 from compress.labels import IGNORE, read_classes
 
+CLASSES = 3
+
 SIZE = (40, 48)  # H, W
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CLASSES
+from made_data import CLASSES
 from torch import Tensor, nn
 from torch.multiprocessing import spawn
 

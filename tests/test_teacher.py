@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import Command, run_stage
-from conftest import CLASSES
+from made_data import CLASSES
 from torch import Tensor, nn
 from torch.export import Dim
 

@@ -1,0 +1,51 @@
+"""What tests of single stages share: a target without noise, a kill at a chosen call."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from compress.stage import Run
+from compress.target import HostTarget
+from compress.timing import Timed
+
+SIDE = 64
+
+
+class KilledError(Exception):
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class BySize(HostTarget):
+    """A device on which a model takes a millisecond for each of its `unit_bytes` and `at_least` one: no noise, so that
+    a resumed stage decides as an uninterrupted one."""
+
+    unit_bytes: int = 10_000
+    at_least: float = 0.0
+
+    def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
+        ms = [max(self.at_least, len(model) / self.unit_bytes) for model in models]
+        return [Timed(one, one, one, one, 1) for one in ms], 1.0
+
+
+def metrics(run: Run, stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run.path / stage / "metrics.json").read_text())
+    return found
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: int) -> Callable[[], None]:
+    """Makes a function of a module die at its n-th call; returns what undoes that."""
+    real, seen = getattr(module, name), 0
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == calls:
+            raise KilledError
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(module, name, dying)
+    return lambda: monkeypatch.setattr(module, name, real)
