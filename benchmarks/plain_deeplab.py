@@ -10,8 +10,6 @@ from pathlib import Path
 
 from baseline import machine, mobilenetv2, ship, trained
 
-from compress.evaluate import evaluate
-from compress.metrics import mean_iou
 from compress.settings import Settings, share_cores
 from compress.stage import Run
 from search_spaces import costs
@@ -29,7 +27,7 @@ def main() -> None:
         run = Run(path, Settings(budget_ms=30, seed=given.seed))
         genotype = mobilenetv2(given.multiplier, len(run.data.classes), run.settings.input_size)
         network = trained(run, genotype, given.steps, path)
-        miou = mean_iou(evaluate(network, run.validation, run.device))
+        miou = run.miou(network)
         shipped = ship(run, network, path)
     print(machine())
     print(

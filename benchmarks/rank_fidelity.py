@@ -23,9 +23,7 @@ import torch
 from baseline import machine
 from scipy.stats import kendalltau
 
-from compress.evaluate import evaluate
 from compress.fit import Schedule
-from compress.metrics import mean_iou
 from compress.run import read_json, write_json
 from compress.settings import PRESETS, Settings, parse_input_size
 from compress.stage import Run
@@ -76,8 +74,7 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int, place: Path)
     fit_network(run, network, run.settings.schedules.train, folder, place.stem, seed=2)
     seconds = time.monotonic() - begun
     scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
-    float_miou = mean_iou(evaluate(network, run.validation, run.device))
-    write_json(place, {"int8": scorer.score(network), "float": float_miou, "seconds": seconds})
+    write_json(place, {"int8": scorer.score(network), "float": run.miou(network), "seconds": seconds})
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -116,7 +113,7 @@ def scores(given: argparse.Namespace, found: Survey, problem: Problem, genotypes
     for genotype in genotypes:
         subnet = extract(supernet, genotype)
         scorer.recalibrate(subnet)
-        as_float.append(mean_iou(evaluate(subnet, run.validation, run.device)))
+        as_float.append(run.miou(subnet))
     supernet_seconds = read_json(folder / "search" / "supernet.json", "delete it")["seconds"]
     figures = {"int8": as_int8, "float": as_float, "seconds": seconds, "supernet_seconds": supernet_seconds}
     write_json(place, figures)

@@ -17,7 +17,6 @@ import torch
 from tqdm import tqdm
 
 from compress.convert import int8_tflite, write_float_tflite
-from compress.evaluate import evaluate
 from compress.metrics import mean_iou
 from compress.quantize import calibration_images
 from compress.ranges import DEFAULT, Ranges, observe_ranges
@@ -78,9 +77,9 @@ def do_missing(step: str, runs: Sequence[Run], trainings: Sequence[Training]) ->
 def train(run: Run, one: Training) -> None:
     folder = run.path / one.name
     print(f"{run.path.name}/{one.name}", flush=True)
-    network = one.train(run, folder).to(run.device)
+    network = one.train(run, folder)
     found = {
-        "miou": mean_iou(evaluate(network, run.validation, run.device)),
+        "miou": run.miou(network),
         "params": costs.params(network.graph),
         "macs": costs.macs(network.graph),
         "genotype": str(network.genotype),

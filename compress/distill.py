@@ -14,10 +14,8 @@ from pathlib import Path
 import torch
 
 from compress.cli import Parser
-from compress.evaluate import evaluate
 from compress.features import PLACES, Features, parse_places
 from compress.losses import DISTILLATION_TERMS, LAYERS, TEACHING_TERMS, parse_terms
-from compress.metrics import mean_iou
 from compress.stage import Run, record_network, stage_command
 from compress.teacher import OwnTeacher, Teaching, open_teacher
 from compress.train import fit_network
@@ -33,14 +31,14 @@ def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | 
     student, schedule, folder = run.network("prune"), run.settings.schedules.distill, run.path / "distill"
     teaching, file = open_teaching(run, student, teacher, terms, features, folder)
     fit_network(run, student, schedule, folder, "distill", seed=4, teaching=teaching)
-    given = run.network("prune").to(run.device)
-    before, after = (mean_iou(evaluate(network, run.validation, run.device)) for network in (given, student))
+    given = run.network("prune")
+    before, after = run.miou(given), run.miou(student)
     undone = after < before
     if undone:
         print(f"distill: undone: mIoU {after:.4f} on the validation split, {before:.4f} before")
-        student = given
     asked = {"teacher": teacher, "teacher_digest": file, "loss": terms, "features": features}
-    record_network(run, "distill", student, begun, **asked, undone=undone, taught_miou=after)
+    kept, miou = (given, before) if undone else (student, after)
+    record_network(run, "distill", kept, miou, begun, **asked, undone=undone, taught_miou=after)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 

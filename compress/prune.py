@@ -16,10 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from compress.cli import Parser
-from compress.evaluate import evaluate
 from compress.fit import Schedule
 from compress.importance import DEFAULT, GRADIENT_IMAGES, IMPORTANCES, crop_losses
-from compress.metrics import mean_iou
 from compress.narrow import prune_to
 from compress.run import digest, load_tensors, save_tensors
 from compress.skeleton import skeleton
@@ -54,7 +52,8 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, r
         network, figures = prune_round(run, network, step, importance, folder, number)
         done.append({"round": number, "target_ms": step, **figures})
         save_rounds(state, asked, network, done)
-    record_network(run, "prune", network, begun, target_ms=goal, importance=importance, rounds=done)
+    miou = done[-1]["miou"] if done else run.miou(network)
+    record_network(run, "prune", network, miou, begun, target_ms=goal, importance=importance, rounds=done)
     for leftover in (folder / "checkpoint.pt", state):
         leftover.unlink(missing_ok=True)
 
@@ -78,13 +77,12 @@ def prune_round(
         narrow = network
     else:
         fit_network(run, narrow, run.settings.schedules.recover, folder, f"prune: recovery {number}", seed=30 + number)
-    miou = mean_iou(evaluate(narrow, run.validation, run.device))
     figures = {
         "predicted_latency_ms": run.table.predict(narrow.graph),
         "latency_before_ms": before_ms,
         "latency_ms": after_ms,
         "undone": undone,
-        "miou": miou,
+        "miou": run.miou(narrow),
     }
     return narrow.cpu(), figures
 

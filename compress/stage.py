@@ -101,6 +101,10 @@ class Run:
         """The file a stage hands on."""
         return self.files(stage)[0]
 
+    def miou(self, network: Network) -> float:
+        """mIoU (0..1) of a torch network over the validation split."""
+        return mean_iou(evaluate(network.to(self.device), self.validation, self.device))
+
     def network(self, stage: str) -> Network:
         return load_network(self.made(stage))
 
@@ -152,11 +156,10 @@ def require(run: Run, stage: str) -> None:
         raise InputError(f"{run.path}: {stage} {why}; run python -m compress.{stage} {run.path} first")
 
 
-def record_network(run: Run, stage: str, network: Network, begun: float, **more: Any) -> dict[str, Any]:
+def record_network(run: Run, stage: str, network: Network, miou: float, begun: float, **more: Any) -> dict[str, Any]:
     """Saves a torch stage's network and its metrics, and returns them."""
     folder = run.path / stage
     save_network(network.cpu(), run.made(stage))
-    miou = mean_iou(evaluate(network.to(run.device), run.validation, run.device))
     measured = run.target.measure([skeleton(network.graph)])[0]
     metrics = {
         "miou": miou,

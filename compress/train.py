@@ -65,7 +65,7 @@ def train(run: Run) -> None:
     begun = time.monotonic()
     network = run.network(SEARCH)
     fit_network(run, network, run.settings.schedules.train, run.path / "train", "train", seed=2)
-    record_network(run, "train", network, begun)
+    record_network(run, "train", network, run.miou(network), begun)
     (run.path / "train" / "checkpoint.pt").unlink(missing_ok=True)
 
 

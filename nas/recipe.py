@@ -7,7 +7,6 @@ instead of its own. The same command goes on after a kill.
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 
 from compress.cli import parser, run_command
@@ -50,8 +49,7 @@ def passers_by(video: Path) -> str:
 
 def made(name: str, sources: tuple[Path, ...], write: Callable[[Path], None]) -> str:
     """`--data` of a folder made once from files of this content."""
-    content = sha256("".join(map(digest, sources)).encode()).hexdigest()[:12]
-    folder = RUNS / "data" / f"{name}-{content}"
+    folder = RUNS / "data" / f"{name}-{digest(*sources)}"
     make_folder(folder, write)
     return f"folder:{folder}"
 
