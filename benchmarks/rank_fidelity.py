@@ -23,8 +23,7 @@ import torch
 from baseline import machine
 from scipy.stats import kendalltau
 
-from compress.fit import Schedule
-from compress.run import read_json, write_json
+from compress.run import read_json, save_network, write_json
 from compress.settings import PRESETS, Settings, parse_input_size
 from compress.stage import Run
 from compress.target import HostTarget
@@ -44,11 +43,14 @@ SEEDS = (0, 1)
 PRESET = "fidelity"
 
 
-def make_run(given: argparse.Namespace, seed: int = 0) -> Run:
-    """A run folder's settings, with the schedules asked for; `seed` is that of crops and first weights."""
+def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) -> Run:
+    """A run folder's settings: the quick preset's schedules, as long as asked for; `seed` is that of crops and first
+    weights."""
     quick = PRESETS["quick"]
     PRESETS[PRESET] = replace(
-        quick, supernet=Schedule(given.supernet_steps, 8, given.crop), train=Schedule(given.steps, 16, given.crop)
+        quick,
+        supernet=replace(quick.supernet, steps=supernet_steps, crop=given.crop),
+        train=replace(quick.train, steps=given.steps, crop=given.crop),
     )
     size = parse_input_size(given.input_size)
     return Run(given.work, Settings(given.budget_ms, given.data, input_size=size, preset=PRESET, seed=seed))
@@ -75,6 +77,7 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int, place: Path)
     seconds = time.monotonic() - begun
     scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
     write_json(place, {"int8": scorer.score(network), "float": run.miou(network), "seconds": seconds})
+    save_network(network.cpu(), folder / "network.pt")
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
@@ -93,15 +96,17 @@ def train_all(given: argparse.Namespace, genotypes: Sequence[Genotype]) -> list[
     return [[read_json(place, "delete it") for place in row] for row in places]
 
 
-def scores(given: argparse.Namespace, found: Survey, problem: Problem, genotypes: Sequence[Genotype]) -> dict[str, Any]:
-    """The supernet's scores of the genotypes, as int8 and as float, and the mean seconds of one as int8."""
-    place = given.work / f"supernet-{given.supernet_steps}.json"
+def scores(
+    given: argparse.Namespace, steps: int, found: Survey, problem: Problem, genotypes: Sequence[Genotype]
+) -> dict[str, Any]:
+    """A supernet's scores of the genotypes, as int8 and as float, and the mean seconds of one as int8."""
+    place = given.work / f"supernet-{steps}.json"
     if place.exists():
         return dict(read_json(place, "delete it"))
     torch.set_num_threads(given.threads * given.jobs)
-    folder = given.work / f"supernet-{given.supernet_steps}"
+    folder = given.work / f"supernet-{steps}"
     (folder / "search").mkdir(parents=True, exist_ok=True)
-    run = replace(make_run(given), path=folder)
+    run = replace(make_run(given, supernet_steps=steps), path=folder)
     strategy.train_supernet(run, found, problem.smallest())
     scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads * given.jobs)
     supernet = strategy.trained_supernet(run)
@@ -130,8 +135,8 @@ def main() -> None:
     flags.add_argument("--input-size", default="512")
     flags.add_argument("--budget-ms", type=float, default=30.0)
     flags.add_argument("--networks", type=int, default=20)
-    flags.add_argument("--steps", type=int, default=1200, help="of each training alone")
-    flags.add_argument("--supernet-steps", type=int, default=400)
+    flags.add_argument("--steps", type=int, default=700, help="of each training alone")
+    flags.add_argument("--supernet-steps", type=int, nargs="+", default=[400], help="of one supernet or of several")
     flags.add_argument("--crop", type=int, default=128)
     flags.add_argument("--jobs", type=int, default=2, help="trainings at once")
     flags.add_argument("--threads", type=int, default=1, help="of each training")
@@ -148,7 +153,7 @@ def main() -> None:
     feasible = [d for d in found.feasible if d.params]
     genotypes = [d.genotype for d in feasible[:: len(feasible) // given.networks][: given.networks]]
     trained = train_all(given, genotypes)
-    shared = scores(given, found, problem, genotypes)
+    supernets = {steps: scores(given, steps, found, problem, genotypes) for steps in given.supernet_steps}
 
     truths = {kind: np.array([[one[kind] for one in row] for row in trained]) for kind in ("int8", "float")}
     truth = truths["int8"].mean(1)
@@ -159,22 +164,23 @@ def main() -> None:
     print("| figure | |\n|---|---|")
     print(f"| networks, range of mIoU | {len(genotypes)}, {truth.min():.3f} to {truth.max():.3f} |")
     print(f"| tau of the two trainings (ceiling) | {ceiling:.3f} |")
-    print(f"| tau of the supernet, {given.supernet_steps} steps, int8 scores | {tau(shared['int8'], truth):.3f} |")
-    print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
+    for steps, shared in supernets.items():
+        print(f"| tau of the supernet, {steps} steps, int8 scores | {tau(shared['int8'], truth):.3f} |")
+        print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
+        print(f"| seconds of its training, of a score | {shared['supernet_seconds']:.0f}, {shared['seconds']:.2f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
     print(
         f"| tau of one training as float with itself as int8 | {tau(truths['float'][:, 0], truths['int8'][:, 0]):.3f} |"
     )
     print(f"| largest drop from float to int8 in training alone | {(truths['float'] - truths['int8']).max():.4f} |")
-    print(f"| seconds of a training, of a score | {seconds:.0f}, {shared['seconds']:.2f} |")
-    print(f"| seconds of the supernet's training | {shared['supernet_seconds']:.0f} |")
-    print(
-        "\n| predicted ms | GMACs | alone, seed 0 | seed 1 | supernet, int8 | supernet, float |"
-        "\n|---|---|---|---|---|---|"
-    )
+    print(f"| seconds of a training alone, {given.jobs} at once | {seconds:.0f} |")
+    names = ["predicted ms", "GMACs", "alone, seed 0", "seed 1"]
+    names += [f"supernet {steps}, {kind}" for steps in supernets for kind in ("int8", "float")]
+    print("\n| " + " | ".join(names) + " |\n|" + "---|" * len(names))
     for i, genotype in enumerate(genotypes):
         latency = problem.costs(genotype).latency_ms
-        cells = [latency, macs[i] / 1e9, *truths["int8"][i], shared["int8"][i], shared["float"][i]]
+        shares = [shared[kind][i] for shared in supernets.values() for kind in ("int8", "float")]
+        cells = [latency, macs[i] / 1e9, *truths["int8"][i], *shares]
         print("| " + " | ".join(f"{value:.2f}" if n < 2 else f"{value:.4f}" for n, value in enumerate(cells)) + " |")
 
 

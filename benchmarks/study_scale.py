@@ -1,4 +1,4 @@
-"""python benchmarks/study_scale.py [--storage URL ...]: studies with several workers, and studies that have grown long.
+"""python benchmarks/study_scale.py [--part PART ...] [--storage URL ...]: studies of several workers, and long ones.
 
 Candidates are priced by MACs and scored by a formula after a pause, so that what is timed is the study itself.
 Prints the tables of benchmarks/study_scale.md.
@@ -10,9 +10,11 @@ import os
 import signal
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import optuna
+import sqlalchemy
 from baseline import machine
 from optuna.trial import Trial, TrialState
 from studies import INITDB, MACS_TABLE, postgres
@@ -67,17 +69,46 @@ def shared(url: str, workers: int) -> str:
     return f"{time.monotonic() - begun:.1f} | {len(finished(trials))} | {'yes' if numbers else 'no'}"
 
 
+def copy_rows(url: str, name: str, copies: int) -> None:
+    """Appends copies of all trials of a study, row by row: Optuna needs half an hour to add 10,000 to SQLite."""
+    engine, tables = sqlalchemy.create_engine(url), sqlalchemy.MetaData()
+    tables.reflect(engine)
+    studies, trials = tables.tables["studies"], tables.tables["trials"]
+    with engine.begin() as connection:
+        of_study = sqlalchemy.select(studies.c.study_id).where(studies.c.study_name == name).scalar_subquery()
+        chosen = sqlalchemy.select(trials).where(trials.c.study_id == of_study).order_by(trials.c.number)
+        rows = [dict(row) for row in connection.execute(chosen).mappings()]
+        ids = [row.pop("trial_id") for row in rows]
+        longer = [{**row, "number": i * len(rows) + row["number"]} for i in range(1, copies + 1) for row in rows]
+        connection.execute(trials.insert(), longer)
+        all_ids = [row["trial_id"] for row in connection.execute(chosen).mappings()]
+        copied = {one: all_ids[n + len(ids) :: len(ids)] for n, one in enumerate(ids)}
+        for part in ("trial_params", "trial_values", "trial_user_attributes", "trial_system_attributes"):
+            table = tables.tables[part]
+            [key] = table.primary_key.columns.keys()
+            held = connection.execute(sqlalchemy.select(table).where(table.c.trial_id.in_(ids))).mappings()
+            rest = [{column: value for column, value in row.items() if column != key} for row in held]
+            connection.execute(
+                table.insert(), [{**row, "trial_id": other} for row in rest for other in copied[row["trial_id"]]]
+            )
+
+
 def long(url: str) -> str:
     """ms of an ask with its suggestions, and of the rest of a candidate, at the end of a long study."""
     name = f"long-{time.time_ns()}"
     storage, asked = open_storage(url), SearchSettings(LONG)
     drawn = survey(problem(), 0)
-    study = open_study(name, storage, asked, drawn, {})
+    study = open_study(name, storage, SearchSettings(1), drawn, {})  # no random draws waiting
     small = open_study("template", optuna.storages.InMemoryStorage(), SearchSettings(50), drawn, {})
     with Worker(small) as worker:
         Searching(worker, problem(), SearchSettings(50), 0, lambda genotype, trial: formula(genotype)).run()
     template = [t for t in small.get_trials() if t.state is TrialState.COMPLETE]
-    study.add_trials([template[i % len(template)] for i in range(LONG - ASKED_AT_THE_END)])
+    study.add_trials(template)
+    copies = LONG // len(template) - 1
+    if url.startswith("journal"):
+        study.add_trials(template * copies)
+    else:
+        copy_rows(url, name, copies)
     asks, rests = 0.0, 0.0
     with Worker(study) as worker:
         searching = Searching(worker, problem(), asked, 0, lambda genotype, trial: formula(genotype))
@@ -113,27 +144,43 @@ def killed(url: str) -> str:
     return f"{len(finished(trials))} | {len(retried)} | {sum(t.state is TrialState.RUNNING for t in trials)}"
 
 
+TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[str], Iterator[str]]]] = {
+    "shared": (
+        f"{CANDIDATES} candidates of {SCORE_SECONDS} s each",
+        ("workers", "seconds", "finished", "numbers unique"),
+        lambda url: (f"{workers} | {shared(url, workers)}" for workers in (1, 2, 4)),
+    ),
+    "killed": (
+        "A worker killed in the middle of a candidate, two others going on",
+        ("finished", "tried again", "left running"),
+        lambda url: iter([killed(url)]),
+    ),
+    "long": (
+        f"At the end of {LONG:,} candidates",
+        ("ask, ms", "score and tell, ms"),
+        lambda url: iter([long(url)]),
+    ),
+}
+PARTS = tuple(TABLES)
+
+
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--storage", nargs="*", help="default: SQLite, a journal file and a PostgreSQL of its own")
+    flags.add_argument("--part", nargs="*", choices=PARTS, default=PARTS)
     given = flags.parse_args()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         urls = given.storage or [f"sqlite:///{folder}/study.db", f"journal:{folder}/study.log"]
         if INITDB and not given.storage:
             urls.append(stack.enter_context(postgres()))
-        print(f"{machine()}\n\n{CANDIDATES} candidates of {SCORE_SECONDS} s each:\n")
-        print("| storage | workers | seconds | finished | numbers unique |\n|---|---|---|---|---|")
-        for url in urls:
-            for workers in (1, 2, 4):
-                print(f"| {url.partition(':')[0]} | {workers} | {shared(url, workers)} |", flush=True)
-        print("\nA worker killed in the middle of a candidate, two others going on:\n")
-        print("| storage | finished | tried again | left running |\n|---|---|---|---|")
-        for url in urls:
-            print(f"| {url.partition(':')[0]} | {killed(url)} |", flush=True)
-        print(f"\nAt the end of {LONG:,} candidates:\n\n| storage | ask, ms | score and tell, ms |\n|---|---|---|")
-        for url in urls:
-            print(f"| {url.partition(':')[0]} | {long(url)} |", flush=True)
+        print(machine())
+        for part in given.part:
+            heading, columns, figures = TABLES[part]
+            print(f"\n{heading}:\n\n| storage | {' | '.join(columns)} |\n|{'---|' * (1 + len(columns))}")
+            for url in urls:
+                for row in figures(url):
+                    print(f"| {url.partition(':')[0]} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

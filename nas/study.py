@@ -30,6 +30,7 @@ from search_spaces.genotype import Genotype
 GENOTYPE, MIOU, REFUSED = "genotype", "miou", "refused"
 COSTS = ("latency_ms", "size_bytes", "arena_bytes")  # user attributes `predicted_...`
 STARTED_FEASIBLE = 0.4  # share of the candidates that are feasible random draws, before the sampler takes over
+MOST_STARTED = 200  # in a long study
 MOST_REFUSALS = 10  # in a row, until a feasible random draw takes the sampler's turn
 ASKS_PER_TRIAL = 25  # a refused candidate costs milliseconds, but a study must end
 POLL_SECONDS = 0.5  # a worker's look at the study while the last candidates are with others
@@ -49,8 +50,11 @@ def open_study(
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     spelled, known = json.dumps(described, sort_keys=True), study.user_attrs.get("asked")
     if known is None:
-        for params in spread(survey, round(asked.trials * STARTED_FEASIBLE)):
-            study.enqueue_trial(params, skip_if_exists=True)
+        queued = [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]  # before a kill
+        for params in spread(survey, min(MOST_STARTED, round(asked.trials * STARTED_FEASIBLE))):
+            if params not in queued:
+                study.enqueue_trial(params)
+                queued.append(params)
         study.set_user_attr("asked", spelled)
     elif {**DEFAULTS, **json.loads(known)} != {**DEFAULTS, **json.loads(spelled)}:  # older versions spelled fewer
         raise InputError(f"--storage holds a study {name} with other settings ({known}); choose another --run")
@@ -127,7 +131,7 @@ class Searching:
             drawn = feasible(self.problem, seed)  # not every sampler learns from what was refused
             if drawn:
                 self.study.enqueue_trial(drawn.params)
-        self.study.sampler = SAMPLERS[self.asked.sampler](seed, max(4, self.asked.trials // 3))
+        self.study.sampler = SAMPLERS[self.asked.sampler](seed, min(MOST_STARTED, max(4, self.asked.trials // 3)))
         return self.worker.take(self.study.ask())
 
     def evaluate(self, trial: Trial) -> None:

@@ -18,7 +18,7 @@ from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.search_settings import SearchSettings
 from nas.storage import open_storage, shown
-from nas.study import Searching, candidates, finished, open_study, refused, write_listing
+from nas.study import MOST_STARTED, Searching, candidates, finished, open_study, refused, write_listing
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
 
@@ -92,6 +92,17 @@ def test_a_budget_that_few_meet_ends() -> None:
         Searching(worker, tight, asked, 0, worth).run()
     assert len(study.get_trials()) <= 2 * 25
     assert refused(study) > 40
+
+
+def test_a_long_study_queues_each_draw_once_and_not_too_many(surveyed: Survey) -> None:
+    """One that was killed while it queued them queues the rest."""
+    storage, asked = InMemoryStorage(), SearchSettings(10_000)
+    killed = optuna.create_study(study_name="tried", storage=storage, direction="maximize")
+    killed.enqueue_trial(surveyed.feasible[-1].params)
+    study = open_study("tried", storage, asked, surveyed, {})
+    queued = [t.system_attrs["fixed_params"] for t in study.get_trials()]
+    assert 1 < len(queued) <= MOST_STARTED
+    assert all(one not in queued[:n] for n, one in enumerate(queued))
 
 
 @pytest.mark.parametrize("pruner", [name for name in PRUNERS if name != "none"])
