@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from baseline import machine
+from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
+from trainings import end_with_parent
 
 from compress.run import read_json, save_network, write_json
 from compress.settings import PRESETS, Settings, parse_input_size
@@ -84,7 +86,7 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int, place: Path)
 def train_all(given: argparse.Namespace, genotypes: Sequence[Genotype]) -> list[list[dict[str, Any]]]:
     """Figures of every genotype, by seed."""
     places = [[given.work / f"alone-{g.id}-{seed}.json" for seed in SEEDS] for g in genotypes]
-    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(given.jobs, get_context("spawn"), initializer=end_with_parent) as pool:
         waiting = [
             pool.submit(alone, given, genotype, seed, places[i][k])
             for k, seed in enumerate(SEEDS)
@@ -125,7 +127,7 @@ def scores(
     return figures
 
 
-def tau(one: Sequence[float], other: Sequence[float]) -> float:
+def tau(one: ArrayLike, other: ArrayLike) -> float:
     return float(kendalltau(one, other).statistic)
 
 

@@ -7,8 +7,11 @@ threads) had better not fork the processes that load crops.
 """
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,6 @@ from compress.stage import Run
 from compress.tflite import check_all_int8, tensor_names
 from compress.verify import evaluate_tflite
 from search_spaces import costs
-from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 WAIT_SECONDS = 2.0
@@ -63,8 +65,6 @@ def do_missing(step: str, runs: Sequence[Run], trainings: Sequence[Training]) ->
     while left := [(run, one) for run in runs for one in trainings if figures(run, one.name, step) is None]:
         taken = False
         for run, one in left:
-            if orphaned():
-                return
             if all(figures(run, name, TRAINED) is not None for name in one.after):
                 with held(run.path / one.name / "lock") as free:
                     if free and figures(run, one.name, step) is None:
@@ -148,18 +148,21 @@ def measure_missing(runs: Sequence[Run], trainings: Sequence[Training], seconds:
         write_json(folder / LATENCY, {"float_ms": float_latency.ms, "ms": latency.ms})
 
 
-def orphaned() -> bool:
-    """Whether the command that started this process was killed."""
-    parent = multiprocessing.parent_process()
-    return parent is not None and not parent.is_alive()
+def end_with_parent() -> None:
+    """Has this process end when the command that started it is killed, in the middle of a training too."""
+
+    def watch() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def in_processes(count: int, work: Callable[..., None], *arguments: Any) -> None:
-    """Runs `work(*arguments)` in so many processes at a time. Raises InputError when one fails."""
-    processes = [multiprocessing.get_context("spawn").Process(target=work, args=arguments) for _ in range(count)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if any(process.exitcode for process in processes):
-        raise InputError("a process failed, see above; the same command goes on from here")
+    """Runs `work(*arguments)` in so many processes at a time; what one raises is raised here."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, context, initializer=end_with_parent) as pool:
+        done = [pool.submit(work, *arguments) for _ in range(count)]
+    for one in done:
+        one.result()
