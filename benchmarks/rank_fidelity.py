@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 from trainings import end_with_parent
 
-from compress.run import read_json, save_network, write_json
+from compress.run import read_json, write_json
 from compress.settings import PRESETS, Settings, parse_input_size
 from compress.stage import Run
 from compress.target import HostTarget
@@ -79,7 +79,6 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int, place: Path)
     seconds = time.monotonic() - begun
     scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
     write_json(place, {"int8": scorer.score(network), "float": run.miou(network), "seconds": seconds})
-    save_network(network.cpu(), folder / "network.pt")
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 import optuna
@@ -70,7 +70,8 @@ def shared(url: str, workers: int) -> str:
 
 
 def copy_rows(url: str, name: str, copies: int) -> None:
-    """Appends copies of all trials of a study, row by row: Optuna needs half an hour to add 10,000 to SQLite."""
+    """Appends copies of all trials of a study, row by row: adding a trial by Optuna takes 40 to 50 ms on
+    SQLite and 60 to 75 ms on PostgreSQL, for 10,000 some twenty minutes."""
     engine, tables = sqlalchemy.create_engine(url), sqlalchemy.MetaData()
     tables.reflect(engine)
     studies, trials = tables.tables["studies"], tables.tables["trials"]
@@ -98,7 +99,7 @@ def long(url: str) -> str:
     name = f"long-{time.time_ns()}"
     storage, asked = open_storage(url), SearchSettings(LONG)
     drawn = survey(problem(), 0)
-    study = open_study(name, storage, SearchSettings(1), drawn, {})  # no random draws waiting
+    study = open_study(name, storage, SearchSettings(1), drawn, {})  # too few to queue random draws
     small = open_study("template", optuna.storages.InMemoryStorage(), SearchSettings(50), drawn, {})
     with Worker(small) as worker:
         Searching(worker, problem(), SearchSettings(50), 0, lambda genotype, trial: formula(genotype)).run()
@@ -144,7 +145,7 @@ def killed(url: str) -> str:
     return f"{len(finished(trials))} | {len(retried)} | {sum(t.state is TrialState.RUNNING for t in trials)}"
 
 
-TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[str], Iterator[str]]]] = {
+TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[str], Iterable[str]]]] = {
     "shared": (
         f"{CANDIDATES} candidates of {SCORE_SECONDS} s each",
         ("workers", "seconds", "finished", "numbers unique"),
@@ -153,12 +154,12 @@ TABLES: dict[str, tuple[str, tuple[str, ...], Callable[[str], Iterator[str]]]] =
     "killed": (
         "A worker killed in the middle of a candidate, two others going on",
         ("finished", "tried again", "left running"),
-        lambda url: iter([killed(url)]),
+        lambda url: [killed(url)],
     ),
     "long": (
         f"At the end of {LONG:,} candidates",
         ("ask, ms", "score and tell, ms"),
-        lambda url: iter([long(url)]),
+        lambda url: [long(url)],
     ),
 }
 PARTS = tuple(TABLES)

@@ -30,7 +30,7 @@ from search_spaces.genotype import Genotype
 GENOTYPE, MIOU, REFUSED = "genotype", "miou", "refused"
 COSTS = ("latency_ms", "size_bytes", "arena_bytes")  # user attributes `predicted_...`
 STARTED_FEASIBLE = 0.4  # share of the candidates that are feasible random draws, before the sampler takes over
-MOST_STARTED = 200  # in a long study
+MOST_STARTED = 200  # such draws, however many candidates are asked for
 MOST_REFUSALS = 10  # in a row, until a feasible random draw takes the sampler's turn
 ASKS_PER_TRIAL = 25  # a refused candidate costs milliseconds, but a study must end
 POLL_SECONDS = 0.5  # a worker's look at the study while the last candidates are with others
@@ -50,7 +50,8 @@ def open_study(
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     spelled, known = json.dumps(described, sort_keys=True), study.user_attrs.get("asked")
     if known is None:
-        queued = [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]  # before a kill
+        # a process that was killed here has queued some already
+        queued = [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]
         for params in spread(survey, min(MOST_STARTED, round(asked.trials * STARTED_FEASIBLE))):
             if params not in queued:
                 study.enqueue_trial(params)
