@@ -16,7 +16,7 @@ from pathlib import Path
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -54,14 +54,24 @@ def open_storage(spelling: str) -> BaseStorage:
 
 def _sqlite(url: str) -> BaseStorage:
     """With a write-ahead log: a candidate is some forty small writes, and each would wait for the disk. A process
-    that is killed loses nothing; a power cut may lose the last candidates."""
+    that is killed loses nothing; a power cut may lose the last candidates.
+
+    SQLite has no row locks, so Optuna's "look at a trial's state, then change it" would let two workers give the same
+    lost candidate back; transactions that take the write lock at once do not
+    (docs.sqlalchemy.org/en/20/dialects/sqlite.html, "Serializable isolation").
+    """
     storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": SQLITE_PATIENCE_S}})
     storage.engine.dispose()  # connections opened so far know nothing of this
 
     @event.listens_for(storage.engine, "connect")
     def _(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # the driver begins no transaction of its own
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+
+    @event.listens_for(storage.engine, "begin")
+    def _(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return optuna.storages.get_storage(storage)
 

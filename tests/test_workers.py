@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,28 @@ def test_a_worker_of_another_machine_is_lost_when_its_heart_stops(
         time.sleep(0.8)
         assert here.retry_lost() == 1
         assert here.retry_lost() == 0
+
+
+@pytest.mark.parametrize("storage_url", ["sqlite", "journal"], indirect=True)
+def test_of_workers_that_find_the_same_lost_candidates_one_gives_each_back(storage_url: str) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    study = optuna.create_study(study_name="tried", storage=open_storage(storage_url))
+    owner = {"worker": f"{socket.gethostname()}:{gone.pid}:ab"}
+    rounds = 20
+
+    def lose() -> None:
+        study.add_trial(optuna.create_trial(state=TrialState.RUNNING, user_attrs=owner))
+
+    together = threading.Barrier(2, lose)
+
+    def give_back(index: int) -> int:
+        with Worker(optuna.load_study(study_name="tried", storage=open_storage(storage_url)), index) as worker:
+            return sum(worker.retry_lost() for _ in range(rounds) if together.wait() >= 0)
+
+    with ThreadPoolExecutor() as pool:
+        given_back = sum(pool.map(give_back, (1, 2)))
+    assert given_back == rounds == len(study.get_trials(states=(TrialState.WAITING,)))
 
 
 def test_a_candidate_that_takes_workers_down_is_given_up(surveyed: Survey, tmp_path: Path) -> None:
