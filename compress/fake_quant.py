@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.ranges import BIAS_STEPS, LEAST_SPAN, LEVELS, WEIGHT_LEVELS, Ranges, fixed, tied_values
+from compress.ranges import LEAST_SPAN, LEVELS, WEIGHT_LEVELS, Ranges, fixed, tied_values, weight_scales
 from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, INPUT, RESIZE, Op
 
@@ -105,14 +105,6 @@ class FakeQuantized(Network):
                 weights["conv.bias"] = mine.conv.bias
             layer.load_state_dict({**layer.state_dict(), **weights})
         return network.eval()
-
-
-@torch.no_grad()
-def weight_scales(weight: Tensor, bias: Tensor, step: Tensor) -> Tensor:
-    """out,1,1,1 scales of convolution weights out,in,k,k after an input of scale `step`; a bias that is huge beside its
-    weights raises theirs (`compress.tflite.weight_bounds`)."""
-    bounds = weight.abs().amax((1, 2, 3)).clamp_min(LEAST_SPAN) / WEIGHT_LEVELS
-    return torch.maximum(bounds, bias.abs() / (step * BIAS_STEPS))[:, None, None, None]
 
 
 def rounded(x: Tensor) -> Tensor:

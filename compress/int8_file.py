@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.ranges import PIXELS, Ranges, tied
+from compress.ranges import PIXELS, Ranges, tied, wide_enough
 from compress.skeleton import Contents, write_tflite
 from search_spaces.network import Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, DEPTHWISE, INPUT
@@ -45,4 +45,4 @@ def int8_file(network: Network, ranges: Ranges) -> bytes:
             kernel, bias = (folded.get_parameter(prefix + n).detach().cpu().numpy() for n in ("weight", "bias"))
             order = (1, 2, 3, 0) if op.kind == DEPTHWISE else (0, 2, 3, 1)  # 1,k,k,channels or out,k,k,in
             weights[op.name] = (np.ascontiguousarray(kernel.transpose(order)), bias)
-    return write_tflite(folded.graph, Contents(weights, ranges))
+    return write_tflite(folded.graph, Contents(weights, wide_enough(ranges, folded)))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.errors import InputError
-from search_spaces.network import Network, fold_batch_norm
+from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, CONCAT, INPUT, RESIZE, SIGMOID, Graph, Op
 
 Range = tuple[float, float]
@@ -27,6 +27,7 @@ SHRUNK = np.linspace(1.0, 0.2, 41)  # shares of the widest range that `mse` trie
 LEAST_SPAN = 1e-9  # of a range, as in ai-edge-quantizer
 LEVELS = 255  # steps of a value's range
 WEIGHT_LEVELS = 127  # steps of a weight's magnitude
+COARSEST = 200  # steps of a convolution's output that one step of its sums may be; XNNPACK takes less than 256
 BIAS_STEPS = 2**24  # a bias takes at most: int32 has room, and the kernels' float32 holds it exactly
 
 
@@ -148,7 +149,8 @@ def observe_ranges(network: Network, batches: Iterable[Tensor], estimator: str =
     if estimator not in ESTIMATORS:
         raise InputError(f"--ranges {estimator}: no such estimator; choose from {', '.join(ESTIMATORS)}")
     seen = observe(network, batches)
-    return tied({name: ESTIMATORS[estimator](histogram) for name, histogram in seen.items()}, network.graph)
+    found = tied({name: ESTIMATORS[estimator](histogram) for name, histogram in seen.items()}, network.graph)
+    return wide_enough(found, fold_batch_norm(network))
 
 
 def tied(ranges: Ranges, graph: Graph) -> Ranges:
@@ -158,6 +160,37 @@ def tied(ranges: Ranges, graph: Graph) -> Ranges:
         low, high = min(ranges[name][0] for name in names), max(ranges[name][1] for name in names)
         ranges |= dict.fromkeys(names, (low, high))
     return ranges
+
+
+@torch.no_grad()
+def wide_enough(ranges: Ranges, folded: Network) -> Ranges:
+    """The same ranges, wider where a convolution's output hardly varies beside what it sums: that of a dead layer, or
+    constant scores. XNNPACK refuses a step of input times weight that is 256 of the output's, and LiteRT aborts the
+    process on such a file."""
+    narrow = True
+    while narrow:  # a wider range may be another convolution's input
+        narrow = False
+        for op in folded.graph:
+            if op.has_weights:
+                layer = folded.layers[layer_name(op.name)]
+                assert isinstance(layer, ConvBNAct)
+                assert layer.conv.bias is not None
+                step = torch.tensor(step_of(ranges[op.inputs[0]]))
+                coarsest = step * weight_scales(layer.conv.weight, layer.conv.bias, step).max()
+                least = float(coarsest) / COARSEST
+                if step_of(ranges[op.name]) < least * 0.999:
+                    narrow = True
+                    low = min(ranges[op.name][0], 0.0)
+                    ranges = tied({**ranges, op.name: (low, low + least * LEVELS)}, folded.graph)
+    return ranges
+
+
+@torch.no_grad()
+def weight_scales(weight: Tensor, bias: Tensor, step: Tensor) -> Tensor:
+    """out,1,1,1 scales of convolution weights out,in,k,k after an input of scale `step`; a bias that is huge beside its
+    weights raises theirs (`compress.tflite.weight_bounds`)."""
+    bounds = weight.abs().amax((1, 2, 3)).clamp_min(LEAST_SPAN) / WEIGHT_LEVELS
+    return torch.maximum(bounds, bias.abs() / (step * BIAS_STEPS))[:, None, None, None]
 
 
 def fixed(graph: Graph) -> Ranges:

@@ -44,6 +44,13 @@ def random_genotype(seed: int, side: int = 128, classes: int = CLASSES, space: s
     return get_space(space).sample(Random(random.Random(seed)), classes, (side, side))
 
 
+def every_tap(network: Network) -> Network:
+    """Random weights everywhere: a new network's atrous kernels have their centre taps alone."""
+    for layer in network.layers.values():
+        layer.get_submodule("conv").reset_parameters()
+    return network
+
+
 @pytest.fixture(scope="session")
 def tiny() -> Genotype:
     """Every kind of op, few channels."""

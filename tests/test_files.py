@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_of
+from conftest import every_tap, tiny_of
 from torch import nn
 
 from compress.convert import Deployed, int8_tflite, quantize_tflite, write_float_tflite, write_onnx
 from compress.fake_quant import fake_quantize
 from compress.fallback import unit
 from compress.int8_file import int8_file, observe_extremes
-from compress.ranges import Ranges, observe_ranges
+from compress.ranges import Ranges, observe_ranges, wide_enough
 from compress.skeleton import FLOAT32, INT8, skeleton
 from compress.target import HostTarget
 from compress.tflite import check_all_int8, file_ops, tensor_names
@@ -23,8 +23,8 @@ from compress.timing import load
 from search_spaces import SPACES, costs, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.network import Network, layer_name
-from search_spaces.ops import ARGMAX
+from search_spaces.network import Network, fold_batch_norm, layer_name
+from search_spaces.ops import ARGMAX, CLASSIFIER
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Path]:
     from conftest import random_genotype
 
     torch.manual_seed(0)
-    network = Network(random_genotype(8, side=96)).eval()
+    network = every_tap(Network(random_genotype(8, side=96))).eval()
     folder = tmp_path_factory.mktemp("converted")
     write_float_tflite(network, folder / "model.float.tflite", folder / "log")
     rng = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_files_agree_with_torch(converted: tuple[Network, Path]) -> None:
 def test_a_file_written_directly_agrees_with_the_converters(tiny: Genotype, tmp_path: Path) -> None:
     """The same network, the same images: the int8 file a search scores and the one that ships."""
     torch.manual_seed(0)
-    network = Network(tiny)
+    network = every_tap(Network(tiny))
     images = [torch.rand(2, 3, *tiny.resolution) for _ in range(3)]
     observe_extremes(network.train(), images)  # sets BN statistics
     network.eval()
@@ -130,7 +130,7 @@ class Shipped:
 @pytest.fixture(scope="module", params=SPACES)
 def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     torch.manual_seed(0)
-    network = Network(tiny_of(request.param))
+    network = every_tap(Network(tiny_of(request.param)))
     images = [torch.rand(1, 3, 4, 6).repeat_interleave(16, 2).repeat_interleave(16, 3) for _ in range(8)]
     observe_extremes(network.train(), [torch.cat(images)])  # sets BN statistics
     network.eval()
@@ -174,7 +174,7 @@ def test_gates_fall_back_to_float_with_what_they_gate(shipped: Shipped) -> None:
 def test_a_dead_channel_does_no_harm(tiny: Genotype) -> None:
     """A channel without weights has no scale to speak of; its bias must come through all the same."""
     torch.manual_seed(0)
-    network = Network(tiny).eval()
+    network = every_tap(Network(tiny)).eval()
     stem = network.get_submodule("layers.stem")
     images = torch.rand(1, 3, *tiny.resolution)
     with torch.no_grad():
@@ -183,6 +183,20 @@ def test_a_dead_channel_does_no_harm(tiny: Genotype) -> None:
         truth = network(images).argmax(1).numpy()
     model = int8_file(network, observe_extremes(network, [images]))
     assert (run(model, images.permute(0, 2, 3, 1).numpy()) == truth).mean() > 0.85
+
+
+@pytest.mark.parametrize("dead", ["stem", "stage1.0.project", "aspp.1x1", "decoder.low_level", CLASSIFIER])
+def test_a_dead_layer_does_no_harm(tiny: Genotype, dead: str) -> None:
+    """LiteRT aborts on a file in which an output's steps are far finer than those of the sums it comes from."""
+    torch.manual_seed(0)
+    network = every_tap(Network(tiny)).eval()
+    layer = network.get_submodule(f"layers.{layer_name(dead)}")
+    (layer.conv if dead == CLASSIFIER else layer.bn).bias.data.fill_(-100.0)  # ReLU6 leaves nothing of it
+    images = torch.rand(1, 3, *tiny.resolution)
+    ranges = observe_ranges(network, [images], "minmax")
+    assert wide_enough(ranges, fold_batch_norm(network)) == ranges
+    for found in (ranges, observe_extremes(network, [images])):
+        assert run(int8_file(network, found), images.permute(0, 2, 3, 1).numpy()).size > 0
 
 
 def test_what_a_search_knows_of_memory_is_so(converted: tuple[Network, Path]) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.algorithms.uniform_quantize import uniform_quantize_tensor as aeq
-from conftest import tiny_of
+from conftest import every_tap, tiny_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -18,11 +18,11 @@ from tqdm import tqdm
 from compress.batches import Crops, Validation, read_validation
 from compress.convert import int8_tflite, write_float_tflite
 from compress.data import IGNORE, open_data
-from compress.fake_quant import FakeQuantized, fake_quantize, weight_scales
+from compress.fake_quant import FakeQuantized, fake_quantize
 from compress.fallback import Source, logits_error, rank, unit
 from compress.fit import Schedule, fit
 from compress.label_losses import cross_entropy
-from compress.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values
+from compress.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values, weight_scales
 from compress.tflite import check_all_int8, read_model, tensor_names, tied_tensors
 from compress.verify import agreement, evaluate_tflite
 from search_spaces import SPACES
@@ -61,7 +61,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, tiny: G
     folder = tmp_path_factory.mktemp("trained")
     data = open_data(f"folder:{folder_data}")
     torch.manual_seed(0)
-    network = Network(tiny)
+    network = every_tap(Network(tiny))
 
     def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
         yield cross_entropy(network(images), masks, IGNORE)
@@ -156,7 +156,7 @@ def test_ties_of_the_file_are_those_of_the_graph(trained: Trained) -> None:
 
 @pytest.fixture(scope="module")
 def untrained(tiny: Genotype) -> FakeQuantized:
-    network = Network(tiny).eval()
+    network = every_tap(Network(tiny)).eval()
     return fake_quantize(network, dict.fromkeys([op.name for op in network.graph], (-1.0, 1.0)))
 
 
@@ -212,7 +212,7 @@ def test_a_simulated_network_gives_its_weights_and_ranges_back(trained: Trained)
 @pytest.mark.parametrize("space", SPACES)
 def test_every_space_can_be_simulated_and_given_back(space: str) -> None:
     """Layers with a bias instead of batch norm too; the range of a sigmoid is fixed and does not learn."""
-    network = Network(tiny_of(space)).eval()
+    network = every_tap(Network(tiny_of(space))).eval()
     images = torch.rand(1, 3, *network.genotype.resolution)
     simulated = fake_quantize(network, observe_ranges(network, [images], "minmax"))
     simulated(images).sum().backward()
@@ -225,7 +225,7 @@ def test_every_space_can_be_simulated_and_given_back(space: str) -> None:
 
 
 def test_rounding_passes_gradients_and_clipping_stops_them(tiny: Genotype) -> None:
-    network = Network(tiny).eval()
+    network = every_tap(Network(tiny)).eval()
     simulated = fake_quantize(network, dict.fromkeys([op.name for op in network.graph], (-1.0, 1.0)))
     values = torch.tensor([-3.0, -0.501, 0.3, 3.0]).reshape(1, 4, 1, 1).requires_grad_()
     simulated.on_grid("stem", values).sum().backward()
