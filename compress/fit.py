@@ -1,4 +1,4 @@
-"""The one training loop. It checkpoints as it goes and continues from the last checkpoint."""
+"""The one training loop. It checkpoints as it goes, goes on from the last checkpoint, and keeps a log."""
 
 import hashlib
 import time
@@ -17,6 +17,7 @@ from compress import distributed
 from compress.averaging import average_of, averaged
 from compress.batches import Crops, training_batches
 from compress.run import load_tensors, save_tensors
+from compress.training_log import TrainingLog
 
 CHECKPOINT_SECONDS = 20.0
 POLY_WARM_UP = 0.05  # of the steps
@@ -95,6 +96,7 @@ def fit(
     if rungs and start == schedule.steps:  # killed after the last step, before its rung was of use
         with averaged(model.eval(), average):
             at_rung(rungs)
+    log = TrainingLog(checkpoint.with_name("log.csv"), start) if distributed.rank() == 0 else None
     share = distributed.share(schedule.batch)
     for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start, share=share), start):
         images = images.to(device, memory_format=torch.channels_last)
@@ -106,10 +108,14 @@ def fit(
         distributed.average_gradients(model)
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
+        lr = optimizer.param_groups[0]["lr"]  # of this step
         rate.step()
         if average is not None:
             average.update_parameters(model)
-        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        said = loss.item()
+        if log is not None:
+            log.add(step + 1, time.monotonic() - begun, said, lr, last=step + 1 == schedule.steps)
+        bar.set_postfix(loss=f"{said:.3f}", refresh=False)
         bar.update()
         if distributed.rank() == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
             states = {name: part.state_dict() for name, part in parts.items()}

@@ -41,10 +41,12 @@ PRESETS = {
         Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(700, 16, 128, lr=2e-3, weight_decay=0.05),
         Schedule(40, 16, 128, lr=1e-3), Schedule(460, 16, 128, lr=2e-3, weight_decay=0.05), 40, 5,
     ),
+    # an hour or two on two cores
     "standard": Preset(
-        Schedule(6000, 16, 192), Schedule(1500, 16, 192), Schedule(6000, 16, 192), Schedule(500, 16, 192, lr=1e-3),
-        Schedule(4000, 16, 192), 200, 8,
+        Schedule(600, 8, 192), Schedule(400, 8, 192), Schedule(3500, 8, 256, lr=2e-3, weight_decay=0.05),
+        Schedule(200, 8, 256, lr=1e-3), Schedule(3000, 8, 256, lr=2e-3, weight_decay=0.05), 80, 6,
     ),
+    # wants a CUDA device
     "best": Preset(
         Schedule(40_000, 16, 256), Schedule(6000, 16, 256), Schedule(40_000, 16, 256), Schedule(2000, 16, 256, lr=1e-3),
         Schedule(30_000, 16, 256), 500, 12,

@@ -41,6 +41,8 @@ class ConvBNAct(nn.Module):
         self.conv = nn.Conv2d(
             group_in * groups, channels, kernel, op.stride, padding, op.dilation, groups, bias=not op.norm
         )
+        if op.dilation > 1:
+            keep_centre(self.conv.weight)
         self.bn = nn.BatchNorm2d(channels) if op.norm else nn.Identity()
         self.relu6 = op.relu6
 
@@ -52,6 +54,17 @@ class ConvBNAct(nn.Module):
             x = F.pad(x, (*columns, *rows))
         x = self.bn(self.conv(x))
         return F.relu6(x) if self.relu6 else x
+
+
+@torch.no_grad()
+def keep_centre(kernel: Tensor) -> None:
+    """Sets all taps but the centre to zero, in place (after Yu and Koltun 2016, whose context module starts as the
+    identity). An atrous tap that reaches past the features of every training crop has no gradient: from zero it stays
+    out of the way, while a random one would add noise where whole images are large enough for it."""
+    middle = kernel.shape[-1] // 2
+    centre = kernel[..., middle, middle].clone()
+    kernel.zero_()
+    kernel[..., middle, middle] = centre
 
 
 class Network(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from compress import fit as fit_module
+from compress import training_log
 from compress.batches import Crops, read_validation
 from compress.data import IGNORE, open_data
 from compress.evaluate import evaluate
@@ -59,14 +60,19 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(
 ) -> None:
     monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
     crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 12, 0)
-    schedule, checkpoint = Schedule(6, 2, 64, shape=shape, ema=ema), tmp_path / "c.pt"
+    monkeypatch.setattr(training_log, "EVERY", 2)
+    schedule, checkpoint, other = Schedule(6, 2, 64, shape=shape, ema=ema), tmp_path / "c.pt", tmp_path / "other"
     whole = fresh(tiny)
-    fit(whole, losses_of(whole), crops, schedule, tmp_path / "other.pt", "whole")
+    fit(whole, losses_of(whole), crops, schedule, other / "c.pt", "whole")
     killed = fresh(tiny)
     with pytest.raises(KilledError):
         fit(killed, losses_of(killed, killed_at=4), crops, schedule, checkpoint, "killed")
     resumed = fresh(tiny)
     fit(resumed, losses_of(resumed), crops, schedule, checkpoint, "resumed")
+    logs = [(place / "log.csv").read_text().splitlines() for place in (other, checkpoint.parent)]
+    whole_log, resumed_log = ([line.split(",") for line in log[1:]] for log in logs)
+    assert [line[0] for line in whole_log] == [line[0] for line in resumed_log] == ["2", "4", "6"]
+    assert [line[2:] for line in whole_log] == [line[2:] for line in resumed_log]
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
 

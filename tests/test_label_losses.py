@@ -15,6 +15,7 @@ from compress.label_losses import (
     CLASS_WEIGHTS,
     LABEL_TERMS,
     class_weights,
+    cross_entropy,
     effective_weights,
     label_loss,
     pixel_losses,
@@ -214,3 +215,10 @@ def test_effective_numbers_are_cuis_and_know_no_unit() -> None:
 def test_a_loss_that_is_none_is_named(text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         parse_terms(text, LABEL_TERMS)
+
+
+def test_cross_entropy_ignores_void() -> None:
+    logits = torch.randn(1, 3, 2, 2)
+    mask = torch.tensor([[[0, IGNORE], [IGNORE, IGNORE]]])
+    expected = torch.nn.functional.cross_entropy(logits[:, :, 0, 0], torch.tensor([0]))
+    torch.testing.assert_close(cross_entropy(logits, mask, IGNORE), expected)

@@ -189,3 +189,9 @@ def test_terms_are_parsed_with_their_papers_weights() -> None:
 def test_a_loss_that_is_none_is_named(text: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         parse_terms(text, DISTILLATION_TERMS)
+
+
+def test_distillation_is_zero_only_for_the_teachers_own_output() -> None:
+    logits = torch.randn(2, 3, 4, 4)
+    assert distillation(logits, logits) == pytest.approx(0, abs=1e-6)
+    assert distillation(logits, logits.flip(1)) > 0.01

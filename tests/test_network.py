@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import torch
 import torch_pruning as tp
-from conftest import random_genotype, tiny_of
+from conftest import every_tap, random_genotype, tiny_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import MACS_TABLE, PLAIN
@@ -25,9 +25,11 @@ from search_spaces.trials import Largest, Smallest
 
 
 def warmed(network: torch.nn.Module, side: int = 64) -> torch.nn.Module:
-    """BN statistics and scales that are not the initial ones."""
+    """BN statistics, scales and atrous kernels that are not the initial ones."""
     torch.manual_seed(0)
     for module in network.modules():
+        if isinstance(module, Network):
+            every_tap(module)
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.uniform_(module.bias, -0.5, 0.5)
@@ -69,6 +71,18 @@ def test_every_value_has_the_shape_its_op_says(seed: int, space: str) -> None:
     with torch.inference_mode():
         network(torch.rand(1, 3, *genotype.resolution))
     assert shapes == {op.name: op.shape for op in network.graph if op.kind != ARGMAX}
+
+
+def test_an_atrous_kernel_starts_from_its_centre(tiny: Genotype) -> None:
+    """What a rate reaches on whole images, and never in a training crop, adds nothing before it has been trained."""
+    network = Network(tiny).eval()
+    other = dataclasses.replace(tiny, aspp_rates=(4, 12))
+    moved = Network(other).eval()
+    moved.load_state_dict(network.state_dict())
+    x = torch.rand(1, 3, *tiny.resolution)
+    with torch.inference_mode():
+        assert torch.equal(moved(x), network(x))
+        assert not torch.equal(every_tap(moved)(x), network(x))
 
 
 @spaces
