@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 
 from compress import timing
 from compress.run import write_atomically
@@ -231,13 +232,14 @@ def median_unit(looks: Mapping[str, Sequence[Look]]) -> float:
 
 
 def fit(sums: Sequence[dict[str, float]], totals: Sequence[float]) -> dict[str, float]:
-    """Least squares of relative errors: an intercept in ms and a factor for each group of ops."""
+    """Least squares of relative errors: an intercept in ms and a factor for each group of ops. None is below zero, or a
+    table of a busy machine might predict that the smallest networks take less than no time."""
     rows = [[1.0, *(s[g] for g in GROUPS)] for s in sums]
     weighted = [[value / total for value in row] for row, total in zip(rows, totals, strict=True)]
     pull = np.eye(len(GROUPS) + 1) * SHRINK * len(totals) ** 0.5
     pulled = np.array([0.0, *([SHRINK * len(totals) ** 0.5] * len(GROUPS))])
-    solution = np.linalg.lstsq(np.vstack([weighted, pull]), np.concatenate([np.ones(len(totals)), pulled]), rcond=None)
-    intercept, *factors = (float(value) for value in solution[0])
+    solution, _ = nnls(np.vstack([weighted, pull]), np.concatenate([np.ones(len(totals)), pulled]))
+    intercept, *factors = map(float, solution)
     return {"intercept": intercept, **dict(zip(GROUPS, factors, strict=True))}
 
 

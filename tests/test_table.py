@@ -105,6 +105,13 @@ def test_fit_recovers_known_coefficients() -> None:
     assert found["depthwise"] == pytest.approx(0.9, abs=0.02)
 
 
+@given(st.lists(st.tuples(*[st.floats(0.01, 10)] * 4), min_size=5, max_size=20))
+def test_no_network_is_predicted_to_take_less_than_no_time(noise: list[tuple[float, ...]]) -> None:
+    sums = [{"conv": c, "depthwise": d, "other": o} for c, d, o, _ in noise]
+    found = fit(sums, [total for *_, total in noise])
+    assert min(found.values()) >= 0
+
+
 @pytest.fixture
 def wanted(host_wanted: Wanted) -> Wanted:
     return host_wanted
