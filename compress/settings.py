@@ -44,7 +44,7 @@ PRESETS = {
     # an hour or two on two cores
     "standard": Preset(
         Schedule(600, 8, 192), Schedule(400, 8, 192), Schedule(3500, 8, 256, lr=2e-3, weight_decay=0.05),
-        Schedule(200, 8, 256, lr=1e-3), Schedule(3000, 8, 256, lr=2e-3, weight_decay=0.05), 80, 6,
+        Schedule(200, 8, 256, lr=1e-3), Schedule(2000, 8, 256, lr=2e-3, weight_decay=0.05), 80, 6,
     ),
     # wants a CUDA device
     "best": Preset(
