@@ -7,7 +7,7 @@ table 2), depthwise separable in ASPP and decoder, every width times one multipl
 import platform
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import torch
 from tqdm import tqdm
 
 from compress.convert import quantize_tflite, write_float_tflite
-from compress.fit import Schedule
 from compress.metrics import mean_iou
 from compress.quantize import calibration_images
 from compress.settings import PRESETS
@@ -112,10 +111,10 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
 
 
 def trained(run: Run, genotype: Genotype, steps: int, folder: Path) -> Network:
-    """A network trained from scratch by the loss, crops and batches of the quick preset; a killed training goes on."""
+    """A network trained from scratch as the quick preset trains a winner, for `steps`; a killed training goes on."""
     torch.manual_seed(run.settings.seed)
-    network, quick = Network(genotype), PRESETS["quick"].train
-    fit_network(run, network, Schedule(steps, quick.batch, quick.crop), folder, "baseline", seed=2)
+    network, schedule = Network(genotype), replace(PRESETS["quick"].train, steps=steps)
+    fit_network(run, network, schedule, folder, "baseline", seed=2)
     return network
 
 

@@ -5,15 +5,16 @@ For every budget and seed three networks are made, quantized, run by LiteRT and 
 - random: the same with `--sampler random`, as many candidates, scored with the same supernet;
 - hand-made: DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`) at the width multiplier that meets the budget, trained
   from scratch by the same loss and crops for as many steps as train, prune and distill take together.
-All is kept in --work: a killed benchmark goes on where it stopped, and may be spread over several sittings. Prints the
-tables of benchmarks/benefit.md for what is there.
+A killed benchmark goes on where it stopped: networks half made are in --work, figures in --results, to which several
+sittings add (`--seeds 0`, another day `--seeds 1`). Prints the table of benchmarks/benefit.md for all that are there.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +57,31 @@ def hand_made(work: Path, budget: str, seed: str) -> dict[str, Any]:
 
 
 def made(work: Path, how: str, budget: str, seed: str) -> dict[str, Any]:
-    place = work / f"{how}-{budget}-{seed}.json"
-    if not place.exists():
-        searched = f"searched-{budget}-{seed}"
-        if how == "searched":
-            figures = search(work, searched, budget, seed)
-        elif how == "random":
-            name = f"random-{budget}-{seed}"
-            if not (work / "runs" / name / "config.json").exists():
-                reuse_supernet(work / "runs" / searched, work / "runs" / name)
-            figures = search(work, name, budget, seed, "--sampler", "random")
-        else:
-            figures = hand_made(work, budget, seed)
-        write_json(place, figures)
-    return dict(json.loads(place.read_text()))
+    searched = f"searched-{budget}-{seed}"
+    if how == "searched":
+        return search(work, searched, budget, seed)
+    if how == "random":
+        name = f"random-{budget}-{seed}"
+        if not (work / "runs" / name / "config.json").exists():
+            reuse_supernet(work / "runs" / searched, work / "runs" / name)
+        return search(work, name, budget, seed, "--sampler", "random")
+    return hand_made(work, budget, seed)
+
+
+def print_tables(rows: Sequence[Mapping[str, Any]]) -> None:
+    for sitting in sorted({row["machine"] for row in rows}):
+        print(sitting)
+    print("\n| budget | network | seeds | mIoU, mean | spread | ms | M parameters |\n|---|---|---|---|---|---|---|")
+    order = [(budget, how) for budget in sorted({row["budget"] for row in rows}, key=float) for how in HOW]
+    for budget, how in order:
+        found = [row for row in rows if (row["budget"], row["how"]) == (budget, how)]
+        if found:
+            mious, latencies = ([row[key] for row in found] for key in ("miou", "latency_ms"))
+            sizes = [costs.params(graph_of(Genotype.from_dict(row["genotype"]))) / 1e6 for row in found]
+            print(
+                f"| {budget} ms | {how} | {', '.join(row['seed'] for row in found)} | {statistics.mean(mious):.4f} "
+                f"| {max(mious) - min(mious):.4f} | {statistics.mean(latencies):.2f} | {statistics.mean(sizes):.2f} |"
+            )
 
 
 def main() -> None:
@@ -77,22 +89,16 @@ def main() -> None:
     flags.add_argument("--budgets", default="8,15,30")
     flags.add_argument("--seeds", default="0,1,2")
     flags.add_argument("--work", type=Path, default=Path("runs/benefit"))
+    flags.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".json"))
     given = flags.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    budgets, seeds = given.budgets.split(","), given.seeds.split(",")
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for seed in seeds:
-        for budget in budgets:
-            for how in HOW:
-                rows.setdefault((budget, how), []).append(made(given.work, how, budget, seed))
-    print(f"\n{machine()}\n\n| budget | network | mIoU, mean | spread | ms | M parameters |\n|---|---|---|---|---|---|")
-    for (budget, how), found in sorted(rows.items(), key=lambda row: (float(row[0][0]), HOW.index(row[0][1]))):
-        mious, latencies = ([one[key] for one in found] for key in ("miou", "latency_ms"))
-        sizes = [costs.params(graph_of(Genotype.from_dict(one["genotype"]))) / 1e6 for one in found]
-        print(
-            f"| {budget} ms | {how} | {statistics.mean(mious):.4f} | {max(mious) - min(mious):.4f} "
-            f"| {statistics.mean(latencies):.2f} | {statistics.mean(sizes):.2f} |"
-        )
+    rows: list[dict[str, Any]] = read_json(given.results, "delete it") if given.results.exists() else []
+    for seed, budget, how in product(given.seeds.split(","), given.budgets.split(","), HOW):
+        asked = {"budget": budget, "how": how, "seed": seed}
+        if not any(asked.items() <= row.items() for row in rows):
+            rows.append({**asked, **made(given.work, how, budget, seed), "machine": machine()})
+            write_json(given.results, rows)
+    print_tables(rows)
 
 
 if __name__ == "__main__":

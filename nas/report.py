@@ -19,7 +19,7 @@ from compress.cli import parser, run_command
 from compress.data import IGNORE
 from compress.metrics import iou_per_class
 from compress.run import read_json, write_atomically
-from compress.stage import Run, open_run, require
+from compress.stage import SEARCH, STAGES, Run, open_run, require
 from compress.verify import evaluate_tflite
 
 matplotlib.use("Agg")
@@ -52,7 +52,9 @@ any evaluation.</p>
 <p>mIoU over {{ images }} validation images at {{ size }}; train, prune and distill as torch networks, quantize and
 export as the int8 file run by LiteRT. Latency is that of the network as int8 on the target.
 {% for remark in remarks %}{{ remark }} {% endfor %}</p>
-<h2>Validation images: image, truth, prediction of model.tflite</h2>
+{% if curves %}<h2>Training</h2>
+<img alt="loss against steps of each training" src="data:image/png;base64,{{ curves }}">
+{% endif %}<h2>Validation images: image, truth, prediction of model.tflite</h2>
 <p class="key">{% for class_name, colour, iou in classes %}<span><i style="background: rgb{{ colour }}"></i>
 {{ class_name }} {{ "%.2f"|format(iou) }}</span>{% endfor %} (IoU)</p>
 <img alt="six validation images with truth and prediction" src="data:image/png;base64,{{ pictures }}">
@@ -76,6 +78,7 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         result=result,
         final=result["stages"][-1],
         scatter=scatter(run, result),
+        curves=curves(run),
         pictures=pictures(run, maps),
         images=len(run.validation),
         size="x".join(map(str, run.settings.input_size)),
@@ -122,6 +125,23 @@ def scatter(run: Run, result: dict[str, Any]) -> str:
     axes.set_xlim(0, result["budget_ms"] * 1.08)
     axes.grid(alpha=0.25)
     axes.legend(loc="best", fontsize=9)
+    return png(figure)
+
+
+def curves(run: Run) -> str:
+    """Loss against steps of the trainings whose logs are there; empty where none is."""
+    logs = {stage: run.path / stage / "log.csv" for stage in (SEARCH, *STAGES)}
+    trained = {stage: log for stage, log in logs.items() if log.is_file()}
+    if not trained:
+        return ""
+    figure = Figure(figsize=(9, 2.6), dpi=110, layout="constrained")
+    for axes, (stage, log) in zip(figure.subplots(1, len(trained), squeeze=False)[0], trained.items(), strict=True):
+        lines = np.genfromtxt(log, delimiter=",", names=True, ndmin=1)
+        axes.plot(lines["step"], lines["loss"], color="#2a6fbb", lw=1.2)
+        axes.set_title("supernet" if stage == SEARCH else stage, fontsize=10)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("loss")
     return png(figure)
 
 

@@ -72,7 +72,7 @@ def test_the_report_is_one_escaped_page(whole: Path, command: Command) -> None:
     page = (whole / "report.html").read_text()
     assert "Nothing was pruned: 47.50 ms were allowed." in page
     assert (code, out.strip()) == (0, str(whole / "report.html"))
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3
     assert "http" not in page
     assert all(f"<td>{stage}" in page for stage in STAGES)
 
