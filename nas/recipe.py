@@ -61,7 +61,7 @@ RECIPES = {
         20,
         "the folder of CamVid in SegNet's copy",
         # the published figures of small networks are of at most a million parameters
-        {"run": "camvid", "preset": "standard", "input_size": "360x480", "augment": "road", "max_size_kib": 1000.0},
+        {"preset": "standard", "input_size": "360x480", "augment": "road", "max_size_kib": 1000.0},
     ),
     "landuse": Recipe("land use: the land cover shipped with the project", landuse, 30),
     "medical": Recipe(
@@ -88,7 +88,7 @@ def main() -> None:
         if recipe.source:
             own.add_argument("source", type=Path, help=recipe.source)
         add_flags(own, recipe.budget_ms)
-        own.set_defaults(**{"run": name, "resume": True, "source": Path(), **recipe.flags})
+        own.set_defaults(**recipe.flags, run=name, resume=True, source=Path())
     given = flags.parse_args()
     start(argparse.Namespace(**vars(given), data=RECIPES[given.recipe].data(given.source)))
 
