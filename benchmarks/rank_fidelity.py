@@ -4,16 +4,18 @@ Random feasible genotypes are each trained alone, from scratch, with two seeds, 
 one supernet. Both are mIoU of the int8 file as LiteRT runs it over the validation split. Kendall's tau between the
 supernet's scores and the mean of the two trainings is the fidelity; the tau between the two trainings is its ceiling,
 for a ranking cannot be known better than training itself knows it. Also: whether scores as float rank otherwise, and
-what a candidate's score costs against its training. Every training and score is kept in --work; a killed benchmark
-goes on where it stopped. Prints a table of benchmarks/rank_fidelity.md.
+what a candidate's score costs against its training. A killed benchmark goes on where it stopped: checkpoints are in
+--work, figures in --results, to which several sittings add. Prints a table of benchmarks/rank_fidelity.md; with --show
+that of the figures there are.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from math import nan
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -66,44 +68,43 @@ def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
     return problem, survey(problem, 0)
 
 
-def alone(given: argparse.Namespace, genotype: Genotype, seed: int, place: Path) -> None:
-    """Trains a genotype from scratch and leaves its figures at `place`."""
+def alone(given: argparse.Namespace, genotype: Genotype, seed: int) -> dict[str, float]:
+    """Trains a genotype from scratch; its mIoU as int8 and as float, and the seconds it took."""
     torch.set_num_threads(given.threads)
     run = make_run(given, seed)
     torch.manual_seed(seed)
     network = Network(genotype)
     begun = time.monotonic()
-    folder = place.with_suffix("")
+    folder = given.work / key(genotype, seed)
     folder.mkdir(exist_ok=True)
-    fit_network(run, network, run.settings.schedules.train, folder, place.stem, seed=2)
+    fit_network(run, network, run.settings.schedules.train, folder, folder.name, seed=2)
     seconds = time.monotonic() - begun
     scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
-    write_json(place, {"int8": scorer.score(network), "float": run.miou(network), "seconds": seconds})
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return {"int8": scorer.score(network), "float": run.miou(network), "seconds": seconds}
 
 
-def train_all(given: argparse.Namespace, genotypes: Sequence[Genotype]) -> list[list[dict[str, Any]]]:
-    """Figures of every genotype, by seed."""
-    places = [[given.work / f"alone-{g.id}-{seed}.json" for seed in SEEDS] for g in genotypes]
+def key(genotype: Genotype, seed: int) -> str:
+    return f"alone-{genotype.id}-{seed}"
+
+
+def train_all(given: argparse.Namespace, genotypes: Sequence[Genotype], figures: dict[str, Any]) -> None:
+    """Adds the figures that are missing, seed by seed."""
     with ProcessPoolExecutor(given.jobs, get_context("spawn"), initializer=end_with_parent) as pool:
-        waiting = [
-            pool.submit(alone, given, genotype, seed, places[i][k])
-            for k, seed in enumerate(SEEDS)
-            for i, genotype in enumerate(genotypes)
-            if not places[i][k].exists()
-        ]
-        for future in waiting:
-            future.result()
-    return [[read_json(place, "delete it") for place in row] for row in places]
+        waiting = {
+            pool.submit(alone, given, genotype, seed): key(genotype, seed)
+            for seed in SEEDS
+            for genotype in genotypes
+            if key(genotype, seed) not in figures
+        }
+        for future in as_completed(waiting):
+            figures[waiting[future]] = future.result()
+            write_json(given.results, figures)
 
 
 def scores(
     given: argparse.Namespace, steps: int, found: Survey, problem: Problem, genotypes: Sequence[Genotype]
 ) -> dict[str, Any]:
     """A supernet's scores of the genotypes, as int8 and as float, and the mean seconds of one as int8."""
-    place = given.work / f"supernet-{steps}.json"
-    if place.exists():
-        return dict(read_json(place, "delete it"))
     torch.set_num_threads(given.threads * given.jobs)
     folder = given.work / f"supernet-{steps}"
     (folder / "search").mkdir(parents=True, exist_ok=True)
@@ -121,13 +122,12 @@ def scores(
         scorer.recalibrate(subnet)
         as_float.append(run.miou(subnet))
     supernet_seconds = read_json(folder / "search" / "supernet.json", "delete it")["seconds"]
-    figures = {"int8": as_int8, "float": as_float, "seconds": seconds, "supernet_seconds": supernet_seconds}
-    write_json(place, figures)
-    return figures
+    return {"int8": as_int8, "float": as_float, "seconds": seconds, "supernet_seconds": supernet_seconds}
 
 
 def tau(one: ArrayLike, other: ArrayLike) -> float:
-    return float(kendalltau(one, other).statistic)
+    """Of the pairs in which neither is missing."""
+    return float(kendalltau(one, other, nan_policy="omit").statistic)
 
 
 def main() -> None:
@@ -142,41 +142,59 @@ def main() -> None:
     flags.add_argument("--jobs", type=int, default=2, help="trainings at once")
     flags.add_argument("--threads", type=int, default=1, help="of each training")
     flags.add_argument("--work", type=Path, default=Path("runs/rank_fidelity"))
+    flags.add_argument("--results", type=Path, help="default: rank_fidelity-DATA.json beside this script")
+    flags.add_argument("--show", action="store_true", help="train and score nothing")
     given = flags.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    settings = {k: str(v) for k, v in vars(given).items() if k not in ("jobs", "threads", "supernet_steps", "work")}
-    stored = given.work / "settings.json"
-    if stored.exists() and json.loads(stored.read_text()) != settings:
-        raise SystemExit(f"{given.work} holds figures of other settings; give another --work")
-    write_json(stored, settings)
+    data = given.data.partition(":")[0]
+    given.results = given.results or Path(__file__).with_name(f"rank_fidelity-{data}.json")
+    asked = ("input_size", "budget_ms", "networks", "steps", "crop")
+    settings = {"data": data, **{name: getattr(given, name) for name in asked}}
+    figures: dict[str, Any] = read_json(given.results, "delete it") if given.results.exists() else {"asked": settings}
+    if figures["asked"] != settings:
+        raise SystemExit(f"{given.results} holds figures of {figures['asked']}; give another --results")
 
     problem, found = survey_of(given)
     feasible = [d for d in found.feasible if d.params]
     genotypes = [d.genotype for d in feasible[:: len(feasible) // given.networks][: given.networks]]
-    trained = train_all(given, genotypes)
-    supernets = {steps: scores(given, steps, found, problem, genotypes) for steps in given.supernet_steps}
+    if not given.show:
+        train_all(given, genotypes, figures)
+        for steps in given.supernet_steps:
+            if f"supernet-{steps}" not in figures:
+                figures[f"supernet-{steps}"] = scores(given, steps, found, problem, genotypes)
+                write_json(given.results, figures)
+    print_table(problem, genotypes, figures, given.jobs)
 
+
+def print_table(problem: Problem, genotypes: Sequence[Genotype], figures: Mapping[str, Any], jobs: int) -> None:
+    nothing = {"int8": nan, "float": nan, "seconds": nan}
+    trained = [[figures.get(key(g, seed), nothing) for seed in SEEDS] for g in genotypes]
+    supernets = {name: figures[name] for name in figures if name.startswith("supernet")}
     truths = {kind: np.array([[one[kind] for one in row] for row in trained]) for kind in ("int8", "float")}
-    truth = truths["int8"].mean(1)
+    truth = np.nanmean(truths["int8"], 1)
     macs = [costs.macs(problem.space.graph(g)) for g in genotypes]
-    seconds = float(np.mean([[one["seconds"] for one in row] for row in trained]))
-    ceiling = tau(truths["int8"][:, 0], truths["int8"][:, 1])
-    print(f"{machine()}, {given.data.partition(':')[0]}, {json.dumps(settings)}\n")
+    seconds = np.nanmean([[one["seconds"] for one in row] for row in trained])
+    differ = np.abs(truths["int8"][:, 0] - truths["int8"][:, 1])
+    itself = tau(truths["float"][:, 0], truths["int8"][:, 0])
+    print(f"{machine()}, {json.dumps(figures['asked'])}\n")
     print("| figure | |\n|---|---|")
-    print(f"| networks, range of mIoU | {len(genotypes)}, {truth.min():.3f} to {truth.max():.3f} |")
-    print(f"| tau of the two trainings (ceiling) | {ceiling:.3f} |")
-    for steps, shared in supernets.items():
-        print(f"| tau of the supernet, {steps} steps, int8 scores | {tau(shared['int8'], truth):.3f} |")
+    print(f"| networks, trained twice | {len(genotypes)}, {np.isfinite(differ).sum()} |")
+    print(f"| range of mIoU | {truth.min():.3f} to {truth.max():.3f} |")
+    print(
+        f"| two trainings of one network differ by, mean and most | {np.nanmean(differ):.3f}, {np.nanmax(differ):.3f} |"
+    )
+    print(f"| tau of the two trainings (ceiling) | {tau(truths['int8'][:, 0], truths['int8'][:, 1]):.3f} |")
+    for name, shared in supernets.items():
+        print(f"| tau of {name}, int8 scores | {tau(shared['int8'], truth):.3f} |")
         print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
         print(f"| seconds of its training, of a score | {shared['supernet_seconds']:.0f}, {shared['seconds']:.2f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
-    print(
-        f"| tau of one training as float with itself as int8 | {tau(truths['float'][:, 0], truths['int8'][:, 0]):.3f} |"
-    )
-    print(f"| largest drop from float to int8 in training alone | {(truths['float'] - truths['int8']).max():.4f} |")
-    print(f"| seconds of a training alone, {given.jobs} at once | {seconds:.0f} |")
+    print(f"| tau of one training as float with itself as int8 | {itself:.3f} |")
+    drops = truths["float"] - truths["int8"]
+    print(f"| float less int8 in training alone, least and most | {np.nanmin(drops):.4f}, {np.nanmax(drops):.4f} |")
+    print(f"| seconds of a training alone, {jobs} at once | {seconds:.0f} |")
     names = ["predicted ms", "GMACs", "alone, seed 0", "seed 1"]
-    names += [f"supernet {steps}, {kind}" for steps in supernets for kind in ("int8", "float")]
+    names += [f"{name}, {kind}" for name in supernets for kind in ("int8", "float")]
     print("\n| " + " | ".join(names) + " |\n|" + "---|" * len(names))
     for i, genotype in enumerate(genotypes):
         latency = problem.costs(genotype).latency_ms
