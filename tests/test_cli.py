@@ -90,7 +90,7 @@ def test_resuming_a_finished_run_changes_nothing(
 def test_a_stage_alone_and_the_chain_after_it(whole: Path, here: Path, command: Command) -> None:
     """Pruning anew makes the later stages stale: they are refused until made anew as well."""
     copy = Path(shutil.copytree(whole, here / "runs" / "copy"))
-    goal = 0.7 * json.loads((copy / "train" / "metrics.json").read_text())["predicted_latency_ms"]
+    goal = 0.85 * json.loads((copy / "train" / "metrics.json").read_text())["predicted_latency_ms"]
     code, _, err = command(compress.prune.main, copy, "--target-ms", goal)
     assert code == 0, err
     assert json.loads((copy / "prune" / "metrics.json").read_text())["predicted_latency_ms"] <= goal
