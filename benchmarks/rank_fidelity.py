@@ -163,10 +163,10 @@ def main() -> None:
             if f"supernet-{steps}" not in figures:
                 figures[f"supernet-{steps}"] = scores(given, steps, found, problem, genotypes)
                 write_json(given.results, figures)
-    print_table(problem, genotypes, figures, given.jobs)
+    print_table(problem, genotypes, figures)
 
 
-def print_table(problem: Problem, genotypes: Sequence[Genotype], figures: Mapping[str, Any], jobs: int) -> None:
+def print_table(problem: Problem, genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> None:
     nothing = {"int8": nan, "float": nan, "seconds": nan}
     trained = [[figures.get(key(g, seed), nothing) for seed in SEEDS] for g in genotypes]
     supernets = {name: figures[name] for name in figures if name.startswith("supernet")}
@@ -192,7 +192,7 @@ def print_table(problem: Problem, genotypes: Sequence[Genotype], figures: Mappin
     print(f"| tau of one training as float with itself as int8 | {itself:.3f} |")
     drops = truths["float"] - truths["int8"]
     print(f"| float less int8 in training alone, least and most | {np.nanmin(drops):.4f}, {np.nanmax(drops):.4f} |")
-    print(f"| seconds of a training alone, {jobs} at once | {seconds:.0f} |")
+    print(f"| seconds of a training alone | {seconds:.0f} |")
     names = ["predicted ms", "GMACs", "alone, seed 0", "seed 1"]
     names += [f"{name}, {kind}" for name in supernets for kind in ("int8", "float")]
     print("\n| " + " | ".join(names) + " |\n|" + "---|" * len(names))

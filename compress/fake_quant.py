@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.ranges import LEAST_SPAN, LEVELS, WEIGHT_LEVELS, Ranges, fixed, tied_values, weight_scales
+from compress.ranges import LEAST_SPAN, LEVELS, WEIGHT_LEVELS, Ranges, fixed, tied_values, weight_scales, wide_enough
 from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, INPUT, RESIZE, Op
 
@@ -85,9 +85,9 @@ class FakeQuantized(Network):
         return (rounded(steps + ABOVE_HALF if half_up else steps) - zero) * scale
 
     def ranges(self) -> Ranges:
-        """As learned, by value name."""
+        """As learned, by value name, and as wide as an int8 file needs them."""
         found = {name: tuple(bound.item() for bound in self.range_of(name)) for name in self.owner}
-        return {**found, **self.fixed}  # type: ignore[dict-item]
+        return wide_enough({**found, **self.fixed}, self)  # type: ignore[dict-item]
 
     def plain(self) -> Network:
         """The float network with these weights, its batch norms doing nothing but adding the biases."""

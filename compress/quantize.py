@@ -23,14 +23,14 @@ from compress.data import read_pair
 from compress.fake_quant import fake_quantize
 from compress.fallback import Source, fall_back
 from compress.metrics import mean_iou
-from compress.ranges import DEFAULT, ESTIMATORS, Ranges, observe_ranges, wide_enough
+from compress.ranges import DEFAULT, ESTIMATORS, Ranges, observe_ranges
 from compress.run import save_network, write_atomically
 from compress.stage import Run, cost_metrics, stage_command, write_metrics
 from compress.teacher import Teaching, as_teacher
 from compress.train import fit_network
 from compress.verify import evaluate_tflite
 from search_spaces.errors import InputError
-from search_spaces.network import Network, fold_batch_norm
+from search_spaces.network import Network
 
 CALIBRATION_IMAGES = 32
 RANKING_IMAGES = 2
@@ -100,8 +100,7 @@ def train_in_int8(run: Run, network: Network, ranges: Ranges, steps: int, folder
     schedule = replace(run.settings.schedules.recover, steps=steps, lr=QAT_LR)
     teaching = Teaching(as_teacher(run, network), {"kl": 1.0}, "itself in float")
     fit_network(run, simulated, schedule, folder, "quantize: training in int8", seed=50, teaching=teaching)
-    trained = simulated.plain().to(run.device)
-    return trained, wide_enough(simulated.ranges(), fold_batch_norm(trained))
+    return simulated.plain().to(run.device), simulated.ranges()
 
 
 def converted(network: Network, ranges: Ranges, path: Path, images: list[Tensor]) -> Source:

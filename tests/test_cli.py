@@ -90,7 +90,7 @@ def test_resuming_a_finished_run_changes_nothing(
 def test_a_stage_alone_and_the_chain_after_it(whole: Path, here: Path, command: Command) -> None:
     """Pruning anew makes the later stages stale: they are refused until made anew as well."""
     copy = Path(shutil.copytree(whole, here / "runs" / "copy"))
-    goal = 0.85 * json.loads((copy / "train" / "metrics.json").read_text())["predicted_latency_ms"]
+    goal = 0.7 * json.loads((copy / "train" / "metrics.json").read_text())["predicted_latency_ms"]
     code, _, err = command(compress.prune.main, copy, "--target-ms", goal)
     assert code == 0, err
     assert json.loads((copy / "prune" / "metrics.json").read_text())["predicted_latency_ms"] <= goal
@@ -105,10 +105,15 @@ def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
     whole: Path, here: Path, folder_data: Path, host_wanted: Wanted, command: Command
 ) -> None:
     """Every choice of training goes all the way, and the stages read it from the run folder."""
-    table = brief_table(dataclasses.replace(host_wanted, input_size=(64, 96)), here / "wide.json")
+    table = brief_table(dataclasses.replace(host_wanted, input_size=(64, 128)), here / "wide.json")
     recipe = ["--loss", "ohem,dice=0.5,lovasz", "--class-weights", "effective", "--schedule", "poly", "--ema", 0.9]
     recipe += ["--augment", "aerial", "--weights", whole / "search" / "teacher.pt"]
-    asked = [*flags(folder_data, table, "wide"), "--input-size", "64x96", *recipe]
+    asked = [
+        *flags(folder_data, table, "wide"),
+        "--input-size",
+        "64x128",
+        *recipe,
+    ]  # wider than high at every resolution
     code, out, err = command(nas.search.main, *asked)
     assert code == 0, err
     assert re.search(r"teacher\.pt: (\d+) of the largest network's \1 tensors start from it, 0 at random", out)
@@ -118,7 +123,7 @@ def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
     card = json.loads((run.path / "model.json").read_text())
     height, width = card["input"]["shape"][1:3]
     assert (height, width) == tuple(run.genotype.resolution)
-    assert width >= height  # at three quarters both sides are rounded to 64
+    assert width > height
     assert command(nas.search.main, *asked, "--resume")[0] == 0
     code, _, err = command(nas.search.main, *asked, "--resume", "--ema", 0)
     assert (code, "was started with --ema 0.9; choose another --run" in err) == (2, True)

@@ -225,7 +225,7 @@ def test_every_space_can_be_simulated_and_given_back(space: str) -> None:
 
 
 def test_rounding_passes_gradients_and_clipping_stops_them(tiny: Genotype) -> None:
-    network = every_tap(Network(tiny)).eval()
+    network = Network(tiny).eval()
     simulated = fake_quantize(network, dict.fromkeys([op.name for op in network.graph], (-1.0, 1.0)))
     values = torch.tensor([-3.0, -0.501, 0.3, 3.0]).reshape(1, 4, 1, 1).requires_grad_()
     simulated.on_grid("stem", values).sum().backward()
