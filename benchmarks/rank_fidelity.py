@@ -39,7 +39,7 @@ from nas.score import Scorer, calibration_batches
 from nas.search import open_table
 from nas.supernet import extract
 from nas.table_builder import Wanted
-from search_spaces import costs, get_space
+from search_spaces import costs, get_space, graph_of
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
@@ -66,6 +66,14 @@ def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
     wanted = Wanted(space, classes, run.settings.input_size, "int8", HostTarget())
     problem = Problem(space, open_table(wanted, None), classes, run.settings.input_size, Limits(given.budget_ms))
     return problem, survey(problem, 0)
+
+
+def drawn(given: argparse.Namespace) -> list[dict[str, Any]]:
+    """Feasible networks, from the fastest to the slowest. Kept, for another table would choose others."""
+    problem, found = survey_of(given)
+    feasible = [d.genotype for d in found.feasible if d.params]
+    chosen = feasible[:: len(feasible) // given.networks][: given.networks]
+    return [{"genotype": g.to_dict(), "predicted_ms": problem.costs(g).latency_ms} for g in chosen]
 
 
 def alone(given: argparse.Namespace, genotype: Genotype, seed: int) -> dict[str, float]:
@@ -101,14 +109,13 @@ def train_all(given: argparse.Namespace, genotypes: Sequence[Genotype], figures:
             write_json(given.results, figures)
 
 
-def scores(
-    given: argparse.Namespace, steps: int, found: Survey, problem: Problem, genotypes: Sequence[Genotype]
-) -> dict[str, Any]:
+def scores(given: argparse.Namespace, steps: int, genotypes: Sequence[Genotype]) -> dict[str, Any]:
     """A supernet's scores of the genotypes, as int8 and as float, and the mean seconds of one as int8."""
     torch.set_num_threads(given.threads * given.jobs)
     folder = given.work / f"supernet-{steps}"
     (folder / "search").mkdir(parents=True, exist_ok=True)
     run = replace(make_run(given, supernet_steps=steps), path=folder)
+    problem, found = survey_of(given)
     strategy.train_supernet(run, found, problem.smallest())
     scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads * given.jobs)
     supernet = strategy.trained_supernet(run)
@@ -154,25 +161,26 @@ def main() -> None:
     if figures["asked"] != settings:
         raise SystemExit(f"{given.results} holds figures of {figures['asked']}; give another --results")
 
-    problem, found = survey_of(given)
-    feasible = [d for d in found.feasible if d.params]
-    genotypes = [d.genotype for d in feasible[:: len(feasible) // given.networks][: given.networks]]
+    if "networks" not in figures:
+        figures["networks"] = drawn(given)
+        write_json(given.results, figures)
+    genotypes = [Genotype.from_dict(one["genotype"]) for one in figures["networks"]]
     if not given.show:
         train_all(given, genotypes, figures)
         for steps in given.supernet_steps:
             if f"supernet-{steps}" not in figures:
-                figures[f"supernet-{steps}"] = scores(given, steps, found, problem, genotypes)
+                figures[f"supernet-{steps}"] = scores(given, steps, genotypes)
                 write_json(given.results, figures)
-    print_table(problem, genotypes, figures)
+    print_table(genotypes, figures)
 
 
-def print_table(problem: Problem, genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> None:
+def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> None:
     nothing = {"int8": nan, "float": nan, "seconds": nan}
     trained = [[figures.get(key(g, seed), nothing) for seed in SEEDS] for g in genotypes]
     supernets = {name: figures[name] for name in figures if name.startswith("supernet")}
     truths = {kind: np.array([[one[kind] for one in row] for row in trained]) for kind in ("int8", "float")}
     truth = np.nanmean(truths["int8"], 1)
-    macs = [costs.macs(problem.space.graph(g)) for g in genotypes]
+    macs = [costs.macs(graph_of(g)) for g in genotypes]
     seconds = np.nanmean([[one["seconds"] for one in row] for row in trained])
     differ = np.abs(truths["int8"][:, 0] - truths["int8"][:, 1])
     itself = tau(truths["float"][:, 0], truths["int8"][:, 0])
@@ -196,10 +204,9 @@ def print_table(problem: Problem, genotypes: Sequence[Genotype], figures: Mappin
     names = ["predicted ms", "GMACs", "alone, seed 0", "seed 1"]
     names += [f"{name}, {kind}" for name in supernets for kind in ("int8", "float")]
     print("\n| " + " | ".join(names) + " |\n|" + "---|" * len(names))
-    for i, genotype in enumerate(genotypes):
-        latency = problem.costs(genotype).latency_ms
+    for i, network in enumerate(figures["networks"]):
         shares = [shared[kind][i] for shared in supernets.values() for kind in ("int8", "float")]
-        cells = [latency, macs[i] / 1e9, *truths["int8"][i], *shares]
+        cells = [network["predicted_ms"], macs[i] / 1e9, *truths["int8"][i], *shares]
         print("| " + " | ".join(f"{value:.2f}" if n < 2 else f"{value:.4f}" for n, value in enumerate(cells)) + " |")
 
 

@@ -78,6 +78,7 @@ class Features:
         self.distiller = distiller(self.student, taught, None, self.teacher, lambda images, model: model(images))
         self.linears = nn.ModuleList()
         if kind == "adaptive":
+            self.student.eval()  # batch norm must learn nothing from a blank image
             self.distiller.track_forward(torch.zeros(1, 3, *student.genotype.resolution))
             self.distiller._register_trans_linear()  # nni's `compress` would, and then train
             made = (linear for linears in self.distiller.trans_linears.values() for linear in linears.values())

@@ -12,7 +12,8 @@ def confusion(predicted: Tensor, truth: Tensor, classes: int, ignore: int) -> Te
     if predicted.shape != truth.shape:
         enlarged = F.interpolate(predicted[:, None].float(), truth.shape[1:], mode="nearest-exact")
         predicted = enlarged[:, 0].to(truth.dtype)
-    return multiclass_confusion_matrix(predicted, truth, classes, ignore_index=ignore)
+    # its look at every value would take longer than the counts; labels were checked when the data set was opened
+    return multiclass_confusion_matrix(predicted, truth, classes, ignore_index=ignore, validate_args=False)
 
 
 def iou_per_class(counts: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ from compress.distill import distill
 from compress.export import export
 from compress.prune import prune
 from compress.quantize import quantize
-from compress.run import read_json, write_json
 from compress.stage import STAGES, Run, is_done
 from compress.train import train
-from nas.report import write_report
+from nas.report import write_report, write_result
 from search_spaces.errors import BudgetError
 
 STAGE_BODIES: dict[str, Callable[[Run], None]] = {
@@ -37,27 +36,6 @@ def finish(run: Run) -> None:
             f"the exported model takes {result['latency_ms']:.2f} ms, over --budget-ms {budget_ms:g}; "
             f"cut more with python -m compress.prune {run.path} --target-ms {0.8 * budget_ms:g}, then --resume"
         )
-
-
-def write_result(run: Run) -> dict[str, Any]:
-    stages = [read_json(run.path / name / "metrics.json", f"run python -m compress.{name}") for name in STAGES]
-    final = stages[-1]
-    keys = ("name", "miou", "latency_ms", "predicted_latency_ms", "params", "macs", "size_bytes", "wall_s")
-    result = {
-        "budget_ms": run.settings.budget_ms,
-        "target": run.settings.target,
-        "data": run.settings.data,
-        "seed": run.settings.seed,
-        "genotype": final["genotype"],
-        "model": str(run.path / "model.tflite"),
-        "miou": final["miou"],
-        "latency_ms": final["latency_ms"],
-        "predicted_latency_ms": final["predicted_latency_ms"],
-        "search": read_json(run.path / "search" / "search.json", "run python -m nas.search --resume"),
-        "stages": [{key: stage[key] for key in keys} for stage in stages],
-    }
-    write_json(run.path / "result.json", result)
-    return result
 
 
 def summary(run: Run, result: dict[str, Any]) -> str:

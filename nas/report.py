@@ -1,4 +1,7 @@
-"""python -m nas.report RUN: one self-contained HTML page of a run: candidates, stages, pictures."""
+"""python -m nas.report RUN: one self-contained HTML page of a run: candidates, stages, pictures.
+
+result.json is written anew from the stages, of which some may have been run again since.
+"""
 
 import base64
 import io
@@ -18,7 +21,7 @@ from compress.batches import Validation
 from compress.cli import parser, run_command
 from compress.data import IGNORE
 from compress.metrics import iou_per_class
-from compress.run import read_json, write_atomically
+from compress.run import read_json, write_atomically, write_json
 from compress.stage import SEARCH, STAGES, Run, open_run, require
 from compress.verify import evaluate_tflite
 
@@ -62,6 +65,28 @@ export as the int8 file run by LiteRT. Latency is that of the network as int8 on
 <h2>Made with</h2><p><code>{{ environment }}</code></p>
 </html>
 """
+
+
+def write_result(run: Run) -> dict[str, Any]:
+    """RUN/result.json, from what the stages found."""
+    stages = [read_json(run.path / name / "metrics.json", f"run python -m compress.{name}") for name in STAGES]
+    final = stages[-1]
+    keys = ("name", "miou", "latency_ms", "predicted_latency_ms", "params", "macs", "size_bytes", "wall_s")
+    result = {
+        "budget_ms": run.settings.budget_ms,
+        "target": run.settings.target,
+        "data": run.settings.data,
+        "seed": run.settings.seed,
+        "genotype": final["genotype"],
+        "model": str(run.path / "model.tflite"),
+        "miou": final["miou"],
+        "latency_ms": final["latency_ms"],
+        "predicted_latency_ms": final["predicted_latency_ms"],
+        "search": read_json(run.path / "search" / "search.json", "run python -m nas.search --resume"),
+        "stages": [{key: stage[key] for key in keys} for stage in stages],
+    }
+    write_json(run.path / "result.json", result)
+    return result
 
 
 def write_report(run: Run, result: dict[str, Any]) -> None:
@@ -183,7 +208,7 @@ def main() -> None:
     flags.add_argument("run", type=Path, metavar="RUN", help="a finished run folder, such as runs/landcover-30ms")
     run = open_run(flags.parse_args().run)
     require(run, "export")
-    write_report(run, read_json(run.path / "result.json", "finish the run with python -m nas.search --resume"))
+    write_report(run, write_result(run))
     print(run.path / "report.html")
 
 

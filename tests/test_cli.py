@@ -108,12 +108,8 @@ def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
     table = brief_table(dataclasses.replace(host_wanted, input_size=(64, 128)), here / "wide.json")
     recipe = ["--loss", "ohem,dice=0.5,lovasz", "--class-weights", "effective", "--schedule", "poly", "--ema", 0.9]
     recipe += ["--augment", "aerial", "--weights", whole / "search" / "teacher.pt"]
-    asked = [
-        *flags(folder_data, table, "wide"),
-        "--input-size",
-        "64x128",
-        *recipe,
-    ]  # wider than high at every resolution
+    wider_at_every_resolution = ["--input-size", "64x128"]
+    asked = [*flags(folder_data, table, "wide"), *wider_at_every_resolution, *recipe]
     code, out, err = command(nas.search.main, *asked)
     assert code == 0, err
     assert re.search(r"teacher\.pt: (\d+) of the largest network's \1 tensors start from it, 0 at random", out)
@@ -130,6 +126,9 @@ def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
     for stage, *more in (("prune",), ("distill",), ("quantize", "--qat-steps", 2), ("export",), ("verify",)):
         code, _, err = run_stage(command, stage, run.path, *more)
         assert code == 0, err
+    assert command(nas.report.main, run.path)[0] == 0
+    exported, result = (json.loads((run.path / name).read_text()) for name in ("export/metrics.json", "result.json"))
+    assert (exported["latency_ms"], exported["miou"]) == (result["latency_ms"], result["miou"])
 
 
 def test_a_run_of_before_there_were_recipes_goes_on(

@@ -64,6 +64,15 @@ def test_adaptive_aligns_widths_with_maps_that_learn(networks: tuple[Network, Ne
     assert list(student.state_dict()) == names
 
 
+def test_a_student_in_training_mode_learns_nothing_from_the_blank_image(
+    networks: tuple[Network, Network], tmp_path: Path
+) -> None:
+    student, teacher = networks
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    Features("adaptive", 1.0, PLACES, student.train(), teacher, tmp_path / "log")
+    torch.testing.assert_close(dict(student.state_dict()), before)
+
+
 @pytest.mark.parametrize("kind", ["dynamic", "adaptive"])
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(
     networks: tuple[Network, Network], tmp_path: Path, kind: str
