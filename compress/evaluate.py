@@ -36,10 +36,8 @@ def run_tflite(
     """Confusion counts and class map h,w of a file for each image of the split, whose `Validation.pixels` are given;
     a float file reads them as 0..1."""
     for class_map, mask in zip(class_maps(model, pixels, threads), validation.masks, strict=True):
-        yield (
-            confusion(torch.from_numpy(class_map)[None].long(), mask[None].long(), classes, validation.ignore),
-            class_map,
-        )
+        predicted = torch.from_numpy(class_map)[None].long()
+        yield confusion(predicted, mask[None].long(), classes, validation.ignore), class_map
 
 
 def class_maps(model: bytes, pixels: Iterable[np.ndarray], threads: int) -> Iterator[np.ndarray]:
@@ -60,5 +58,5 @@ def class_maps(model: bytes, pixels: Iterable[np.ndarray], threads: int) -> Iter
 
     images = iter(pixels)
     with ThreadPoolExecutor(threads, initializer=start) as pool:
-        while some := list(islice(images, CHUNK)):  # bounds what is decoded ahead
-            yield from pool.map(run, some)
+        while some := list(islice(images, CHUNK)):
+            yield from list(pool.map(run, some))  # all before the caller counts: torch's threads would be in their way

@@ -12,8 +12,10 @@ def confusion(predicted: Tensor, truth: Tensor, classes: int, ignore: int) -> Te
     if predicted.shape != truth.shape:
         enlarged = F.interpolate(predicted[:, None].float(), truth.shape[1:], mode="nearest-exact")
         predicted = enlarged[:, 0].to(truth.dtype)
-    # its look at every value would take longer than the counts; labels were checked when the data set was opened
-    return multiclass_confusion_matrix(predicted, truth, classes, ignore_index=ignore, validate_args=False)
+    # Void counts as one class more, and labels were checked when the data set was opened: torchmetrics' ignore_index
+    # and checks would take ten times as long as its counts, and longer than LiteRT takes for the image.
+    truth = truth.where(truth != ignore, classes)
+    return multiclass_confusion_matrix(predicted, truth, classes + 1, validate_args=False)[:classes, :classes]
 
 
 def iou_per_class(counts: Tensor) -> Tensor:
