@@ -193,9 +193,24 @@ def quantization(scales: np.ndarray, zero: int, dimension: int) -> Any:
     return parameters
 
 
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Writes equal vectors once: the zero points of per-channel weights and biases, which are all 0, are a tenth of a
+    file otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 16)
+        self.written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        key = (x.dtype.str, x.tobytes())
+        if key not in self.written:
+            self.written[key] = super().CreateNumpyVector(x)
+        return self.written[key]
+
+
 def pack(model: Any) -> bytes:
     """A `ModelT` as the bytes of a .tflite file."""
-    builder = flatbuffers.Builder(1 << 16)
+    builder = _Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 

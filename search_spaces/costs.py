@@ -23,8 +23,8 @@ def params(graph: Graph) -> int:
     return sum(prod(op.weight_shape) + op.shape[2] for op in graph if op.has_weights)
 
 
-CHANNEL_BYTES = 12  # a weight scale (float32) and its zero point (int64) for every channel of an int8 file
-OP_BYTES = 500  # names, shapes and options of an op and its values
+CHANNEL_BYTES = 8  # scales (float32) of the weights and of the bias, for every channel of an int8 file
+OP_BYTES = 1000  # names, shapes and options of an op and its values
 
 
 def size_bytes(graph: Graph) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from compress.int8_file import int8_file, observe_extremes
 from compress.ranges import Ranges, observe_ranges, wide_enough
 from compress.skeleton import FLOAT32, INT8, skeleton
 from compress.target import HostTarget
-from compress.tflite import check_all_int8, file_ops, tensor_names
+from compress.tflite import check_all_int8, file_ops, read_model, tensor_names
 from compress.timing import load
 from search_spaces import SPACES, costs, graph_of
 from search_spaces.errors import InputError
@@ -206,6 +207,17 @@ def test_what_a_search_knows_of_memory_is_so(converted: tuple[Network, Path]) ->
     widest = max(int(np.prod(op.shape)) for op in network.graph if op.kind != ARGMAX)
     every = sum(int(np.prod(op.shape)) for op in network.graph)
     assert widest < costs.arena_bytes(network.graph) < every
+
+
+def test_zero_points_that_are_alike_are_written_once(converted: tuple[Network, Path]) -> None:
+    _, folder = converted
+    content = (folder / "model.tflite").read_bytes()
+    found = [t.quantization.zeroPoint for t in read_model(content).subgraphs[0].tensors if t.quantization is not None]
+    per_channel = [len(zeros) for zeros in found if zeros is not None and len(zeros) > 1]
+    assert len(set(per_channel)) < len(per_channel) / 2
+    apart = flatbuffers.Builder()
+    apart.Finish(read_model(content).Pack(apart), b"TFL3")
+    assert len(content) < len(apart.Output()) - 8 * (sum(per_channel) - sum(set(per_channel)))
 
 
 def test_int8_input_is_the_byte_less_128(converted: tuple[Network, Path]) -> None:
