@@ -22,8 +22,6 @@ from compress.label_losses import LabelLoss
 from search_spaces.network import Network
 
 DEFAULT = "l2"
-# Norms of different layers do not compare, so magnitudes are relative to their group's mean. Taylor and Hessian
-# estimate the loss itself, LAMP makes layers comparable by its own rule: these stay as they are.
 IMPORTANCES: dict[str, Callable[[], Importance]] = {
     "l1": partial(GroupMagnitudeImportance, p=1),
     "l2": partial(GroupMagnitudeImportance, p=2),
@@ -32,8 +30,23 @@ IMPORTANCES: dict[str, Callable[[], Importance]] = {
     "taylor": partial(GroupTaylorImportance, normalizer=None),  # Molchanov et al. 2019
     "hessian": partial(GroupHessianImportance, normalizer=None),  # Optimal Brain Damage, LeCun et al. 1989
 }
+MAGNITUDES = ("l1", "l2", "bn-scale")
 SQUARED = {"taylor": False, "hessian": True}  # the importances that read gradients, and which
 GRADIENT_IMAGES = 64
+NONE = 1e-30  # the importance of dead channels is 0
+
+
+def lost(importance: str, scores: Tensor, channels: Tensor) -> float:
+    """What a group loses with some of its channels, given the scores of all: comparable between groups.
+
+    Taylor and Hessian estimate the loss itself, and LAMP makes layers comparable by a rule of its own: their scores add
+    up. Magnitudes compare within a group alone; theirs is -log of the share that is kept. The fewer channels are left,
+    the more the next one costs, for all that follows is computed from these few.
+    """
+    gone = scores[channels].sum()
+    if importance in MAGNITUDES:
+        gone = -torch.log1p(-gone / scores.sum().clamp_min(NONE))
+    return max(float(gone), NONE)
 
 
 def gradients(network: Network, losses: Iterator[Tensor], squared: bool) -> None:

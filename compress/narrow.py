@@ -7,7 +7,7 @@ import torch_pruning as tp
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.importance import DEFAULT, IMPORTANCES, SQUARED, gradients
+from compress.importance import DEFAULT, IMPORTANCES, SQUARED, gradients, lost
 from search_spaces import get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, Genotype
@@ -34,12 +34,11 @@ def prune_to(
         assert losses is not None
         gradients(pruned, losses(pruned), SQUARED[importance])
     graph = tp.DependencyGraph().build_dependency(pruned, torch.rand(1, 3, EXAMPLE, EXAMPLE, device=device))
-    scored = IMPORTANCES[importance]()
     genotype = network.genotype
     now = start = table.predict(network.graph)
     bar = tqdm(total=round(max(0.0, start - target_ms), 2), desc="prune", unit="ms", dynamic_ncols=True)
     while now > target_ms:
-        best = best_cut(pruned, graph, scored, genotype, table, now)
+        best = best_cut(pruned, graph, importance, genotype, table, now)
         if best is None:
             raise InputError(
                 f"--target-ms {target_ms:g}: narrowed to the least it still takes {now:.2f} ms; ask for more"
@@ -58,26 +57,27 @@ def prune_to(
 def best_cut(
     network: Network,
     graph: tp.DependencyGraph,
-    importance: tp.importance.Importance,
+    importance: str,
     genotype: Genotype,
     table: LatencyTable,
     now: float,
 ) -> tuple[str, list[int], float] | None:
     """Where to take how many channels: the convolution, the channels, the ms saved. None when nothing is left."""
     best, best_value = None, 0.0
+    scored = IMPORTANCES[importance]()
     space = get_space(genotype.space)
     for name, width in space.widths(genotype).items():
         saves = {cut: now - table.predict(space.graph(_narrower(genotype, name, cut))) for cut in CUTS if cut < width}
         if max(saves.values(), default=0.0) <= 0:
             continue
         every = list(range(width))
-        scores = importance(graph.get_pruning_group(_conv(network, name), tp.prune_conv_out_channels, every))
+        scores = scored(graph.get_pruning_group(_conv(network, name), tp.prune_conv_out_channels, every))
         if scores is None:  # bn-scale has no opinion of layers without batch norm
             continue
         ascending = torch.argsort(scores)
         for cut, saved in saves.items():
             least = ascending[:cut]
-            value = saved / max(float(scores[least].sum()), 1e-30)  # of dead channels the importance is 0
+            value = saved / lost(importance, scores, least)
             if value > best_value:
                 best, best_value = (name, sorted(least.tolist()), saved), value
     return best

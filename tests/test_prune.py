@@ -6,11 +6,13 @@ import pytest
 import torch
 import torch_pruning as tp
 from conftest import tiny_of
+from hypothesis import given
+from hypothesis import strategies as st
 from test_network import MACS_TABLE, warmed
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.importance import IMPORTANCES, SQUARED, gradients
+from compress.importance import IMPORTANCES, MAGNITUDES, SQUARED, gradients, lost
 from compress.narrow import prune_to
 from search_spaces.blocks import widths
 from search_spaces.genotype import Genotype
@@ -65,6 +67,22 @@ def test_channels_that_do_nothing_are_worth_nothing(network: Network, importance
     assert scores.shape == (32,)
     assert (scores[dead] == 0).all()
     assert scores.max() > 0
+
+
+@pytest.mark.parametrize("importance", MAGNITUDES)
+@given(st.lists(st.floats(0, 100), min_size=4, max_size=40), st.floats(0.01, 100), st.data())
+def test_what_a_group_loses_does_not_depend_on_its_scale_or_the_steps(
+    importance: str, scores: list[float], scale: float, data: st.DataObject
+) -> None:
+    """Else a group of small or few channels would be cut to its last for the sake of the others."""
+    every = torch.tensor([*scores, 1.0], dtype=torch.float64)
+    first, both = sorted(data.draw(st.tuples(st.integers(0, len(scores)), st.integers(0, len(scores)))))
+    once = lost(importance, every, torch.arange(both))
+    assert once >= 0
+    assert lost(importance, every * scale, torch.arange(both)) == pytest.approx(once)
+    steps = lost(importance, every, torch.arange(first)), lost(importance, every[first:], torch.arange(both - first))
+    assert sum(steps) == pytest.approx(once)
+    assert lost(importance, every.repeat(3), torch.arange(3 * len(every)) % len(every) < both) == pytest.approx(once)
 
 
 @pytest.mark.parametrize("squared", [False, True])
