@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from threading import local
+from queue import SimpleQueue
 
 import numpy as np
 import torch
+from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor
 
 from compress.batches import Validation
@@ -43,20 +44,21 @@ def run_tflite(
 def class_maps(model: bytes, pixels: Iterable[np.ndarray], threads: int) -> Iterator[np.ndarray]:
     """Class map h,w of each image, in order. Every thread runs images of its own: two interpreters of one thread do
     more in a second than one of two."""
-    own = local()
-
-    def start() -> None:
-        own.interpreter = load(model, 1)
+    idle: SimpleQueue[Interpreter] = SimpleQueue()
+    for _ in range(threads):
+        idle.put(load(model, 1))
 
     def run(image: np.ndarray) -> np.ndarray:
-        (reads,), (makes,) = own.interpreter.get_input_details(), own.interpreter.get_output_details()
+        interpreter = idle.get()
+        (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
         given = image if reads["dtype"] is np.int8 else (image.astype(np.float32) + 128) / 255
-        own.interpreter.set_tensor(reads["index"], given[None])
-        own.interpreter.invoke()
-        (class_map,) = own.interpreter.get_tensor(makes["index"])
+        interpreter.set_tensor(reads["index"], given[None])
+        interpreter.invoke()
+        (class_map,) = interpreter.get_tensor(makes["index"])
+        idle.put(interpreter)
         return np.asarray(class_map)
 
     images = iter(pixels)
-    with ThreadPoolExecutor(threads, initializer=start) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         while some := list(islice(images, CHUNK)):
             yield from list(pool.map(run, some))  # all before the caller counts: torch's threads would be in their way
