@@ -44,18 +44,21 @@ def run_tflite(
 def class_maps(model: bytes, pixels: Iterable[np.ndarray], threads: int) -> Iterator[np.ndarray]:
     """Class map h,w of each image, in order. Every thread runs images of its own: two interpreters of one thread do
     more in a second than one of two."""
+    interpreters = [load(model, 1) for _ in range(threads)]
+    (reads,), (makes,) = interpreters[0].get_input_details(), interpreters[0].get_output_details()
     idle: SimpleQueue[Interpreter] = SimpleQueue()
-    for _ in range(threads):
-        idle.put(load(model, 1))
+    for interpreter in interpreters:
+        idle.put(interpreter)
 
     def run(image: np.ndarray) -> np.ndarray:
-        interpreter = idle.get()
-        (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
         given = image if reads["dtype"] is np.int8 else (image.astype(np.float32) + 128) / 255
-        interpreter.set_tensor(reads["index"], given[None])
-        interpreter.invoke()
-        (class_map,) = interpreter.get_tensor(makes["index"])
-        idle.put(interpreter)
+        interpreter = idle.get()
+        try:
+            interpreter.set_tensor(reads["index"], given[None])
+            interpreter.invoke()
+            (class_map,) = interpreter.get_tensor(makes["index"])
+        finally:  # else the images that wait for it would wait for ever
+            idle.put(interpreter)
         return np.asarray(class_map)
 
     images = iter(pixels)

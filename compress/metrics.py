@@ -13,7 +13,7 @@ def confusion(predicted: Tensor, truth: Tensor, classes: int, ignore: int) -> Te
         enlarged = F.interpolate(predicted[:, None].float(), truth.shape[1:], mode="nearest-exact")
         predicted = enlarged[:, 0].to(truth.dtype)
     # Void counts as one class more, and labels were checked when the data set was opened: torchmetrics' ignore_index
-    # and checks would take ten times as long as its counts, and longer than LiteRT takes for the image.
+    # and checks would take several times as long as its counts, and longer than LiteRT takes for the image.
     truth = truth.where(truth != ignore, classes)
     return multiclass_confusion_matrix(predicted, truth, classes + 1, validate_args=False)[:classes, :classes]
 

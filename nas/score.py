@@ -35,7 +35,7 @@ def calibration_batches(run: Run) -> list[Tensor]:
 
 @dataclass
 class Scorer:
-    """Scores networks on one validation split. `threads` is LiteRT's."""
+    """Scores networks on one validation split. `threads` run LiteRT, each an image of its own."""
 
     validation: Validation
     batches: Sequence[Tensor]

@@ -13,6 +13,7 @@ from conftest import every_tap, tiny_of
 from torch import nn
 
 from compress.convert import Deployed, int8_tflite, quantize_tflite, write_float_tflite, write_onnx
+from compress.evaluate import class_maps
 from compress.fake_quant import fake_quantize
 from compress.fallback import unit
 from compress.int8_file import int8_file, observe_extremes
@@ -218,6 +219,14 @@ def test_zero_points_that_are_alike_are_written_once(converted: tuple[Network, P
     apart = flatbuffers.Builder()
     apart.Finish(read_model(content).Pack(apart), b"TFL3")
     assert len(content) < len(apart.Output()) - 8 * (sum(per_channel) - sum(set(per_channel)))
+
+
+def test_an_image_that_a_file_cannot_read_ends_the_run(converted: tuple[Network, Path]) -> None:
+    """With the interpreter lost to it, the images after it would wait for ever."""
+    network, folder = converted
+    right, wrong = (np.zeros((*size, 3), np.int8) for size in (network.genotype.resolution, (8, 8)))
+    with pytest.raises(ValueError, match="Dimension mismatch"):
+        list(class_maps((folder / "model.tflite").read_bytes(), [right, wrong, wrong, wrong], threads=1))
 
 
 def test_int8_input_is_the_byte_less_128(converted: tuple[Network, Path]) -> None:
