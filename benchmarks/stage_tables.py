@@ -5,15 +5,29 @@ for what is not there yet.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
 from trainings import LATENCY, LEARNED, SHIPPED, TRAINED, figures, main_file
 
-from compress.ranges import DEFAULT
+from compress.ranges import DEFAULT, ESTIMATORS
 from compress.stage import Run
 
+IMPORTANCES, ROUNDS = ("l2", "taylor", "lamp"), (1, 4)
+LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "kl,cwd", "kl,dist", "kl,boundary", "adaptive", "kl,adaptive")
+
 Figure = Callable[[Run], float | None]
+Named = Sequence[tuple[str, str]]  # the titles of rows and their trainings
+
+
+@dataclass(frozen=True)
+class Table:
+    """`text(runs)` needs the files of `trainings`, and of those that they start from."""
+
+    title: str
+    trainings: tuple[str, ...]
+    text: Callable[[Sequence[Run]], str]
 
 
 def int8_miou(name: str, ranges: str = "") -> Figure:
@@ -84,46 +98,34 @@ def taught_by(loss: str) -> str:
     return f"small-{loss.replace(',', '+')}"
 
 
-def pruning(runs: Sequence[Run], importances: Sequence[str], rounds: Sequence[int]) -> str:
-    def row(name: str) -> list[tuple[Figure, str]]:
-        found = int8_miou(name)
-        lost = [(points(found, int8_miou(other)), POINTS) for other in ("base-whole", "small", "searched")]
-        kept = share(latency(name), latency("base-whole"))
-        return [(found, MIOU), *lost, (latency(name), MS), (kept, RATIO), (params(name), MILLIONS)]
+PRUNED = (
+    ("not pruned", "base-whole"),
+    ("not pruned, scaled to the latency", "small"),
+    ("not pruned, searched at it", "searched"),
+    *((f"`{i}`, {n} round{'s' * (n > 1)}", f"prune-{i}-{n}") for i in IMPORTANCES for n in ROUNDS),
+    ("`l2`, 1 round, recovery with a teacher", "prune-taught"),
+    ("searched at the latency before, `l2`, 1 round", "prune-searched"),
+)
 
-    rows = [("not pruned", row("base-whole"))]
-    rows += [("not pruned, scaled to the latency", row("small")), ("not pruned, searched at it", row("searched"))]
-    rows += [(f"`{i}`, {n} round{'s' * (n > 1)}", row(f"prune-{i}-{n}")) for i in importances for n in rounds]
-    rows += [("`l2`, 1 round, recovery with a teacher", row("prune-taught"))]
-    rows += [("searched at the latency before, `l2`, 1 round", row("prune-searched"))]
-    against = ("points against not pruned", "scaled", "searched")
-    return table(runs, ("", "int8 mIoU", *against, "ms", "of its latency", "M parameters"), rows)
+RECOVERED = (
+    ("not pruned", "base-whole"),
+    ("not pruned, twice the steps", "base-twice"),
+    ("scaled, twice the steps", "small-twice"),
+    ("scaled, twice the steps, taught by a larger one with `kl`", "small-twice-kl"),
+    ("scaled, twice the steps, taught by a larger one with `cwd`", "small-twice-cwd"),
+    ("pruned by `l2`", "recover-l2"),
+    ("pruned by `taylor`", "recover-taylor"),
+    ("pruned by `l2`, taught by the network before", "recover-self"),
+    ("pruned by `l2`, taught by a larger one", "recover-large"),
+    ("(the larger one, twice the steps)", "large-twice"),
+)
 
-
-def distillation(runs: Sequence[Run], losses: Sequence[str]) -> str:
-    def row(name: str) -> list[tuple[Figure, str]]:
-        return [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou("small")), POINTS)]
-
-    rows = [("none", row("small")), ("`kl`, taught by itself, trained before", row("small-self"))]
-    rows += [(f"`{loss}`", row(taught_by(loss))) for loss in losses]
-    rows += [("(the teacher itself)", row("large"))]
-    return table(runs, ("loss", "int8 mIoU", "points gained"), rows)
-
-
-def quantization(runs: Sequence[Run], estimators: Sequence[str]) -> str:
-    source = "cut-self"
-
-    def cells(name: str, ranges: str) -> list[tuple[Figure, str]]:
-        found = int8_miou(name, ranges)
-        return [(found, MIOU), (points(found, float_miou(source)), POINTS)]
-
-    rows = [("the float file", [(float_miou(source), MIOU), (points(float_miou(source), float_miou(source)), POINTS)])]
-    rows += [(f"`{name}`", cells(source, name)) for name in estimators]
-    rows += [(f"`{name}`, then trained in int8", cells(f"int8-{name}", LEARNED)) for name in estimators]
-    found = table(runs, ("ranges", "mIoU", "points against float"), rows)
-    ratios = [("size", smaller(source)), ("speed", faster(source))]
-    return found + "\n\n" + table(runs, ("int8 against float, same core", ""), [(n, [(f, RATIO)]) for n, f in ratios])
-
+TAUGHT = (
+    ("none", "small"),
+    ("`kl`, taught by itself, trained before", "small-self"),
+    *((f"`{loss}`", taught_by(loss)) for loss in LOSSES),
+    ("(the teacher itself)", "large"),
+)
 
 ORDERS = (
     ("train", "base-whole"),
@@ -137,6 +139,59 @@ ORDERS = (
     ("a smaller one: train with a teacher (large, `kl`)", "small-kl"),
 )
 
+CHAIN = (
+    ("DeepLabV3+ MobileNetV2, trained as long", "mobilenetv2"),
+    ("train, prune, distill", "cut-self"),
+    ("train, prune, distill (large)", "cut-large"),
+    ("train, prune, distill, int8", "cut-shorter-int8"),
+)
+
+HANDED_OVER = (
+    ("1.0 (not pruned), scaled", "small"),
+    ("1.25, scaled", "prune-middle"),
+    ("1.67, scaled", "prune-l2-1"),
+    ("1.0 (not pruned), searched", "searched"),
+    ("1.67, searched", "prune-searched"),
+)
+
+QUANTIZED = "cut-self"
+
+
+def pruning(named: Named, others: Named) -> Callable[[Sequence[Run]], str]:
+    """Points are against `others`."""
+
+    def row(name: str) -> list[tuple[Figure, str]]:
+        found = int8_miou(name)
+        lost = [(points(found, int8_miou(other)), POINTS) for _, other in others]
+        kept = share(latency(name), latency("base-whole"))
+        return [(found, MIOU), *lost, (latency(name), MS), (kept, RATIO), (params(name), MILLIONS)]
+
+    compared = (f"points against {title}" for title, _ in others)
+    heads = ("", "int8 mIoU", *compared, "ms", "of its latency", "M parameters")
+    return lambda runs: table(runs, heads, [(title, row(name)) for title, name in named])
+
+
+def distillation(runs: Sequence[Run]) -> str:
+    def row(name: str) -> list[tuple[Figure, str]]:
+        return [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou("small")), POINTS)]
+
+    return table(runs, ("loss", "int8 mIoU", "points gained"), [(title, row(name)) for title, name in TAUGHT])
+
+
+def quantization(runs: Sequence[Run]) -> str:
+    source = QUANTIZED
+
+    def cells(name: str, ranges: str) -> list[tuple[Figure, str]]:
+        found = int8_miou(name, ranges)
+        return [(found, MIOU), (points(found, float_miou(source)), POINTS)]
+
+    rows = [("the float file", [(float_miou(source), MIOU), (points(float_miou(source), float_miou(source)), POINTS)])]
+    rows += [(f"`{name}`", cells(source, name)) for name in ESTIMATORS]
+    rows += [(f"`{name}`, then trained in int8", cells(f"int8-{name}", LEARNED)) for name in ESTIMATORS]
+    found = table(runs, ("ranges", "mIoU", "points against float"), rows)
+    ratios = [("size", smaller(source)), ("speed", faster(source))]
+    return found + "\n\n" + table(runs, ("int8 against float, same core", ""), [(n, [(f, RATIO)]) for n, f in ratios])
+
 
 def orders(runs: Sequence[Run]) -> str:
     rows = [
@@ -148,43 +203,49 @@ def orders(runs: Sequence[Run]) -> str:
 
 
 def chain(runs: Sequence[Run]) -> str:
-    named = (
-        ("DeepLabV3+ MobileNetV2, trained as long", "mobilenetv2"),
-        ("train, prune, distill", "cut-self"),
-        ("train, prune, distill (large)", "cut-large"),
-        ("train, prune, distill, int8", "cut-shorter-int8"),
-    )
     rows = [
         (title, [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou("mobilenetv2")), POINTS),
                  (latency(name), MS), (params(name), MILLIONS)])
-        for title, name in named
+        for title, name in CHAIN
     ]  # fmt: skip
     return table(runs, ("", "int8 mIoU", "points", "ms", "M parameters"), rows)
 
 
 def hand_over(runs: Sequence[Run]) -> str:
-    named = (
-        ("1.0 (not pruned), scaled", "small", "small"),
-        ("1.25, scaled", "prune-middle", "small"),
-        ("1.67, scaled", "prune-l2-1", "small"),
-        ("1.0 (not pruned), searched", "searched", "searched"),
-        ("1.67, searched", "prune-searched", "searched"),
-    )
-    rows = [
-        (title, [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou(one)), POINTS), (latency(name), MS)])
-        for title, name, one in named
-    ]
+    def row(title: str, name: str) -> list[tuple[Figure, str]]:
+        one = "searched" if "searched" in title else "small"
+        return [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou(one)), POINTS), (latency(name), MS)]
+
+    rows = [(title, row(title, name)) for title, name in HANDED_OVER]
     return table(runs, ("latency handed over / target", "int8 mIoU", "points against 1.0", "ms"), rows)
 
 
-def tables(runs: Sequence[Run], importances: Sequence[str], rounds: Sequence[int], losses: Sequence[str],
-           estimators: Sequence[str]) -> str:  # fmt: skip
-    parts = {
-        "Pruning": pruning(runs, importances, rounds),
-        "Distillation": distillation(runs, losses),
-        f"int8 (default ranges: {DEFAULT})": quantization(runs, estimators),
-        "Order of stages": orders(runs),
-        "The whole chain": chain(runs),
-        "How much larger a network the search should hand over": hand_over(runs),
-    }
-    return "\n".join(f"## {title}\n\n{text}\n" for title, text in parts.items())
+def of(named: Named) -> tuple[str, ...]:
+    return tuple(name for _, name in named)
+
+
+TABLES = {
+    "pruning": Table(
+        "Pruning",
+        of(PRUNED),
+        pruning(PRUNED, (("not pruned", "base-whole"), ("scaled", "small"), ("searched", "searched"))),
+    ),
+    "recovery": Table(
+        "Pruning after a whole training, and as long a recovery",
+        of(RECOVERED),
+        pruning(
+            RECOVERED, (("not pruned", "base-whole"), ("twice the steps", "base-twice"), ("scaled", "small-twice"))
+        ),
+    ),
+    "distillation": Table("Distillation", of(TAUGHT), distillation),
+    "int8": Table(
+        f"int8 (default ranges: {DEFAULT})", (QUANTIZED, *(f"int8-{name}" for name in ESTIMATORS)), quantization
+    ),
+    "orders": Table("Order of stages", of(ORDERS), orders),
+    "chain": Table("The whole chain", of(CHAIN), chain),
+    "hand-over": Table("How much larger a network the search should hand over", of(HANDED_OVER), hand_over),
+}
+
+
+def show(names: Sequence[str], runs: Sequence[Run]) -> str:
+    return "\n".join(f"## {TABLES[name].title}\n\n{TABLES[name].text(runs)}\n" for name in names)

@@ -1,15 +1,15 @@
 """python benchmarks/stages.py --work DIR [--jobs 2]: what pruning, distillation, int8 and their order are worth.
 
-Trains the networks of benchmarks/stages.md (every training has as many steps in all), makes their files, runs
-them with LiteRT and prints the tables. The same command goes on where it was killed. Two parts want a quiet machine:
---prepare, before, measures the latency table and chooses the networks, two of them by `nas.search`; --measure, after,
-times the files.
+Trains the networks of benchmarks/stages.md (each has as many steps in all; twice as many in the table "recovery"),
+makes their files, runs them with LiteRT and prints the tables. The same command goes on where it was killed. Two parts
+want a quiet machine: --prepare, before, measures the latency table and chooses the networks, two of them by
+`nas.search`; --measure, after, times the files. --tables NAMES trains and prints no more than those tables need.
 """
 
 import argparse
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from baseline import machine, scaled_to
-from stage_tables import tables, taught_by
+from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
 
 from compress.cli import run_command
@@ -49,8 +49,6 @@ STARTS = {"small": KEPT, "middle": 1.25 * KEPT}  # of BASE's latency, to which B
 SEARCHES = {"searched": KEPT, "searched-wide": 1.0}  # of BASE's latency, the budgets of two searches
 FACTORS = tuple(f / 50 for f in range(50, 5, -1))  # of BASE's widths, tried from the widest on
 LARGE, TEACHER = 1.6, 1.0  # the teacher: of BASE's widths, of the steps
-IMPORTANCES, ROUNDS = ("l2", "taylor", "lamp"), (1, 4)
-LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "kl,cwd", "kl,dist", "kl,boundary", "adaptive", "kl,adaptive")
 # shares of the steps: before the first cut, right after it, distillation, training in int8
 FIRST, SHORT, MIDDLE, QAT = 0.6, 0.1, 0.3, 0.1
 
@@ -121,24 +119,30 @@ def searched(budget_ms: float, work: Path, asked: Asked, preset: str) -> Genotyp
     return Genotype.from_dict(read_json(place / "genotype.json", "run the benchmark again"))
 
 
-def prepare(work: Path, asked: Asked, preset: str) -> None:
-    """The latency table and the sizes that follow from it, once."""
-    path = work / "sizes.json"
-    if path.is_file():
-        return
+def prepare(work: Path, asked: Asked, tables: Sequence[str], preset: str) -> None:
+    """The latency table, once, and those sizes that the tables need."""
+    path, file = work / "sizes.json", work / "table.json"
+    kept = read_json(path, "run --prepare again") if path.is_file() else {}
+    sizes = {name: Genotype.from_dict(value) for name, value in kept.items()}
     settings = asked.settings(0)
     run = Run(work, settings)
     base = Genotype.from_dict({**BASE.to_dict(), "classes": len(run.data.classes), "resolution": settings.input_size})
     wanted = Wanted(get_space(base.space), base.classes, settings.input_size, INT8, HostTarget())
-    file = work / "table.json"
     table = load_table(file, wanted) if file.is_file() else build(wanted, file)
-    sizes = {"base": base, "large": scaled(base, LARGE)}
-    sizes |= {name: sized(base, table, share) for name, share in STARTS.items()}
+    if not sizes:
+        sizes = {"base": base, "large": scaled(base, LARGE)}
+        sizes |= {name: sized(base, table, share) for name, share in STARTS.items()}
+        small_ms = HostTarget().measure([skeleton(graph_of(sizes["small"]))])[0].ms
+        sizes["mobilenetv2"] = scaled_to(small_ms, base.classes, base.resolution)
+    trained = {one.name for one in needed(tables, sizes, asked)}
     for name, share in SEARCHES.items():
-        sizes[name] = searched(share * table.predict(graph_of(base)), work, asked, preset)
-    small_ms = HostTarget().measure([skeleton(graph_of(sizes["small"]))])[0].ms
-    sizes["mobilenetv2"] = scaled_to(small_ms, base.classes, base.resolution)
+        if name in trained and name not in sizes:
+            sizes[name] = searched(share * table.predict(graph_of(base)), work, asked, preset)
     write_json(path, {name: genotype.to_dict() for name, genotype in sizes.items()})
+
+
+def read_sizes(work: Path) -> dict[str, Genotype]:
+    return {n: Genotype.from_dict(value) for n, value in read_json(work / "sizes.json", "run --prepare").items()}
 
 
 def open_runs(work: Path, asked: Asked, seeds: int) -> list[Run]:
@@ -199,9 +203,11 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         write_json(folder / "ranges.json", learned)
         return network
 
-    def pruned(name: str, source: str, importance: str = "l2", rounds: int = 1, **taught: str) -> Training:
+    def pruned(
+        name: str, source: str, importance: str = "l2", rounds: int = 1, share: float = 1 - FIRST, **taught: str
+    ) -> Training:
         after = (source, *taught.values())
-        return Training(name, partial(prune, source, importance, rounds, 1 - FIRST, **taught), after, timed=True)
+        return Training(name, partial(prune, source, importance, rounds, share, **taught), after, timed=True)
 
     return [
         Training("large", partial(fresh, "large", TEACHER)),
@@ -216,6 +222,15 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         pruned("prune-middle", "middle"),
         pruned("prune-searched", "searched-wide"),
         pruned("prune-taught", "base", teacher="large"),
+        Training("base-twice", partial(fresh, "base", 2.0), timed=True),
+        Training("small-twice", partial(fresh, "small", 2.0), timed=True),
+        pruned("recover-l2", "base-whole", share=1.0),
+        pruned("recover-taylor", "base-whole", "taylor", share=1.0),
+        pruned("recover-self", "base-whole", share=1.0, teacher="base-whole"),
+        Training("large-twice", partial(fresh, "large", 2.0)),
+        pruned("recover-large", "base-whole", share=1.0, teacher="large-twice"),
+        *(Training(f"small-twice-{loss}", partial(fresh, "small", 2.0, teacher="large-twice", loss=loss),
+                   ("large-twice",)) for loss in ("kl", "cwd")),
         Training("cut", partial(prune, "base", "l2", 1, SHORT), ("base",)),
         Training("cut-self", partial(more, "cut", MIDDLE, teacher="base"), ("cut",), tuple(ESTIMATORS), timed=True),
         Training("cut-large", partial(more, "cut", MIDDLE, teacher="large"), ("cut", "large"), timed=True),
@@ -230,11 +245,19 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
     ]  # fmt: skip
 
 
-def work_on(step: str, work: Path, asked: Asked, seeds: int) -> None:
+def needed(tables: Sequence[str], sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
+    """The trainings of tables, and those that they start from."""
+    everything = plan(sizes, asked)
+    wanted = {training for name in tables for training in TABLES[name].trainings}
+    for one in reversed(everything):
+        wanted |= set(one.after) if one.name in wanted else set()
+    return [one for one in everything if one.name in wanted]
+
+
+def work_on(step: str, tables: Sequence[str], work: Path, asked: Asked, seeds: int) -> None:
     """A process's share of a step."""
     torch.set_num_threads(1)
-    sizes = {name: Genotype.from_dict(value) for name, value in read_json(work / "sizes.json", "--prepare").items()}
-    do_missing(step, open_runs(work, asked, seeds), plan(sizes, asked))
+    do_missing(step, open_runs(work, asked, seeds), needed(tables, read_sizes(work), asked))
 
 
 def main() -> None:
@@ -247,6 +270,9 @@ def main() -> None:
     flags.add_argument("--crop", type=int, default=128)
     flags.add_argument("--seeds", type=int, default=3)
     flags.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
+    flags.add_argument(
+        "--tables", nargs="+", choices=TABLES, default=list(TABLES), metavar="NAME", help=", ".join(TABLES)
+    )
     flags.add_argument("--search-preset", default="quick", help="of the two searches, whose winners are trained")
     flags.add_argument("--prepare", action="store_true", help="only measure the latency table and choose the sizes")
     flags.add_argument("--measure", action="store_true", help="only time the files there are")
@@ -258,21 +284,20 @@ def main() -> None:
         write_json(kept, asdict(asked))
     if (before := read_json(kept, "name another --work")) != asdict(asked):
         raise InputError(f"{kept}: trainings of {before}; give the same flags or another --work")
-    prepare(given.work, asked, given.search_preset)
+    prepare(given.work, asked, given.tables, given.search_preset)
     if given.prepare:
         return
     if not given.measure:
         for step in (TRAINED, SHIPPED):
-            in_processes(given.jobs, work_on, step, given.work, asked, given.seeds)
-    sizes = {name: Genotype.from_dict(value) for name, value in read_json(given.work / "sizes.json", "").items()}
+            in_processes(given.jobs, work_on, step, given.tables, given.work, asked, given.seeds)
     runs = open_runs(given.work, asked, given.seeds)
     if given.measure:
-        measure_missing(runs, plan(sizes, asked), given.seconds)
+        measure_missing(runs, needed(given.tables, read_sizes(given.work), asked), given.seconds)
     print(
         f"{machine()}; {given.data} at {given.input_size}, {given.seeds} seeds, {given.steps} steps of "
         f"{given.batch} crops of {given.crop}\n"
     )
-    print(tables(runs, IMPORTANCES, ROUNDS, LOSSES, tuple(ESTIMATORS)))
+    print(show(given.tables, runs))
 
 
 if __name__ == "__main__":
