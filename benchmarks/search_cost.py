@@ -1,6 +1,6 @@
-"""python benchmarks/search_cost.py: what the main job takes, in time and in memory, on this machine.
+"""python benchmarks/search_cost.py --work DIR: what the main job takes, in time and in memory, on this machine.
 
-Runs the commands a user gives, each as a process of its own in an empty folder: the quick search with its latency
+Runs the commands a user gives, each as a process of its own in the empty folder DIR: the quick search with its latency
 table built in it, the same with the table at hand, the stages after it, and 500 candidates scored with a supernet that
 is there. Memory is the largest resident size of the process or of one it started, as /usr/bin/time -v shows it.
 Prints the table of benchmarks/search_cost.md.
@@ -11,7 +11,6 @@ import json
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -35,24 +34,27 @@ def peak_gib() -> float:
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--budget-ms", default="30")
+    flags.add_argument("--work", type=Path, required=True, metavar="DIR", help="an empty folder, where the runs stay")
     given = flags.parse_args()
+    folder = given.work
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise SystemExit(f"{folder}: holds files already, which would be taken for figures of this run; name another")
     rows = []
-    with tempfile.TemporaryDirectory(prefix="slimlab-cost-") as name:
-        folder = Path(name)
-        asked = ("--budget-ms", given.budget_ms)
-        seconds = timed(folder, *asked, "--run", "first", "--search-only")
-        rows.append(("quick search, latency table built in it", seconds))
-        rows.append(("quick search, table at hand", timed(folder, *asked, "--run", "second", "--search-only")))
-        figures = json.loads((folder / "runs/second/search/search.json").read_text())
-        rows.append(("- of that the supernet's training", figures["supernet_s"]))
-        rows.append((f"- of that {figures['trials']} candidates", figures["wall_s"]))
-        rows.append(("train, prune, distill, quantize, export", timed(folder, *asked, "--run", "second", "--resume")))
-        of_search = peak_gib()
-        many = folder / "runs/many"
-        reuse_supernet(folder / "runs/second", many)
-        timed(folder, *asked, "--run", "many", "--search-only", "--trials", str(CANDIDATES))
-        figures = json.loads((many / "search/search.json").read_text())
-        rows.append((f"{figures['trials']} candidates, {figures['refused']} more refused", figures["wall_s"]))
+    asked = ("--budget-ms", given.budget_ms)
+    seconds = timed(folder, *asked, "--run", "first", "--search-only")
+    rows.append(("quick search, latency table built in it", seconds))
+    rows.append(("quick search, table at hand", timed(folder, *asked, "--run", "second", "--search-only")))
+    figures = json.loads((folder / "runs/second/search/search.json").read_text())
+    rows.append(("- of that the supernet's training", figures["supernet_s"]))
+    rows.append((f"- of that {figures['trials']} candidates", figures["wall_s"]))
+    rows.append(("train, prune, distill, quantize, export", timed(folder, *asked, "--run", "second", "--resume")))
+    of_search = peak_gib()
+    many = folder / "runs/many"
+    reuse_supernet(folder / "runs/second", many)
+    timed(folder, *asked, "--run", "many", "--search-only", "--trials", str(CANDIDATES))
+    figures = json.loads((many / "search/search.json").read_text())
+    rows.append((f"{figures['trials']} candidates, {figures['refused']} more refused", figures["wall_s"]))
     print(f"\n{machine()}, --budget-ms {given.budget_ms}\n")
     print("| | seconds |\n|---|---|")
     for what, seconds in rows:

@@ -22,7 +22,7 @@ from compress.train import fit_network
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
-LOSS = "kl"
+LOSS = "cwd"
 
 
 def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | None = None) -> None:

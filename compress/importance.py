@@ -21,7 +21,7 @@ from compress.batches import Crops, at_scale, training_batches
 from compress.label_losses import LabelLoss
 from search_spaces.network import Network
 
-DEFAULT = "l2"
+DEFAULT = "taylor"
 IMPORTANCES: dict[str, Callable[[], Importance]] = {
     "l1": partial(GroupMagnitudeImportance, p=1),
     "l2": partial(GroupMagnitudeImportance, p=2),
