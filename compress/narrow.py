@@ -7,7 +7,7 @@ import torch_pruning as tp
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.importance import DEFAULT, IMPORTANCES, SQUARED, gradients, lost
+from compress.importance import IMPORTANCES, SQUARED, gradients, lost
 from search_spaces import get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, Genotype
@@ -20,7 +20,7 @@ Losses = Callable[[Network], Iterator[Tensor]]
 
 
 def prune_to(
-    network: Network, table: LatencyTable, target_ms: float, importance: str = DEFAULT, losses: Losses | None = None
+    network: Network, table: LatencyTable, target_ms: float, importance: str, losses: Losses | None = None
 ) -> Network:
     """A narrower network with the most important channels, predicted to take `target_ms` or less.
 

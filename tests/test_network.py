@@ -166,7 +166,7 @@ class BlockTable(LatencyTable):
 def test_pruning_cuts_by_the_block_where_eight_channels_less_save_nothing(tiny: Genotype) -> None:
     table = BlockTable({}, {}, PLAIN, {}, {})
     broad = get_space(tiny.space).with_widths(tiny, dict.fromkeys(get_space(tiny.space).widths(tiny), 32))
-    narrow = prune_to(Network(broad), table, table.predict(graph_of(broad)) * 0.3)
+    narrow = prune_to(Network(broad), table, table.predict(graph_of(broad)) * 0.3, "l2")
     assert table.predict(narrow.graph) <= table.predict(graph_of(broad)) * 0.3
 
 
@@ -175,7 +175,7 @@ def test_pruning_reaches_its_target_with_widths_of_eight(space: str) -> None:
     network = warmed(Network(tiny_of(space)))
     assert isinstance(network, Network)
     before = MACS_TABLE.predict(network.graph)
-    narrow = prune_to(network, MACS_TABLE, before * 0.6)
+    narrow = prune_to(network, MACS_TABLE, before * 0.6, "l2")
     assert MACS_TABLE.predict(narrow.graph) <= before * 0.6
     assert all(w % 8 == 0 for w in widths(narrow.genotype).values())
     assert Genotype.from_dict(narrow.genotype.to_dict()) == narrow.genotype
@@ -213,7 +213,7 @@ def test_pruning_channels_that_are_zero_changes_nothing(tiny: Genotype) -> None:
         network.get_submodule("layers.stage3_0_project.conv").weight[:, dead] = 0
     graph = graph_of(tiny)
     one_cut = MACS_TABLE.predict(graph) * 0.999
-    narrow = prune_to(network, MACS_TABLE, one_cut)
+    narrow = prune_to(network, MACS_TABLE, one_cut, "l2")
     assert widths(narrow.genotype)["stage3.0.expand"] == 24
     x = torch.rand(1, 3, *tiny.resolution)
     with torch.inference_mode():
@@ -222,4 +222,4 @@ def test_pruning_channels_that_are_zero_changes_nothing(tiny: Genotype) -> None:
 
 def test_an_unreachable_target_is_said_in_one_line(tiny: Genotype) -> None:
     with pytest.raises(InputError, match="narrowed to the least it still takes"):
-        prune_to(Network(tiny).eval(), MACS_TABLE, 1e-6)
+        prune_to(Network(tiny).eval(), MACS_TABLE, 1e-6, "l2")
