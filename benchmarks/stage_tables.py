@@ -120,6 +120,13 @@ RECOVERED = (
     ("(the larger one, twice the steps)", "large-twice"),
 )
 
+IN_TWO = (
+    ("all steps at once", "base-whole"),
+    ("60 % of them, then the others", "base-more"),
+    ("the others taught by itself, with `kl`", "base-more-kl"),
+    ("the others taught by itself, with `cwd`", "base-more-cwd"),
+)
+
 TAUGHT = (
     ("none", "small"),
     ("`kl`, taught by itself, trained before", "small-self"),
@@ -171,11 +178,14 @@ def pruning(named: Named, others: Named) -> Callable[[Sequence[Run]], str]:
     return lambda runs: table(runs, heads, [(title, row(name)) for title, name in named])
 
 
-def distillation(runs: Sequence[Run]) -> str:
-    def row(name: str) -> list[tuple[Figure, str]]:
-        return [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou("small")), POINTS)]
+def gains(head: str, named: Named) -> Callable[[Sequence[Run]], str]:
+    """Points are against the first."""
+    _, first = named[0]
 
-    return table(runs, ("loss", "int8 mIoU", "points gained"), [(title, row(name)) for title, name in TAUGHT])
+    def row(name: str) -> list[tuple[Figure, str]]:
+        return [(int8_miou(name), MIOU), (points(int8_miou(name), int8_miou(first)), POINTS)]
+
+    return lambda runs: table(runs, (head, "int8 mIoU", "points gained"), [(title, row(name)) for title, name in named])
 
 
 def quantization(runs: Sequence[Run]) -> str:
@@ -237,7 +247,8 @@ TABLES = {
             RECOVERED, (("not pruned", "base-whole"), ("twice the steps", "base-twice"), ("scaled", "small-twice"))
         ),
     ),
-    "distillation": Table("Distillation", of(TAUGHT), distillation),
+    "in-two": Table("One training or two, nothing pruned", of(IN_TWO), gains("steps", IN_TWO)),
+    "distillation": Table("Distillation", of(TAUGHT), gains("loss", TAUGHT)),
     "int8": Table(
         f"int8 (default ranges: {DEFAULT})", (QUANTIZED, *(f"int8-{name}" for name in ESTIMATORS)), quantization
     ),

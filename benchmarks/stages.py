@@ -236,6 +236,9 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         Training("cut-large", partial(more, "cut", MIDDLE, teacher="large"), ("cut", "large"), timed=True),
         Training("cut-shorter", partial(more, "cut", MIDDLE - QAT, teacher="base"), ("cut",)),
         Training("cut-shorter-int8", partial(in_int8, "cut-shorter", DEFAULT), ("cut-shorter",), timed=True),
+        Training("base-more", partial(more, "base", 1 - FIRST), ("base",)),
+        *(Training(f"base-more-{loss}", partial(more, "base", 1 - FIRST, teacher="base", loss=loss), ("base",))
+          for loss in ("kl", "cwd")),
         Training("taught", partial(more, "base", MIDDLE, teacher="large"), ("base", "large")),
         Training("taught-cut", partial(prune, "taught", "l2", 1, SHORT), ("taught",), timed=True),
         *(Training(f"int8-{name}", partial(in_int8, "cut-self", name), ("cut-self",)) for name in ESTIMATORS),

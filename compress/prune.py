@@ -20,6 +20,7 @@ from compress.fit import Schedule
 from compress.importance import DEFAULT, GRADIENT_IMAGES, IMPORTANCES, crop_losses
 from compress.narrow import prune_to
 from compress.run import digest, load_tensors, save_tensors
+from compress.settings import PRUNED_SHARE
 from compress.skeleton import skeleton
 from compress.stage import Run, record_network, stage_command
 from compress.train import fit_network
@@ -27,7 +28,6 @@ from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
-SHARE = 0.95  # of the budget, unless --target-ms says otherwise: table and target may differ by some percent
 LOOKS = 3  # measurements of a round, of which the fastest counts: what disturbs makes slower
 
 
@@ -40,7 +40,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, r
     folder = run.path / "prune"
     network = run.network("train")
     start = run.table.predict(network.graph)
-    goal = SHARE * run.settings.budget_ms if target_ms is None else target_ms
+    goal = run.settings.pruned_ms if target_ms is None else target_ms
     if start <= goal:
         print(f"prune: {start:.2f} ms predicted, {goal:.2f} ms asked for: nothing to cut")
         rounds = 0
@@ -108,7 +108,7 @@ def rounds_done(path: Path, asked: dict[str, Any]) -> tuple[Network, list[dict[s
 
 def flags(arguments: Parser) -> None:
     arguments.add_argument(
-        "--target-ms", type=float, help=f"predicted latency to reach (default: {SHARE} of the budget)"
+        "--target-ms", type=float, help=f"predicted latency to reach (default: {PRUNED_SHARE} of the budget)"
     )
     arguments.add_argument("--importance", choices=IMPORTANCES, default=DEFAULT, help="what a channel is worth")
     arguments.add_argument("--rounds", type=int, default=1, help="steps of cutting and recovery training")

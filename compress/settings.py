@@ -53,6 +53,8 @@ PRESETS = {
     ),
 }  # fmt: skip
 
+PRUNED_SHARE = 0.95  # of the budget: table and target may differ by some percent
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -94,6 +96,11 @@ class Settings:
             raise InputError(f"--seed {self.seed}: give 0 or a positive whole number")
         get_space(self.space)
         self.open_target()
+
+    @property
+    def pruned_ms(self) -> float:
+        """The predicted latency, ms, to which networks are pruned unless `--target-ms` says otherwise."""
+        return PRUNED_SHARE * self.budget_ms
 
     @property
     def schedules(self) -> Preset:

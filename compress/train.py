@@ -1,7 +1,12 @@
-"""python -m compress.train RUN: trains the search's winner, starting from the weights it had in the supernet."""
+"""python -m compress.train RUN: trains the search's winner, starting from the weights it had in the supernet.
+
+One that need not be pruned is trained for the steps of recovery and distillation too, for it has no better teacher than
+itself: all steps at once are worth more (benchmarks/stages.md).
+"""
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +68,11 @@ def fit_network(
 
 def train(run: Run) -> None:
     begun = time.monotonic()
-    network = run.network(SEARCH)
-    fit_network(run, network, run.settings.schedules.train, run.path / "train", "train", seed=2)
+    network, preset = run.network(SEARCH), run.settings.schedules
+    schedule = preset.train
+    if run.table.predict(network.graph) <= run.settings.pruned_ms:
+        schedule = replace(schedule, steps=schedule.steps + preset.recover.steps + preset.distill.steps)
+    fit_network(run, network, schedule, run.path / "train", "train", seed=2)
     record_network(run, "train", network, run.miou(network), begun)
     (run.path / "train" / "checkpoint.pt").unlink(missing_ok=True)
 

@@ -123,6 +123,8 @@ def remarks(run: Run) -> list[str]:
     found = []
     if not pruned["rounds"]:
         found.append(f"Nothing was pruned: {pruned['target_ms']:.2f} ms were allowed.")
+    if taught["taught_miou"] is None:
+        found.append("Nothing was distilled: the network had no teacher but itself.")
     if taught["undone"]:
         found.append(f"Distillation was undone: it led to mIoU {taught['taught_miou']:.4f}.")
     return found

@@ -32,9 +32,13 @@ def listed(run: Path) -> list[dict[str, Any]]:
 
 def spoken(arguments: list[object], here: Path, *python: str) -> "subprocess.Popen[str]":
     """The command as a process of its own."""
-    root = str(Path(__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root}
-    command = [sys.executable, "-m", *python, "nas.search", *map(str, arguments)]
+    return process([*python, "nas.search", *map(str, arguments)], here)
+
+
+def process(module: list[str], here: Path) -> "subprocess.Popen[str]":
+    """`python -m MODULE ...`"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", *module]
     return subprocess.Popen(
         command, cwd=here, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -71,6 +71,7 @@ def test_the_report_is_one_escaped_page(whole: Path, command: Command) -> None:
     code, out, _ = command(nas.report.main, whole)
     page = (whole / "report.html").read_text()
     assert "Nothing was pruned: 47.50 ms were allowed." in page
+    assert "Nothing was distilled: the network had no teacher but itself." in page
     assert (code, out.strip()) == (0, str(whole / "report.html"))
     assert page.count("data:image/png;base64,") == 3
     assert "http" not in page

@@ -59,7 +59,7 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
         killed_at(monkeypatch, compress.distill, "record_network", 1)
         distill(run, **asked)
     monkeypatch.setattr(compress.distill, "record_network", lambda *_, **__: None)
-    distill(run)
+    distill(run, teacher=str(run.made("train")))
     assert resumed == [2, 0, 0]
 
 
@@ -71,13 +71,22 @@ def test_a_distillation_that_makes_the_network_worse_is_undone(
             nn.init.zeros_(parameter)
 
     monkeypatch.setattr(compress.distill, "fit_network", ruin)
-    distill(run)
+    distill(run, teacher=str(run.made("train")))
     found = metrics(run, "distill")
     assert found["undone"]
     assert found["taught_miou"] < found["miou"]
     weights, given = (run.network(stage).state_dict() for stage in ("distill", "prune"))
     assert all(torch.equal(weights[name], value) for name, value in given.items())
     assert "distill: undone" in capsys.readouterr().out
+
+
+def test_a_network_that_was_not_pruned_is_not_taught_by_itself(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    distill(run)
+    found = metrics(run, "distill")
+    assert (found["undone"], found["taught_miou"]) == (False, None)
+    weights, given = (run.network(stage).state_dict() for stage in ("distill", "prune"))
+    assert all(torch.equal(weights[name], value) for name, value in given.items())
+    assert "distill: nothing was pruned" in capsys.readouterr().out
 
 
 def test_a_killed_distillation_goes_on_with_its_linear_maps(
