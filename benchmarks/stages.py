@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from baseline import machine, scaled_to
+from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
 
@@ -38,8 +39,7 @@ from compress.train import fit_network
 from nas.table_builder import Wanted, build, load_table
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype, Stage, round_channels
-from search_spaces.latency_table import LatencyTable
+from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
 PRESET = "benchmark"
@@ -47,31 +47,9 @@ LR, WEIGHT_DECAY = 2e-3, 0.05  # those of --preset quick
 KEPT = 0.6  # of BASE's latency, the latency that all compressed networks have
 STARTS = {"small": KEPT, "middle": 1.25 * KEPT}  # of BASE's latency, to which BASE's widths are scaled
 SEARCHES = {"searched": KEPT, "searched-wide": 1.0}  # of BASE's latency, the budgets of two searches
-FACTORS = tuple(f / 50 for f in range(50, 5, -1))  # of BASE's widths, tried from the widest on
 LARGE, TEACHER = 1.6, 1.0  # the teacher: of BASE's widths, of the steps
 # shares of the steps: before the first cut, right after it, distillation, training in int8
 FIRST, SHORT, MIDDLE, QAT = 0.6, 0.1, 0.3, 0.1
-
-
-def stage(width: int, depth: int, width_in: int, expansion: int = 4) -> Stage:
-    return Stage(width, 3, (width_in * expansion, *(width * expansion,) * (depth - 1)))
-
-
-BASE = Genotype(  # 0.48 M parameters
-    space="deeplabv3plus",
-    classes=8,
-    resolution=(256, 256),
-    stem=16,
-    stages=(stage(16, 1, 16, 2), stage(24, 2, 16), stage(40, 3, 24), stage(72, 3, 40), stage(128, 2, 72)),
-    output_stride=16,
-    aspp_rates=(4, 9, 12),
-    image_pooling=True,
-    aspp_widths=(96,) * 5,
-    aspp_out=96,
-    low_level=24,
-    decoder=(96,),
-    head_stride=4,
-)
 
 
 @dataclass(frozen=True)
@@ -92,21 +70,6 @@ class Asked:
         PRESETS[PRESET] = Preset(*(schedule,) * 5, trials=1, measured=1)
         size = parse_input_size(self.input_size)
         return Settings(budget_ms=1e6, data=self.data, input_size=size, preset=PRESET, seed=seed)
-
-
-def scaled(genotype: Genotype, factor: float) -> Genotype:
-    space = get_space(genotype.space)
-    return space.with_widths(genotype, {n: round_channels(w * factor) for n, w in space.widths(genotype).items()})
-
-
-def sized(base: Genotype, table: LatencyTable, share: float) -> Genotype:
-    """The widest scaling of BASE that is predicted to take a share of its latency or less."""
-    most = share * table.predict(graph_of(base))
-    fitting = (g for g in (scaled(base, factor) for factor in FACTORS) if table.predict(graph_of(g)) <= most)
-    found = next(fitting, None)
-    if found is None:
-        raise InputError(f"table.json: no scaling of the network takes {most:.2f} ms; measure it on a quiet machine")
-    return found
 
 
 def searched(budget_ms: float, work: Path, asked: Asked, preset: str) -> Genotype:
