@@ -6,6 +6,8 @@ table 2), depthwise separable in ASPP and decoder, every width times one multipl
 
 import platform
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from tqdm import tqdm
 from compress.convert import quantize_tflite, write_float_tflite
 from compress.metrics import mean_iou
 from compress.quantize import calibration_images
+from compress.run import read_json
 from compress.settings import PRESETS
 from compress.skeleton import skeleton
 from compress.stage import SEARCH, Run
@@ -110,12 +113,24 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
     return mobilenetv2(MULTIPLIERS[low], classes, input_size)
 
 
-def trained(run: Run, genotype: Genotype, steps: int, folder: Path) -> Network:
-    """A network trained from scratch as the quick preset trains a winner, for `steps`; a killed training goes on."""
-    torch.manual_seed(run.settings.seed)
-    network, schedule = Network(genotype), replace(PRESETS["quick"].train, steps=steps)
-    fit_network(run, network, schedule, folder, "baseline", seed=2)
+def trained(run: Run, network: Network, steps: int, folder: Path) -> Network:
+    """A network trained in place as the quick preset trains a winner, for `steps`; a killed training goes on."""
+    schedule = replace(PRESETS["quick"].train, steps=steps)
+    fit_network(run, network, schedule, folder, folder.name, seed=2)
     return network
+
+
+def fresh(run: Run, genotype: Genotype) -> Network:
+    """With first weights of the run's seed."""
+    torch.manual_seed(run.settings.seed)
+    return Network(genotype)
+
+
+def search(place: Path, **flags: object) -> Genotype:
+    """The winner of `python -m nas.search --search-only` in the run folder PLACE; a killed search goes on."""
+    given = (f"--{name.replace('_', '-')}={value}" for name, value in {"run": place.resolve(), **flags}.items())
+    subprocess.run([sys.executable, "-m", "nas.search", *given, "--search-only", "--resume"], check=True)
+    return Genotype.from_dict(read_json(place / "genotype.json", "run the benchmark again"))
 
 
 def reuse_supernet(there: Path, here: Path) -> None:

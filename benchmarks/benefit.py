@@ -1,105 +1,145 @@
-"""python benchmarks/benefit.py [--budgets 8,15,30] [--seeds 0,1,2] [--work DIR]: is what the search finds worth it?
+"""python benchmarks/benefit.py --work DIR [--jobs 2]: is what the search finds worth it?
 
-For every budget and seed three networks are made, quantized, run by LiteRT and measured on this machine:
-- searched: `python -m nas.search --budget-ms B`, the whole main job;
+For every budget and seed some networks are chosen, trained from scratch alike, quantized, run and timed by LiteRT:
+- searched: the winner of `python -m nas.search --budget-ms B`;
 - random: the same with `--sampler random`, as many candidates, scored with the same supernet;
-- hand-made: DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`) at the width multiplier that meets the budget, trained
-  from scratch by the same loss and crops for as many steps as train, prune and distill take together.
-A killed benchmark goes on where it stopped: networks half made are in --work, figures in --results, to which several
-sittings add (`--seeds 0`, another day `--seeds 1`). Prints the table of benchmarks/benefit.md for all that are there.
+- hand-made: DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`) at the width multiplier that meets the budget;
+- inherited: `searched`, but started from the supernet's weights, as the main job does;
+- deeplabv1, deeplabv2, deeplabv3, lraspp: the winner of a search with that `--space`.
+--networks says which, the first is what the others are compared with. The same command goes on where it was killed, and
+takes more of --budgets, --seeds and --networks later. Two parts want a quiet machine: --prepare, before, searches;
+--measure, after, times the files.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from baseline import machine, reuse_supernet, scaled_to, ship, trained
+from baseline import fresh, machine, reuse_supernet, scaled_to, search, trained
+from stage_tables import MILLIONS, MIOU, MS, POINTS, Figure, float_miou, int8_miou, latency, params, points, table
+from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing
 
-from compress.run import load_network, read_json, save_network, write_json
-from compress.settings import PRESETS, Settings, share_cores
-from compress.stage import Run
-from search_spaces import costs, graph_of
+from compress.cli import run_command
+from compress.run import read_json, write_atomically, write_json
+from compress.settings import Settings, parse_input_size
+from compress.stage import SEARCH, Run
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
+from search_spaces.network import Network
 
-HOW = ("searched", "random", "hand-made")
-
-
-def search(work: Path, name: str, budget: str, seed: str, *more: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "nas.search", "--budget-ms", budget, "--seed", seed, "--run", name, "--resume"]
-    result = work / "runs" / name / "result.json"
-    if not result.exists():
-        subprocess.run([*command, *more], cwd=work, check=True)
-    found = read_json(result, "delete it")
-    return {"miou": found["miou"], "latency_ms": found["latency_ms"], "genotype": found["genotype"]}
+HAND_MADE, SEARCHED, RANDOM, INHERITED = "hand-made", "searched", "random", "inherited"
+SEARCHES: dict[str, dict[str, str]] = {
+    SEARCHED: {},
+    RANDOM: {"sampler": "random"},
+    **{space: {"space": space} for space in ("deeplabv1", "deeplabv2", "deeplabv3", "lraspp")},
+}
+NETWORKS = (HAND_MADE, *SEARCHES, INHERITED)
 
 
-def hand_made(work: Path, budget: str, seed: str) -> dict[str, Any]:
-    share_cores()
-    place = work / f"hand-made-{budget}-{seed}"
-    place.mkdir(exist_ok=True)
-    run = Run(place, Settings(float(budget), seed=int(seed)))
-    chosen = place / "genotype.json"
-    if not chosen.exists():
-        scaled = scaled_to(float(budget), len(run.data.classes), run.settings.input_size)
-        write_json(chosen, scaled.to_dict())
-    genotype = Genotype.from_dict(read_json(chosen, "delete it"))
-    quick, network = PRESETS["quick"], place / "network.pt"
-    steps = quick.train.steps + quick.recover.steps + quick.distill.steps
-    if not network.exists():
-        save_network(trained(run, genotype, steps, place).cpu(), network)
-    shipped = ship(run, load_network(network), place)
-    return {"miou": shipped.miou, "latency_ms": shipped.latency_ms, "genotype": genotype.to_dict()}
+def name_of(network: str, budget: str) -> str:
+    return f"{network}-{budget}"
 
 
-def made(work: Path, how: str, budget: str, seed: str) -> dict[str, Any]:
-    searched = f"searched-{budget}-{seed}"
-    if how == "searched":
-        return search(work, searched, budget, seed)
-    if how == "random":
-        name = f"random-{budget}-{seed}"
-        if not (work / "runs" / name / "config.json").exists():
-            reuse_supernet(work / "runs" / searched, work / "runs" / name)
-        return search(work, name, budget, seed, "--sampler", "random")
-    return hand_made(work, budget, seed)
+def place_of(run: Run, network: str, budget: str) -> Path:
+    """The run folder of a search."""
+    return run.path / f"search-{name_of(SEARCHED if network == INHERITED else network, budget)}"
 
 
-def print_tables(rows: Sequence[Mapping[str, Any]]) -> None:
-    for sitting in sorted({row["machine"] for row in rows}):
-        print(sitting)
-    print("\n| budget | network | seeds | mIoU, mean | spread | ms | M parameters |\n|---|---|---|---|---|---|---|")
-    order = [(budget, how) for budget in sorted({row["budget"] for row in rows}, key=float) for how in HOW]
-    for budget, how in order:
-        found = [row for row in rows if (row["budget"], row["how"]) == (budget, how)]
-        if found:
-            mious, latencies = ([row[key] for row in found] for key in ("miou", "latency_ms"))
-            sizes = [costs.params(graph_of(Genotype.from_dict(row["genotype"]))) / 1e6 for row in found]
-            print(
-                f"| {budget} ms | {how} | {', '.join(row['seed'] for row in found)} | {statistics.mean(mious):.4f} "
-                f"| {max(mious) - min(mious):.4f} | {statistics.mean(latencies):.2f} | {statistics.mean(sizes):.2f} |"
-            )
+def choose(run: Run, network: str, budget: str, flags: dict[str, Any]) -> None:
+    """Leaves a network's genotype.json in its place. MobileNetV2 does not depend on the seed."""
+    place = place_of(run, network, budget)
+    if network == HAND_MADE:
+        size = parse_input_size(flags["input_size"])
+        shared = run.path.parent / f"{name_of(network, budget)}.json"
+        if not shared.is_file():
+            write_json(shared, scaled_to(float(budget), len(run.data.classes), size).to_dict())
+        write_json(place / "genotype.json", read_json(shared, "delete it"))
+        return
+    if network == RANDOM and not (place / SEARCH).exists():
+        reuse_supernet(place_of(run, SEARCHED, budget), place)
+    if network in SEARCHES and not (place / "genotype.json").is_file():
+        search(place, budget_ms=budget, seed=run.settings.seed, **flags, **SEARCHES[network])
+        write_atomically(run.path / "table.json", (place / "table.json").read_bytes())  # for run.target
+
+
+def train(network: str, budget: str, steps: int, run: Run, folder: Path) -> Network:
+    place = place_of(run, network, budget)
+    if network == INHERITED:
+        config = place / "config.json"
+        begun = Run(place, Settings.from_dict(read_json(config, "run --prepare"), str(config))).network(SEARCH)
+    else:
+        begun = fresh(run, Genotype.from_dict(read_json(place / "genotype.json", "run --prepare")))
+    return trained(run, begun, steps, folder)
+
+
+def plan(given: argparse.Namespace) -> list[Training]:
+    return [
+        Training(name_of(network, budget), partial(train, network, budget, given.steps), timed=True)
+        for budget in given.budgets
+        for network in given.networks
+    ]
+
+
+def open_runs(given: argparse.Namespace) -> list[Run]:
+    size = parse_input_size(given.input_size)
+    return [
+        Run(given.work / f"seed-{seed}", Settings(1e6, data=given.data, input_size=size, seed=seed))
+        for seed in given.seeds
+    ]
+
+
+def work_on(step: str, given: argparse.Namespace) -> None:
+    """A process's share of a step."""
+    do_missing(step, open_runs(given), plan(given))
+
+
+def rows(given: argparse.Namespace) -> Iterator[tuple[str, Sequence[tuple[Figure, str]]]]:
+    for budget in given.budgets:
+        first = name_of(given.networks[0], budget)
+        for network in given.networks:
+            name = name_of(network, budget)
+            ahead = points(int8_miou(name), int8_miou(first))
+            figures = (int8_miou(name), MIOU), (ahead, POINTS), (float_miou(name), MIOU)
+            yield f"{budget} ms, {network}", (*figures, (latency(name), MS), (params(name), MILLIONS))
 
 
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    flags.add_argument("--budgets", default="8,15,30")
-    flags.add_argument("--seeds", default="0,1,2")
-    flags.add_argument("--work", type=Path, default=Path("runs/benefit"))
-    flags.add_argument("--results", type=Path, default=Path(__file__).with_suffix(".json"))
+    flags.add_argument("--work", type=Path, required=True, metavar="DIR", help="where everything is kept")
+    flags.add_argument("--data", default="landcover")
+    flags.add_argument("--input-size", default="512")
+    flags.add_argument("--steps", type=int, default=700, help="of each training, by the quick preset's recipe (700)")
+    flags.add_argument("--budgets", nargs="+", default=["8", "15", "30"], metavar="MS")
+    flags.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    flags.add_argument("--networks", nargs="+", choices=NETWORKS, default=[HAND_MADE, SEARCHED, RANDOM])
+    flags.add_argument("--jobs", type=int, default=1, help="processes; start them with OMP_NUM_THREADS=1")
+    flags.add_argument("--prepare", action="store_true", help="only search")
+    flags.add_argument("--measure", action="store_true", help="only time the files there are")
     given = flags.parse_args()
-    given.work.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = read_json(given.results, "delete it") if given.results.exists() else []
-    for seed, budget, how in product(given.seeds.split(","), given.budgets.split(","), HOW):
-        asked = {"budget": budget, "how": how, "seed": seed}
-        if not any(asked.items() <= row.items() for row in rows):
-            rows.append({**asked, **made(given.work, how, budget, seed), "machine": machine()})
-            write_json(given.results, rows)
-    print_tables(rows)
+    asked = {"data": given.data, "input_size": given.input_size, "steps": given.steps}
+    kept = given.work / "asked.json"
+    if not kept.is_file():
+        write_json(kept, asked)
+    if (before := read_json(kept, "name another --work")) != asked:
+        raise InputError(f"{kept}: networks of {before}; give the same flags or another --work")
+    runs = open_runs(given)
+    if given.prepare:
+        for run in runs:
+            for budget in given.budgets:
+                for network in given.networks:
+                    choose(run, network, budget, {"data": given.data, "input_size": given.input_size})
+        return
+    if given.measure:
+        measure_missing(runs, plan(given), seconds=2.0)
+    else:
+        for step in (TRAINED, SHIPPED):
+            in_processes(given.jobs, work_on, step, given)
+    print(f"{machine()}; {given.data} at {given.input_size}, {len(runs)} seeds, {given.steps} steps\n")
+    heads = ("", "int8 mIoU", f"points against {given.networks[0]}", "float mIoU", "ms", "M parameters")
+    print(table(runs, heads, rows(given)))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -114,8 +114,8 @@ def scores(given: argparse.Namespace, steps: int, genotypes: Sequence[Genotype])
     torch.set_num_threads(given.threads * given.jobs)
     folder = given.work / f"supernet-{steps}"
     (folder / "search").mkdir(parents=True, exist_ok=True)
-    run = replace(make_run(given, supernet_steps=steps), path=folder)
     problem, found = survey_of(given)
+    run = replace(make_run(given, supernet_steps=steps), path=folder)  # the last, for its preset is the one that holds
     strategy.train_supernet(run, found, problem.smallest())
     scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads * given.jobs)
     supernet = strategy.trained_supernet(run)

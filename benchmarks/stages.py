@@ -7,8 +7,6 @@ want a quiet machine: --prepare, before, measures the latency table and chooses 
 """
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baseline import machine, scaled_to
+from baseline import machine, scaled_to, search
 from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
@@ -72,16 +70,6 @@ class Asked:
         return Settings(budget_ms=1e6, data=self.data, input_size=size, preset=PRESET, seed=seed)
 
 
-def searched(budget_ms: float, work: Path, asked: Asked, preset: str) -> Genotype:
-    """The winner of `python -m nas.search`; a killed search goes on."""
-    place = work.resolve() / f"search-{budget_ms:.2f}ms"
-    flags = {"budget-ms": budget_ms, "data": asked.data, "input-size": asked.input_size, "preset": preset}
-    flags |= {"table": work / "table.json", "run": place}
-    command = [sys.executable, "-m", "nas.search", *(f"--{name}={value}" for name, value in flags.items())]
-    subprocess.run([*command, "--search-only", "--resume"], check=True)
-    return Genotype.from_dict(read_json(place / "genotype.json", "run the benchmark again"))
-
-
 def prepare(work: Path, asked: Asked, tables: Sequence[str], preset: str) -> None:
     """The latency table, once, and those sizes that the tables need."""
     path, file = work / "sizes.json", work / "table.json"
@@ -100,7 +88,15 @@ def prepare(work: Path, asked: Asked, tables: Sequence[str], preset: str) -> Non
     trained = {one.name for one in needed(tables, sizes, asked)}
     for name, share in SEARCHES.items():
         if name in trained and name not in sizes:
-            sizes[name] = searched(share * table.predict(graph_of(base)), work, asked, preset)
+            budget_ms = share * table.predict(graph_of(base))
+            sizes[name] = search(
+                work / f"search-{budget_ms:.2f}ms",
+                budget_ms=budget_ms,
+                data=asked.data,
+                input_size=asked.input_size,
+                preset=preset,
+                table=file,
+            )
     write_json(path, {name: genotype.to_dict() for name, genotype in sizes.items()})
 
 
