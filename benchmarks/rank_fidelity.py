@@ -3,8 +3,9 @@
 Random feasible genotypes are each trained alone, from scratch, with two seeds, and scored with the shared weights of
 one supernet. Both are mIoU of the int8 file as LiteRT runs it over the validation split. Kendall's tau between the
 supernet's scores and the mean of the two trainings is the fidelity; the tau between the two trainings is its ceiling,
-for a ranking cannot be known better than training itself knows it. Also: whether scores as float rank otherwise, and
-what a candidate's score costs against its training. A killed benchmark goes on where it stopped: checkpoints are in
+for a ranking cannot be known better than training itself knows it. Also: how the networks rank once refined as the
+search refines its finalists, whether scores as float rank otherwise, and what a candidate's score costs against its
+training. A killed benchmark goes on where it stopped: checkpoints are in
 --work, figures in --results, to which several sittings add. Prints a table of benchmarks/rank_fidelity.md; with --show
 that of the figures there are.
 """
@@ -12,7 +13,7 @@ that of the figures there are.
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from math import nan
@@ -37,6 +38,7 @@ from nas.feasible import Survey, survey
 from nas.problem import Limits, Problem
 from nas.score import Scorer, calibration_batches
 from nas.search import open_table
+from nas.study import Candidate
 from nas.supernet import extract
 from nas.table_builder import Wanted
 from search_spaces import costs, get_space, graph_of
@@ -54,6 +56,7 @@ def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) 
     PRESETS[PRESET] = replace(
         quick,
         supernet=replace(quick.supernet, steps=supernet_steps, crop=given.crop),
+        finalist=replace(quick.finalist, crop=given.crop),
         train=replace(quick.train, steps=given.steps, crop=given.crop),
     )
     size = parse_input_size(given.input_size)
@@ -95,15 +98,26 @@ def key(genotype: Genotype, seed: int) -> str:
     return f"alone-{genotype.id}-{seed}"
 
 
-def train_all(given: argparse.Namespace, genotypes: Sequence[Genotype], figures: dict[str, Any]) -> None:
-    """Adds the figures that are missing, seed by seed."""
+def refined_key(genotype: Genotype, supernet: str) -> str:
+    return f"refined-{genotype.id}-{supernet}"
+
+
+def refined(given: argparse.Namespace, steps: int, genotype: Genotype) -> dict[str, float]:
+    """mIoU as int8 of a genotype that goes on from a supernet's weights as finalists do, and the seconds it took."""
+    torch.set_num_threads(given.threads)
+    run = replace(make_run(given, supernet_steps=steps), path=given.work / f"supernet-{steps}")
+    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
+    begun = time.monotonic()
+    miou = strategy.shared_weights(run, scorer).refine(Candidate(genotype, latency_ms=0.0, miou=0.0))
+    return {"int8": miou, "seconds": time.monotonic() - begun}
+
+
+def do_all(
+    given: argparse.Namespace, figures: dict[str, Any], asked: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]]
+) -> None:
+    """Adds the figures that are missing, in the order asked for."""
     with ProcessPoolExecutor(given.jobs, get_context("spawn"), initializer=end_with_parent) as pool:
-        waiting = {
-            pool.submit(alone, given, genotype, seed): key(genotype, seed)
-            for seed in SEEDS
-            for genotype in genotypes
-            if key(genotype, seed) not in figures
-        }
+        waiting = {pool.submit(do, given, *to): name for name, (do, to) in asked.items() if name not in figures}
         for future in as_completed(waiting):
             figures[waiting[future]] = future.result()
             write_json(given.results, figures)
@@ -166,11 +180,14 @@ def main() -> None:
         write_json(given.results, figures)
     genotypes = [Genotype.from_dict(one["genotype"]) for one in figures["networks"]]
     if not given.show:
-        train_all(given, genotypes, figures)
+        do_all(given, figures, {key(g, seed): (alone, (g, seed)) for seed in SEEDS for g in genotypes})
         for steps in given.supernet_steps:
-            if f"supernet-{steps}" not in figures:
-                figures[f"supernet-{steps}"] = scores(given, steps, genotypes)
+            name = f"supernet-{steps}"
+            if name not in figures:
+                figures[name] = scores(given, steps, genotypes)
                 write_json(given.results, figures)
+            if (given.work / name).is_dir():  # its weights may be of another machine
+                do_all(given, figures, {refined_key(g, name): (refined, (steps, g)) for g in genotypes})
     print_table(genotypes, figures)
 
 
@@ -196,16 +213,22 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
         print(f"| tau of {name}, int8 scores | {tau(shared['int8'], truth):.3f} |")
         print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
         print(f"| seconds of its training, of a score | {shared['supernet_seconds']:.0f}, {shared['seconds']:.2f} |")
+        briefly = [figures.get(refined_key(g, name), nothing) for g in genotypes]
+        print(f"| tau of its networks refined | {tau([one['int8'] for one in briefly], truth):.3f} |")
+        print(f"| seconds of refining one | {np.nanmean([one['seconds'] for one in briefly]):.0f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
     print(f"| tau of one training as float with itself as int8 | {itself:.3f} |")
     drops = truths["float"] - truths["int8"]
     print(f"| float less int8 in training alone, least and most | {np.nanmin(drops):.4f}, {np.nanmax(drops):.4f} |")
     print(f"| seconds of a training alone | {seconds:.0f} |")
     names = ["predicted ms", "GMACs", "alone, seed 0", "seed 1"]
-    names += [f"{name}, {kind}" for name in supernets for kind in ("int8", "float")]
+    names += [f"{name}, {kind}" for name in supernets for kind in ("int8", "float", "refined")]
     print("\n| " + " | ".join(names) + " |\n|" + "---|" * len(names))
     for i, network in enumerate(figures["networks"]):
-        shares = [shared[kind][i] for shared in supernets.values() for kind in ("int8", "float")]
+        shares = []
+        for name, shared in supernets.items():
+            found = figures.get(refined_key(genotypes[i], name), nothing)
+            shares += [shared["int8"][i], shared["float"][i], found["int8"]]
         cells = [network["predicted_ms"], macs[i] / 1e9, *truths["int8"][i], *shares]
         print("| " + " | ".join(f"{value:.2f}" if n < 2 else f"{value:.4f}" for n, value in enumerate(cells)) + " |")
 

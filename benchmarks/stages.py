@@ -65,7 +65,7 @@ class Asked:
 
     def settings(self, seed: int) -> Settings:
         schedule = self.schedule(1.0)
-        PRESETS[PRESET] = Preset(*(schedule,) * 5, trials=1, measured=1)
+        PRESETS[PRESET] = Preset(*(schedule,) * 6, trials=1, finalists=1)
         size = parse_input_size(self.input_size)
         return Settings(budget_ms=1e6, data=self.data, input_size=size, preset=PRESET, seed=seed)
 

@@ -20,36 +20,40 @@ from search_spaces.errors import InputError
 
 @dataclass(frozen=True)
 class Preset:
-    """How long each part takes: training schedules (`candidate` is that of `--strategy train`), candidates scored,
-    candidates measured on the target."""
+    """How long each part takes: training schedules (`candidate` is that of `--strategy train`, `finalist` that of a
+    supernet's best candidates), candidates scored, finalists measured on the target."""
 
     supernet: Schedule
     candidate: Schedule
+    finalist: Schedule
     train: Schedule
     recover: Schedule
     distill: Schedule
     trials: int
-    measured: int
+    finalists: int
 
 
 PRESETS = {
     # seconds in all; for tests and first looks, its accuracy means nothing
     "toy": Preset(
-        Schedule(4, 4, 64), Schedule(6, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64), Schedule(2, 2, 64), 4, 2
+        Schedule(4, 4, 64), Schedule(6, 2, 64), Schedule(2, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64),
+        Schedule(2, 2, 64), 4, 2,
     ),
     "quick": Preset(
-        Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(700, 16, 128, lr=2e-3, weight_decay=0.05),
-        Schedule(40, 16, 128, lr=1e-3), Schedule(460, 16, 128, lr=2e-3, weight_decay=0.05), 40, 5,
+        Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(60, 16, 128, lr=2e-3, weight_decay=0.05),
+        Schedule(700, 16, 128, lr=2e-3, weight_decay=0.05), Schedule(40, 16, 128, lr=1e-3),
+        Schedule(460, 16, 128, lr=2e-3, weight_decay=0.05), 40, 5,
     ),
     # an hour or two on two cores
     "standard": Preset(
-        Schedule(600, 8, 192), Schedule(400, 8, 192), Schedule(3500, 8, 256, lr=2e-3, weight_decay=0.05),
-        Schedule(200, 8, 256, lr=1e-3), Schedule(2000, 8, 256, lr=2e-3, weight_decay=0.05), 80, 6,
+        Schedule(600, 8, 192), Schedule(400, 8, 192), Schedule(120, 16, 192, lr=2e-3, weight_decay=0.05),
+        Schedule(3500, 8, 256, lr=2e-3, weight_decay=0.05), Schedule(200, 8, 256, lr=1e-3),
+        Schedule(2000, 8, 256, lr=2e-3, weight_decay=0.05), 80, 6,
     ),
     # wants a CUDA device
     "best": Preset(
-        Schedule(40_000, 16, 256), Schedule(6000, 16, 256), Schedule(40_000, 16, 256), Schedule(2000, 16, 256, lr=1e-3),
-        Schedule(30_000, 16, 256), 500, 12,
+        Schedule(40_000, 16, 256), Schedule(6000, 16, 256), Schedule(2000, 16, 256), Schedule(40_000, 16, 256),
+        Schedule(2000, 16, 256, lr=1e-3), Schedule(30_000, 16, 256), 500, 12,
     ),
 }  # fmt: skip
 

@@ -1,9 +1,9 @@
 """python -m nas.search --budget-ms 30: from a data set and a latency budget to the best int8 TFLite model within it.
 
 Builds or loads the latency table of the target, trains a supernet once, lets Optuna choose among the networks
-that the table says are fast enough, measures the best few, and trains, prunes, distills, quantizes, exports and
-verifies the winner. Everything lies in runs/NAME; the same command with --resume goes on after a kill, and while
-it runs the same command elsewhere joins its search. `torchrun --nproc-per-node N -m -- nas.search ...` trains the
+that the table says are fast enough, measures and refines the best few, and trains, prunes, distills, quantizes,
+exports and verifies the winner. Everything lies in runs/NAME; the same command with --resume goes on after a kill, and
+while it runs the same command elsewhere joins its search. `torchrun --nproc-per-node N -m -- nas.search ...` trains the
 supernet on N processes.
 """
 
@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -63,10 +63,10 @@ def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: 
             listing = run.path / "search.jsonl"
             Searching(worker, problem_of(run, asked), asked, run.settings.seed, strategy.score, listing, left).run()
     share_cores()
-    found = candidates(study)
-    winner, measured = choose(run, found)
+    found, scored = candidates(study), time.monotonic()
+    winner, finalists = choose(run, found, strategy.refine)
     folder = run.path / SEARCH
-    write_json(folder / "measured.json", measured)
+    write_json(folder / "finalists.json", finalists)
     if asked.pareto:
         front = [{"latency_ms": c.latency_ms, "miou": c.miou, "genotype": c.genotype.to_dict()} for c in found]
         write_json(folder / "pareto.json", front)
@@ -74,8 +74,10 @@ def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: 
     if asked.strategy == "supernet":  # it may teach the winner: compress.distill --teacher largest
         save_network(strategy.network(problem_of(run, asked).largest()), folder / "teacher.pt")
     trials = study.get_trials(deepcopy=False)
-    figures = {"trials": len(finished(trials)), "refused": refused(study), "wall_s": time.monotonic() - begun}
-    write_json(folder / "search.json", {**figures, "supernet_s": supernet_seconds(run, asked)})
+    now = time.monotonic()
+    figures = {"trials": len(finished(trials)), "refused": refused(study), "wall_s": now - begun}
+    figures |= {"finalists_s": now - scored, "supernet_s": supernet_seconds(run, asked)}
+    write_json(folder / "search.json", figures)
     write_json(run.path / "genotype.json", winner.to_dict())
 
 
@@ -101,25 +103,31 @@ def helping(path: Path, url: str, workers: int) -> Iterator[None]:
         helper.wait()
 
 
-def choose(run: Run, found: Sequence[Candidate]) -> tuple[Genotype, list[dict[str, Any]]]:
-    """The best candidate that meets the budget when measured on the target, and what was measured.
+def choose(
+    run: Run, found: Sequence[Candidate], refine: Callable[[Candidate], float]
+) -> tuple[Genotype, list[dict[str, Any]]]:
+    """Of the best candidates, the finalists, those that meet the budget when measured on the target are refined; the
+    winner is then the best. Also what was measured and found.
 
-    Raises BudgetError when none does.
+    Raises BudgetError when none meets it.
     """
-    count = run.settings.schedules.measured
-    measured: list[dict[str, Any]] = []
+    count = run.settings.schedules.finalists
+    finalists: list[dict[str, Any]] = []
     for at in range(0, len(found), count):
         group = found[at : at + count]
         latencies = run.target.measure([skeleton(graph_of(candidate.genotype)) for candidate in group])
+        refined: list[tuple[float, Genotype]] = []
         for c, latency in zip(group, latencies, strict=True):
-            predicted = {"predicted_latency_ms": c.latency_ms, "latency_ms": latency.ms}
-            measured.append({"id": c.genotype.id, "miou": c.miou, **predicted})
-        for candidate, latency in zip(group, latencies, strict=True):
+            figures = {"miou": c.miou, "predicted_latency_ms": c.latency_ms, "latency_ms": latency.ms}
             if latency.ms <= run.settings.budget_ms:
-                return candidate.genotype, measured
-    least = min((m["latency_ms"] for m in measured), default=float("nan"))
+                refined.append((refine(c), c.genotype))
+                figures["refined_miou"] = refined[-1][0]
+            finalists.append({"id": c.genotype.id, **figures})
+        if refined:
+            return max(refined, key=lambda one: one[0])[1], finalists
+    least = min((f["latency_ms"] for f in finalists), default=float("nan"))
     raise BudgetError(
-        f"none of {len(measured)} candidates meets --budget-ms {run.settings.budget_ms:g} when measured: the fastest "
+        f"none of {len(finalists)} candidates meets --budget-ms {run.settings.budget_ms:g} when measured: the fastest "
         f"takes {least:.2f} ms; raise the budget or give more --trials"
     )
 

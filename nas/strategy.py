@@ -2,6 +2,10 @@
 
 `--strategy supernet` trains one supernet and scores each candidate in seconds. `--strategy train` trains every
 candidate for a short schedule, for users who distrust weight sharing; an Optuna pruner may stop the poor ones.
+
+Shared weights favour whatever the supernet's training favoured. So the best candidates go on training, each by itself,
+for some dozens of steps before one is chosen: that ranks nearly as training from scratch does
+(benchmarks/rank_fidelity.md).
 """
 
 import random
@@ -22,7 +26,7 @@ from compress.train import fit_network
 from nas.feasible import Survey
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
-from nas.study import Score
+from nas.study import Candidate, Score
 from nas.supernet import Supernet, extract, largest_networks, sandwich
 from nas.weights import read_weights
 from search_spaces import get_space
@@ -34,9 +38,11 @@ LARGE_SHARE = 0.15  # of the feasible draws: the slowest ones play the sandwich'
 
 @dataclass(frozen=True)
 class Strategy:
-    """`score(genotype, trial)` is a candidate's mIoU as int8, `network(genotype)` the weights a winner starts from."""
+    """`score(genotype, trial)` is a candidate's mIoU as int8, `refine(candidate)` that by which finalists are compared,
+    `network(genotype)` the weights a winner starts from."""
 
     score: Score
+    refine: Callable[[Candidate], float]
     network: Callable[[Genotype], Network]
 
 
@@ -63,17 +69,34 @@ def trained_supernet(run: Run) -> Supernet:
 
 
 def shared_weights(run: Run, scorer: Scorer) -> Strategy:
+    """The weights of refined candidates are kept in RUN/search/finalists."""
     supernet = trained_supernet(run)
 
     def score(genotype: Genotype, trial: Trial) -> float:
         return scorer.score(extract(supernet, genotype), shared=True)
 
-    def network(genotype: Genotype) -> Network:
+    def refined(genotype: Genotype) -> Path:
+        return run.path / SEARCH / "finalists" / genotype.id / "network.pt"
+
+    def refine(candidate: Candidate) -> float:
+        file = refined(candidate.genotype)
+        if not file.exists():
+            network = network_of(candidate.genotype)
+            title = f"finalist {candidate.genotype.id}"
+            fit_network(run, network, run.settings.schedules.finalist, file.parent, title, seed=7)
+            save_network(network.cpu(), file)
+            (file.parent / "checkpoint.pt").unlink(missing_ok=True)
+        return scorer.score(load_network(file))
+
+    def network_of(genotype: Genotype) -> Network:
+        file = refined(genotype)
+        if file.exists():
+            return load_network(file)
         subnet = extract(supernet, genotype)
         scorer.recalibrate(subnet)
         return subnet.cpu()
 
-    return Strategy(score, network)
+    return Strategy(score, refine, network_of)
 
 
 def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
@@ -131,4 +154,4 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
     def network(genotype: Genotype) -> Network:
         return load_network(folder / genotype.id / "network.pt")
 
-    return Strategy(score, network)
+    return Strategy(score, lambda candidate: candidate.miou, network)

@@ -1,0 +1,95 @@
+"""How the winner is chosen among a search's best candidates."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from commands import Command, flags
+from stage_runs import BySize, KilledError
+
+import nas.search
+from compress.run import load_network
+from compress.skeleton import skeleton
+from compress.stage import open_run
+from nas import strategy
+from nas.study import Candidate
+from search_spaces import graph_of
+from search_spaces.errors import BudgetError
+from search_spaces.genotype import Genotype
+
+
+def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> None:
+    finalists = json.loads((whole / "search" / "finalists.json").read_text())
+    assert len(finalists) == 2
+    best = max(finalists, key=lambda one: one["refined_miou"])
+    winner = load_network(whole / "search" / "winner.pt")
+    assert winner.genotype.id == best["id"]
+    kept = load_network(whole / "search" / "finalists" / best["id"] / "network.pt")
+    for name, value in kept.state_dict().items():
+        torch.testing.assert_close(winner.state_dict()[name], value, rtol=0, atol=0)
+
+
+@pytest.fixture
+def three(tiny: Genotype) -> list[Candidate]:
+    """Best score first, and each larger than the one after it."""
+    genotypes = [dataclasses.replace(tiny, aspp_out=width) for width in (96, 48, 24)]
+    return [Candidate(g, latency_ms=1.0, miou=0.9 - i / 10) for i, g in enumerate(genotypes)]
+
+
+def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
+    """The run, on a target where its budget holds networks smaller than a candidate, or none."""
+    run = open_run(whole)
+    bound = 1 if smaller_than is None else len(skeleton(graph_of(smaller_than.genotype))) - 1
+    unit = max(1, bound) / run.settings.budget_ms
+    run.__dict__["target"] = BySize(reference_ms=1.0, unit_bytes=unit)  # type: ignore[arg-type]
+    return run
+
+
+def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
+    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = within(whole, three[0])
+    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=len(three)))
+    refined = {three[1].genotype.id: 0.3, three[2].genotype.id: 0.4}
+    winner, finalists = nas.search.choose(run, three, lambda c: refined[c.genotype.id])
+    assert winner == three[2].genotype
+    assert ["refined_miou" in one for one in finalists] == [False, True, True]
+
+
+def test_the_next_best_are_finalists_when_all_are_too_slow(
+    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=1))
+    winner, finalists = nas.search.choose(within(whole, three[0]), three, lambda c: c.miou)
+    assert (winner, len(finalists)) == (three[1].genotype, 2)
+    with pytest.raises(BudgetError, match="none of 3 candidates meets --budget-ms 50"):
+        nas.search.choose(within(whole, None), three, lambda c: c.miou)
+
+
+def test_a_search_killed_at_a_finalist_goes_on_with_it(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second finalist dies; the resumed search trains that one alone and ends as an uninterrupted one."""
+    real, titles = strategy.fit_network, list[str]()
+
+    def dying(run: object, network: object, schedule: object, folder: object, title: str, **more: object) -> None:
+        titles.append(title)
+        if len(titles) == 2:
+            raise KilledError
+        real(run, network, schedule, folder, title, **more)  # type: ignore[arg-type]
+
+    shutil.rmtree(here / "runs" / "finalists", ignore_errors=True)
+    asked = [*flags(folder_data, host_table, "finalists"), "--search-only"]
+    monkeypatch.setattr(strategy, "fit_network", dying)
+    with pytest.raises(KilledError):
+        command(nas.search.main, *asked)
+    assert command(nas.search.main, *asked, "--resume")[0] == 0
+    assert (len(titles), titles[1]) == (3, titles[2])
+    runs = [
+        json.loads((here / "runs" / run / "search" / "finalists.json").read_text()) for run in ("whole", "finalists")
+    ]
+    one, other = ({f["id"]: f["refined_miou"] for f in finalists} for finalists in runs)
+    assert one == other
