@@ -47,6 +47,7 @@ from search_spaces.network import Network
 
 SEEDS = (0, 1)
 PRESET = "fidelity"
+FINALISTS = PRESETS["quick"].finalists
 
 
 def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) -> Run:
@@ -151,6 +152,10 @@ def tau(one: ArrayLike, other: ArrayLike) -> float:
     return float(kendalltau(one, other, nan_policy="omit").statistic)
 
 
+def written(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
+
+
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--data", default="landcover")
@@ -213,9 +218,16 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
         print(f"| tau of {name}, int8 scores | {tau(shared['int8'], truth):.3f} |")
         print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
         print(f"| seconds of its training, of a score | {shared['supernet_seconds']:.0f}, {shared['seconds']:.2f} |")
+        print(f"| trained, the network it puts first has | {truth[np.argmax(shared['int8'])]:.3f} |")
         briefly = [figures.get(refined_key(g, name), nothing) for g in genotypes]
-        print(f"| tau of its networks refined | {tau([one['int8'] for one in briefly], truth):.3f} |")
-        print(f"| seconds of refining one | {np.nanmean([one['seconds'] for one in briefly]):.0f} |")
+        after = np.array([one["int8"] for one in briefly])
+        if np.isfinite(after).all():
+            five = np.argsort(shared["int8"])[-FINALISTS:]
+            print(f"| tau of its networks refined | {tau(after, truth):.3f} |")
+            print(
+                f"| trained, the best of its {FINALISTS} best refined has | {truth[five[after[five].argmax()]]:.3f} |"
+            )
+            print(f"| seconds of refining one | {np.mean([one['seconds'] for one in briefly]):.0f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
     print(f"| tau of one training as float with itself as int8 | {itself:.3f} |")
     drops = truths["float"] - truths["int8"]
@@ -230,7 +242,7 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
             found = figures.get(refined_key(genotypes[i], name), nothing)
             shares += [shared["int8"][i], shared["float"][i], found["int8"]]
         cells = [network["predicted_ms"], macs[i] / 1e9, *truths["int8"][i], *shares]
-        print("| " + " | ".join(f"{value:.2f}" if n < 2 else f"{value:.4f}" for n, value in enumerate(cells)) + " |")
+        print("| " + " | ".join(written(value, 2 if n < 2 else 4) for n, value in enumerate(cells)) + " |")
 
 
 if __name__ == "__main__":

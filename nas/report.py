@@ -46,7 +46,13 @@ TEMPLATE = """<!doctype html>
 <p>{{ result.search.trials }} scored as int8 files, {{ result.search.refused }} refused by the latency table before
 any evaluation.</p>
 <img alt="mIoU of candidates against predicted latency" src="data:image/png;base64,{{ scatter }}">
-<h2>Stages</h2>
+{% if finalists %}<h2>Finalists</h2>
+<table><tr><th>genotype<th>mIoU, as a candidate<th>refined<th>latency, ms<th>predicted, ms</tr>
+{% for f in finalists %}<tr><td>{{ f.id }}{% if f.id == winner %}, winner{% endif %}<td>{{ "%.4f"|format(f.miou) }}
+<td>{% if f.refined_miou is defined %}{{ "%.4f"|format(f.refined_miou) }}{% else %}over the budget{% endif %}
+<td>{{ "%.2f"|format(f.latency_ms) }}<td>{{ "%.2f"|format(f.predicted_latency_ms) }}</tr>
+{% endfor %}</table>
+{% endif %}<h2>Stages</h2>
 <table><tr><th>stage<th>mIoU<th>latency, ms<th>predicted, ms<th>parameters<th>MACs<th>size, KiB<th>time, s</tr>
 {% for s in result.stages %}<tr><td>{{ s.name }}<td>{{ "%.4f"|format(s.miou) }}<td>{{ "%.2f"|format(s.latency_ms) }}
 <td>{{ "%.2f"|format(s.predicted_latency_ms) }}<td>{{ "{:,}".format(s.params) }}<td>{{ "{:,}".format(s.macs) }}
@@ -98,11 +104,14 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
     ious = iou_per_class(counts).tolist()
     page = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
     config = read_json(run.path / "config.json", "start the run anew")
+    finalists = run.path / SEARCH / "finalists.json"  # a run of an older version has none
     html = page.render(
         name=run.path.name,
         result=result,
         final=result["stages"][-1],
         scatter=scatter(run, result),
+        finalists=read_json(finalists, "start the run anew") if finalists.exists() else [],
+        winner=run.genotype.id,
         curves=curves(run),
         pictures=pictures(run, maps),
         images=len(run.validation),

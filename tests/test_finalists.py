@@ -27,6 +27,7 @@ def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> N
     best = max(finalists, key=lambda one: one["refined_miou"])
     winner = load_network(whole / "search" / "winner.pt")
     assert winner.genotype.id == best["id"]
+    assert f"{best['id']}, winner" in (whole / "report.html").read_text()
     kept = load_network(whole / "search" / "finalists" / best["id"] / "network.pt")
     for name, value in kept.state_dict().items():
         torch.testing.assert_close(winner.state_dict()[name], value, rtol=0, atol=0)
