@@ -120,7 +120,7 @@ def trained(run: Run, network: Network, steps: int, folder: Path) -> Network:
     return network
 
 
-def fresh(run: Run, genotype: Genotype) -> Network:
+def untrained(run: Run, genotype: Genotype) -> Network:
     """With first weights of the run's seed."""
     torch.manual_seed(run.settings.seed)
     return Network(genotype)

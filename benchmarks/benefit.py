@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from baseline import fresh, machine, reuse_supernet, scaled_to, search, trained
+from baseline import machine, reuse_supernet, scaled_to, search, trained, untrained
 from stage_tables import MILLIONS, MIOU, MS, POINTS, Figure, float_miou, int8_miou, latency, params, points, table
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing
 
@@ -43,23 +43,22 @@ def name_of(network: str, budget: str) -> str:
 
 
 def place_of(run: Run, network: str, budget: str) -> Path:
-    """The run folder of a search."""
-    return run.path / f"search-{name_of(SEARCHED if network == INHERITED else network, budget)}"
+    """Where a network's genotype.json is: the run folder of its search; MobileNetV2 does not depend on the seed."""
+    folder = run.path.parent if network == HAND_MADE else run.path
+    return folder / f"search-{name_of(SEARCHED if network == INHERITED else network, budget)}"
 
 
 def choose(run: Run, network: str, budget: str, flags: dict[str, Any]) -> None:
-    """Leaves a network's genotype.json in its place. MobileNetV2 does not depend on the seed."""
+    """Leaves a network's genotype.json in its place."""
     place = place_of(run, network, budget)
-    if network == HAND_MADE:
-        size = parse_input_size(flags["input_size"])
-        shared = run.path.parent / f"{name_of(network, budget)}.json"
-        if not shared.is_file():
-            write_json(shared, scaled_to(float(budget), len(run.data.classes), size).to_dict())
-        write_json(place / "genotype.json", read_json(shared, "delete it"))
+    if (place / "genotype.json").is_file():
         return
+    if network == HAND_MADE:
+        scaled = scaled_to(float(budget), len(run.data.classes), run.settings.input_size)
+        write_json(place / "genotype.json", scaled.to_dict())
     if network == RANDOM and not (place / SEARCH).exists():
         reuse_supernet(place_of(run, SEARCHED, budget), place)
-    if network in SEARCHES and not (place / "genotype.json").is_file():
+    if network in SEARCHES:
         search(place, budget_ms=budget, seed=run.settings.seed, **flags, **SEARCHES[network])
         write_atomically(run.path / "table.json", (place / "table.json").read_bytes())  # for run.target
 
@@ -70,7 +69,7 @@ def train(network: str, budget: str, steps: int, run: Run, folder: Path) -> Netw
         config = place / "config.json"
         begun = Run(place, Settings.from_dict(read_json(config, "run --prepare"), str(config))).network(SEARCH)
     else:
-        begun = fresh(run, Genotype.from_dict(read_json(place / "genotype.json", "run --prepare")))
+        begun = untrained(run, Genotype.from_dict(read_json(place / "genotype.json", "run --prepare")))
     return trained(run, begun, steps, folder)
 
 

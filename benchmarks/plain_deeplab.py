@@ -8,7 +8,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from baseline import fresh, machine, mobilenetv2, ship, trained
+from baseline import machine, mobilenetv2, ship, trained, untrained
 
 from compress.settings import Settings, share_cores
 from compress.stage import Run
@@ -26,7 +26,7 @@ def main() -> None:
         path = Path(folder)
         run = Run(path, Settings(budget_ms=30, seed=given.seed))
         genotype = mobilenetv2(given.multiplier, len(run.data.classes), run.settings.input_size)
-        network = trained(run, fresh(run, genotype), given.steps, path)
+        network = trained(run, untrained(run, genotype), given.steps, path)
         miou = run.miou(network)
         shipped = ship(run, network, path)
     print(machine())

@@ -5,9 +5,8 @@ one supernet. Both are mIoU of the int8 file as LiteRT runs it over the validati
 supernet's scores and the mean of the two trainings is the fidelity; the tau between the two trainings is its ceiling,
 for a ranking cannot be known better than training itself knows it. Also: how the networks rank once refined as the
 search refines its finalists, whether scores as float rank otherwise, and what a candidate's score costs against its
-training. A killed benchmark goes on where it stopped: checkpoints are in
---work, figures in --results, to which several sittings add. Prints a table of benchmarks/rank_fidelity.md; with --show
-that of the figures there are.
+training. A killed benchmark goes on where it stopped: checkpoints are in --work, figures in --results, to which several
+sittings add. Prints a table of benchmarks/rank_fidelity.md; with --show that of the figures there are.
 """
 
 import argparse
@@ -16,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from math import nan
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from baseline import machine
+from baseline import machine, untrained
 from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 from trainings import end_with_parent
@@ -43,7 +43,6 @@ from nas.supernet import extract
 from nas.table_builder import Wanted
 from search_spaces import costs, get_space, graph_of
 from search_spaces.genotype import Genotype
-from search_spaces.network import Network
 
 SEEDS = (0, 1)
 PRESET = "fidelity"
@@ -84,8 +83,7 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int) -> dict[str,
     """Trains a genotype from scratch; its mIoU as int8 and as float, and the seconds it took."""
     torch.set_num_threads(given.threads)
     run = make_run(given, seed)
-    torch.manual_seed(seed)
-    network = Network(genotype)
+    network = untrained(run, genotype)
     begun = time.monotonic()
     folder = given.work / key(genotype, seed)
     folder.mkdir(exist_ok=True)
@@ -113,12 +111,10 @@ def refined(given: argparse.Namespace, steps: int, genotype: Genotype) -> dict[s
     return {"int8": miou, "seconds": time.monotonic() - begun}
 
 
-def do_all(
-    given: argparse.Namespace, figures: dict[str, Any], asked: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]]
-) -> None:
+def do_all(given: argparse.Namespace, figures: dict[str, Any], asked: Mapping[str, Callable[[], Any]]) -> None:
     """Adds the figures that are missing, in the order asked for."""
     with ProcessPoolExecutor(given.jobs, get_context("spawn"), initializer=end_with_parent) as pool:
-        waiting = {pool.submit(do, given, *to): name for name, (do, to) in asked.items() if name not in figures}
+        waiting = {pool.submit(do): name for name, do in asked.items() if name not in figures}
         for future in as_completed(waiting):
             figures[waiting[future]] = future.result()
             write_json(given.results, figures)
@@ -185,14 +181,14 @@ def main() -> None:
         write_json(given.results, figures)
     genotypes = [Genotype.from_dict(one["genotype"]) for one in figures["networks"]]
     if not given.show:
-        do_all(given, figures, {key(g, seed): (alone, (g, seed)) for seed in SEEDS for g in genotypes})
+        do_all(given, figures, {key(g, seed): partial(alone, given, g, seed) for seed in SEEDS for g in genotypes})
         for steps in given.supernet_steps:
             name = f"supernet-{steps}"
             if name not in figures:
                 figures[name] = scores(given, steps, genotypes)
                 write_json(given.results, figures)
             if (given.work / name).is_dir():  # its weights may be of another machine
-                do_all(given, figures, {refined_key(g, name): (refined, (steps, g)) for g in genotypes})
+                do_all(given, figures, {refined_key(g, name): partial(refined, given, steps, g) for g in genotypes})
     print_table(genotypes, figures)
 
 
@@ -200,6 +196,7 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     nothing = {"int8": nan, "float": nan, "seconds": nan}
     trained = [[figures.get(key(g, seed), nothing) for seed in SEEDS] for g in genotypes]
     supernets = {name: figures[name] for name in figures if name.startswith("supernet")}
+    after_more = {name: [figures.get(refined_key(g, name), nothing) for g in genotypes] for name in supernets}
     truths = {kind: np.array([[one[kind] for one in row] for row in trained]) for kind in ("int8", "float")}
     truth = np.nanmean(truths["int8"], 1)
     macs = [costs.macs(graph_of(g)) for g in genotypes]
@@ -219,15 +216,14 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
         print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
         print(f"| seconds of its training, of a score | {shared['supernet_seconds']:.0f}, {shared['seconds']:.2f} |")
         print(f"| trained, the network it puts first has | {truth[np.argmax(shared['int8'])]:.3f} |")
-        briefly = [figures.get(refined_key(g, name), nothing) for g in genotypes]
-        after = np.array([one["int8"] for one in briefly])
+        after = np.array([one["int8"] for one in after_more[name]])
         if np.isfinite(after).all():
             five = np.argsort(shared["int8"])[-FINALISTS:]
             print(f"| tau of its networks refined | {tau(after, truth):.3f} |")
             print(
                 f"| trained, the best of its {FINALISTS} best refined has | {truth[five[after[five].argmax()]]:.3f} |"
             )
-            print(f"| seconds of refining one | {np.mean([one['seconds'] for one in briefly]):.0f} |")
+            print(f"| seconds of refining one | {np.mean([one['seconds'] for one in after_more[name]]):.0f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
     print(f"| tau of one training as float with itself as int8 | {itself:.3f} |")
     drops = truths["float"] - truths["int8"]
@@ -239,8 +235,7 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     for i, network in enumerate(figures["networks"]):
         shares = []
         for name, shared in supernets.items():
-            found = figures.get(refined_key(genotypes[i], name), nothing)
-            shares += [shared["int8"][i], shared["float"][i], found["int8"]]
+            shares += [shared["int8"][i], shared["float"][i], after_more[name][i]["int8"]]
         cells = [network["predicted_ms"], macs[i] / 1e9, *truths["int8"][i], *shares]
         print("| " + " | ".join(written(value, 2 if n < 2 else 4) for n, value in enumerate(cells)) + " |")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from baseline import machine, scaled_to, search
+from baseline import machine, scaled_to, search, untrained
 from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
@@ -128,8 +128,7 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         return network
 
     def fresh(size: str, share: float, run: Run, folder: Path, **taught: str) -> Network:
-        torch.manual_seed(run.settings.seed)
-        return fit(run, folder, Network(sizes[size]), share, 2, **taught)
+        return fit(run, folder, untrained(run, sizes[size]), share, 2, **taught)
 
     def more(source: str, share: float, run: Run, folder: Path, **taught: str) -> Network:
         return fit(run, folder, network_of(run, source), share, 4, **taught)
