@@ -112,12 +112,12 @@ def fit(
         rate.step()
         if average is not None:
             average.update_parameters(model)
-        said = loss.item()
+        said, last = loss.item(), step + 1 == schedule.steps
         if log is not None:
-            log.add(step + 1, time.monotonic() - begun, said, lr, last=step + 1 == schedule.steps)
+            log.add(step + 1, time.monotonic() - begun, said, lr, last=last)
         bar.set_postfix(loss=f"{said:.3f}", refresh=False)
         bar.update()
-        if distributed.rank() == 0 and time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if distributed.rank() == 0 and (last or time.monotonic() - saved > CHECKPOINT_SECONDS):
             states = {name: part.state_dict() for name, part in parts.items()}
             saved = time.monotonic()
             save_tensors({**states, "step": step + 1, "seconds": saved - begun, "origin": origin}, checkpoint)

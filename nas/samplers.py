@@ -90,7 +90,9 @@ class EvolutionSampler(BaseSampler):
             for scored in sorted(_scored(study), key=lambda t: t.value or 0.0, reverse=True)[:POPULATION]:
                 self.tuner._random_generate_individual()
                 newest = self.tuner.population.pop()
-                known = {n: {"_index": choices[n].index(v), "_value": v} for n, v in scored.params.items()}
+                known = {
+                    n: {"_index": choices[n].index(v), "_value": v} for n, v in scored.params.items() if n in choices
+                }
                 self.tuner.population.append(self.individual({**newest.config, **known}, result=scored.value))
             drawn: dict[str, Any] = self.tuner.generate_parameters(trial.number)
         return drawn

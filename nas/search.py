@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -64,7 +65,7 @@ def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: 
             Searching(worker, problem_of(run, asked), asked, run.settings.seed, strategy.score, listing, left).run()
     share_cores()
     found, scored = candidates(study), time.monotonic()
-    winner, finalists = choose(run, found, strategy.refine)
+    winner, finalists = choose(run, in_turns(found) if asked.strategy == "supernet" else found, strategy.refine)
     folder = run.path / SEARCH
     write_json(folder / "finalists.json", finalists)
     if asked.pareto:
@@ -101,6 +102,18 @@ def helping(path: Path, url: str, workers: int) -> Iterator[None]:
     yield
     for helper in helpers:
         helper.wait()
+
+
+def in_turns(found: Sequence[Candidate]) -> list[Candidate]:
+    """The best of each resolution, then the second best of each: shared weights rank within one better than across
+    them, where they favour small images (benchmarks/rank_fidelity.md)."""
+    place = Counter[tuple[int, int]]()
+    ranked = []
+    for candidate in found:
+        resolution = candidate.genotype.resolution
+        ranked.append((place[resolution], candidate))
+        place[resolution] += 1
+    return [candidate for _, candidate in sorted(ranked, key=lambda one: one[0])]
 
 
 def choose(

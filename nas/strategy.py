@@ -86,7 +86,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
             fit_network(run, network, run.settings.schedules.finalist, file.parent, title, seed=7)
             save_network(network.cpu(), file)
             (file.parent / "checkpoint.pt").unlink(missing_ok=True)
-        return scorer.score(load_network(file))
+        return scorer.score(load_network(file).to(run.device))
 
     def network_of(genotype: Genotype) -> Network:
         file = refined(genotype)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.samplers import PartialFixedSampler
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -24,6 +25,7 @@ from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
 from nas.search_settings import SearchSettings
+from search_spaces.blocks import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 
@@ -132,7 +134,11 @@ class Searching:
             drawn = feasible(self.problem, seed)  # not every sampler learns from what was refused
             if drawn:
                 self.study.enqueue_trial(drawn.params)
-        self.study.sampler = SAMPLERS[self.asked.sampler](seed, min(MOST_STARTED, max(4, self.asked.trials // 3)))
+        sampler = SAMPLERS[self.asked.sampler](seed, min(MOST_STARTED, max(4, self.asked.trials // 3)))
+        if self.asked.strategy == "supernet":  # it favours small images, and `nas.search` wants the best of each size
+            turn = RESOLUTION_SCALES[before % len(RESOLUTION_SCALES)]
+            sampler = PartialFixedSampler({RESOLUTION_SCALE: turn}, sampler)
+        self.study.sampler = sampler
         return self.worker.take(self.study.ask())
 
     def evaluate(self, trial: Trial) -> None:

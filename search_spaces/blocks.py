@@ -14,6 +14,7 @@ from search_spaces.genotype import Genotype, Stage, round_channels
 from search_spaces.ops import CLASSIFIER, INPUT, Builder, Graph
 from search_spaces.trials import Trial
 
+RESOLUTION_SCALE = "resolution_scale"  # what a trial is asked for
 RESOLUTION_SCALES = (0.5, 0.75, 1.0)
 EXPANSIONS = (2, 3, 4, 6)
 SQUEEZE = 4  # expanded channels for one squeezed channel (MobileNetV3)
@@ -45,7 +46,7 @@ STAGE_RANGES = (
 def sample_backbone(trial: Trial, input_size: tuple[int, int], mobilenetv3: bool) -> dict[str, Any]:
     """The fields of a genotype up to the output stride. With `mobilenetv3` each stage may choose swish
     and squeeze-and-excitation (Howard et al. 2019)."""
-    scale = trial.suggest_categorical("resolution_scale", RESOLUTION_SCALES)
+    scale = trial.suggest_categorical(RESOLUTION_SCALE, RESOLUTION_SCALES)
     resolution = (scaled_side(input_size[0], scale), scaled_side(input_size[1], scale))
     stem = trial.suggest_int("stem", 8, 32, step=8)
     stages, width_in = [], stem

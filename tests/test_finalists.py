@@ -40,6 +40,12 @@ def three(tiny: Genotype) -> list[Candidate]:
     return [Candidate(g, latency_ms=1.0, miou=0.9 - i / 10) for i, g in enumerate(genotypes)]
 
 
+def test_finalists_of_each_resolution_come_in_turns(three: list[Candidate]) -> None:
+    small = dataclasses.replace(three[2].genotype, resolution=(32, 32))
+    found = [*three, Candidate(small, latency_ms=1.0, miou=0.1)]
+    assert nas.search.in_turns(found) == [found[0], found[3], found[1], found[2]]
+
+
 def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
     """The run, on a target where its budget holds networks smaller than a candidate, or none."""
     run = open_run(whole)

@@ -97,6 +97,17 @@ def test_a_run_killed_in_its_last_rung_does_that_rung_again(
     assert rungs == [1, 2, 2]
 
 
+def test_a_run_killed_after_its_last_step_trains_no_more(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
+    """Steps are quicker here than checkpoints are apart."""
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 4, 0)
+    asked = (crops, Schedule(2, 2, 64), tmp_path / "c.pt", "test")
+    whole, resumed = fresh(tiny), fresh(tiny)
+    fit(whole, losses_of(whole), *asked)
+    fit(resumed, losses_of(resumed, killed_at=0), *asked)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
 def test_the_average_is_that_of_every_step(
     tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from nas.samplers import SAMPLERS
 from nas.search_settings import SearchSettings
 from nas.storage import open_storage, shown
 from nas.study import MOST_STARTED, Searching, candidates, finished, open_study, refused, write_listing
+from search_spaces.blocks import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
 
@@ -44,8 +45,21 @@ def test_the_default_sampler_beats_chance(surveyed: Survey) -> None:
     assert best("tpe") > best("random")
 
 
+def test_resolutions_are_asked_for_in_turns(surveyed: Survey) -> None:
+    """But for the feasible draws at the beginning; trained alone, candidates compare across resolutions."""
+
+    def scales(strategy: str) -> list[float]:
+        study = searched(SearchSettings(40, strategy=strategy), surveyed)
+        return [trial.params[RESOLUTION_SCALE] for trial in study.get_trials()[16:25]]
+
+    asked = scales("supernet")
+    assert sorted(set(asked)) == sorted(RESOLUTION_SCALES)
+    assert all(asked.count(scale) == 3 for scale in RESOLUTION_SCALES), asked
+    assert any(scales("train").count(scale) != 3 for scale in RESOLUTION_SCALES)
+
+
 def test_evolution_mutates_one_choice_of_a_good_candidate(surveyed: Survey) -> None:
-    trials = searched(SearchSettings(30, sampler="evolution"), surveyed).get_trials()
+    trials = searched(SearchSettings(30, strategy="train", sampler="evolution"), surveyed).get_trials()
     bred = [t for t in trials if "fixed_params" not in t.system_attrs]
     assert len(bred) >= 12
     for child in bred:

@@ -12,8 +12,9 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from shipping import SHIPPED, TRAINED, Variant, int8_file
 
+from compress.ranges import DEFAULT
 from compress.run import digest, read_json, write_json
-from compress.settings import Settings
+from compress.settings import Settings, parse_input_size
 from compress.target import HostTarget
 from nas.looks import Plan, look, settled
 from search_spaces.errors import InputError
@@ -27,15 +28,11 @@ Measured = tuple[float, tuple[float, ...]]  # ms, the mIoU of each seed
 
 @dataclass(frozen=True)
 class Searched:
-    """A finished run of `nas.search`."""
+    """A network that `nas.search` found, as the int8 file `model`."""
 
-    path: Path
+    model: Path
     budget_ms: float
     miou: float
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model.tflite"
 
 
 @dataclass(frozen=True)
@@ -70,14 +67,28 @@ def read_searched(paths: Iterable[Path], settings: Settings) -> list[Searched]:
         ):
             if here != there:
                 raise InputError(f"--runs {path}: was made with {what} {there}, the peers with {here}")
-        found.append(Searched(path, float(result["budget_ms"]), float(result["miou"])))
+        found.append(Searched(path / "model.tflite", float(result["budget_ms"]), float(result["miou"])))
+    return found
+
+
+def read_benefit(work: Path, settings: Settings, steps: int) -> list[Searched]:
+    """The searched networks of `benchmarks/benefit.py`, from scratch as the peers are. Raises InputError when they were
+    trained on other data or for another number of steps."""
+    asked = read_json(work / "asked.json", "give the --work of benchmarks/benefit.py")
+    size = parse_input_size(asked["input_size"])
+    if (asked["data"], size, asked["steps"]) != (settings.data, settings.input_size, steps):
+        raise InputError(f"--benefit {work}: was made with {asked}; the peers with other data, size or steps")
+    found = []
+    for shipped in sorted(work.glob(f"seed-*/searched-*/{SHIPPED}")):
+        budget, miou = shipped.parent.name.rpartition("-")[2], read_json(shipped, "delete it")["int8"][DEFAULT]["miou"]
+        found.append(Searched(shipped.with_name(f"{DEFAULT}.tflite"), float(budget), float(miou)))
     return found
 
 
 def measure(variants: Sequence[Variant], searched: Sequence[Searched], work: Path) -> None:
     """Times a file of each peer, whatever the seed, and every SlimLab model, in turns on one core. Looks are kept:
     a killed measurement of the same files goes on."""
-    files: dict[str, Path] = {str(run.path): run.model for run in searched}
+    files: dict[str, Path] = {str(run.model): run.model for run in searched}
     for variant in variants:
         for stride in shipped_files(variant):
             files.setdefault(key_of(variant, stride), int8_file(variant, int(stride)))
@@ -144,10 +155,10 @@ def slimlab_points(searched: Sequence[Searched], ms: Mapping[str, float]) -> lis
     """(ms, mIoU of each seed) for each budget, as measured with the peers, fastest first."""
     budgets: dict[float, list[Searched]] = {}
     for run in searched:
-        if str(run.path) in ms:
+        if str(run.model) in ms:
             budgets.setdefault(run.budget_ms, []).append(run)
     return sorted(
-        (mean(ms[str(run.path)] for run in runs), tuple(run.miou for run in runs)) for runs in budgets.values()
+        (mean(ms[str(run.model)] for run in runs), tuple(run.miou for run in runs)) for runs in budgets.values()
     )
 
 

@@ -3,15 +3,25 @@
 Trains every peer with each seed by SlimLab's own recipe, converts it by SlimLab's path, quantizes it to int8 and runs
 the file over the validation split. Everything is kept in --work: a killed command goes on, several share the work.
 
-The same command with --measure times one file of each network and SlimLab's models (--runs) in one sitting, which
-wants a quiet machine; it trains nothing. WORK/peers.md and WORK/peers.png show what is there.
+The same command with --measure times one file of each network and SlimLab's models (--runs, --benefit) in one sitting,
+which wants a quiet machine; it trains nothing. WORK/peers.md and WORK/peers.png show what is there.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from front import failures, latencies, measure, peer_points, plot, read_searched, slimlab_points, table
+from front import (
+    failures,
+    latencies,
+    measure,
+    peer_points,
+    plot,
+    read_benefit,
+    read_searched,
+    slimlab_points,
+    table,
+)
 from peers import PEERS
 from shipping import Variant, do_missing
 
@@ -41,6 +51,9 @@ def flags() -> argparse.Namespace:
     arguments.add_argument("--measure", action="store_true", help="only measure latency; on a quiet machine")
     arguments.add_argument(
         "--runs", type=Path, nargs="*", default=[], metavar="RUN", help="finished runs of nas.search"
+    )
+    arguments.add_argument(
+        "--benefit", type=Path, metavar="DIR", help="searched networks of benchmarks/benefit.py, trained as the peers"
     )
     return arguments.parse_args()
 
@@ -85,6 +98,8 @@ def main() -> None:
     share_cores()
     settings = settings_of(given)
     searched = read_searched(given.runs, settings)
+    if given.benefit:
+        searched += read_benefit(given.benefit, settings, given.steps)
     variants = variants_of(given, settings)
     begin(given.work, settings, given.steps)
     if given.measure:
