@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compress.convert import write_onnx
-from compress.run import read_json, write_atomically, write_json
+from compress.run import write_atomically, write_json
 from compress.stage import Run, cost_metrics, stage_command, write_metrics
 from compress.timing import load
 from compress.verify import verify
@@ -39,7 +39,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
     scale, zero = reads["quantization"]
     _, height, width, _ = (int(side) for side in reads["shape"])
     genotype = run.network("distill").genotype
-    quantized = read_json(run.path / "quantize" / "metrics.json", f"run python -m compress.quantize {run.path} first")
+    quantized = run.metrics("quantize")
     return {
         "input": {
             "shape": [1, height, width, 3],

@@ -25,7 +25,7 @@ from compress.fallback import Source, fall_back
 from compress.metrics import mean_iou
 from compress.ranges import DEFAULT, ESTIMATORS, Ranges, observe_ranges
 from compress.run import save_network, write_atomically
-from compress.stage import Run, cost_metrics, stage_command, write_metrics
+from compress.stage import METRICS, Run, cost_metrics, stage_command, write_metrics
 from compress.teacher import Teaching, as_teacher
 from compress.train import fit_network
 from compress.verify import evaluate_tflite
@@ -45,7 +45,7 @@ def quantize(run: Run, ranges: str = DEFAULT, qat_steps: int = 0, max_drop: floa
         raise InputError(f"--max-drop {max_drop:g}: give a fraction of 0 to 1")
     begun = time.monotonic()
     folder = run.path / "quantize"
-    (folder / "metrics.json").unlink(missing_ok=True)  # from here on the folder is half-written
+    (folder / METRICS).unlink(missing_ok=True)  # from here on the folder is half-written
     network = run.network("distill").to(run.device)
     images = calibration_images(run, network.genotype.resolution)
     pairs = [(network, observe_ranges(network, images, ranges))]

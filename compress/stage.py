@@ -34,6 +34,7 @@ from search_spaces.network import Network
 STAGES = ("train", "prune", "distill", "quantize", "export")
 MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "export": ("model.tflite",)}
 SHIPPED = ("model.tflite", "model.float.tflite", "model.onnx", "model.json")  # the last stage puts into the run folder
+METRICS = "metrics.json"
 SEARCH = "search"  # what stands before the first stage
 
 
@@ -108,6 +109,12 @@ class Run:
     def network(self, stage: str) -> Network:
         return load_network(self.made(stage))
 
+    def metrics(self, stage: str) -> dict[str, Any]:
+        """What a stage recorded. Raises InputError before it has."""
+        metrics_file = self.path / stage / METRICS
+        found: dict[str, Any] = read_json(metrics_file, f"run python -m compress.{stage} {self.path} first")
+        return found
+
 
 def open_run(path: Path) -> Run:
     """Raises InputError when the folder is not a run."""
@@ -125,7 +132,7 @@ def is_done(run: Run, stage: str) -> bool:
 
 
 def _why_not_done(run: Run, stage: str) -> str | None:
-    metrics_file, made, source = run.path / stage / "metrics.json", run.files(stage), run.files(before(stage))
+    metrics_file, made, source = run.path / stage / METRICS, run.files(stage), run.files(before(stage))
     if not all(file.is_file() for file in (metrics_file, *made)):
         return "is missing or half-written"
     metrics = read_json(metrics_file, f"run python -m compress.{stage} {run.path} again")
@@ -188,7 +195,7 @@ def write_metrics(run: Run, stage: str, metrics: dict[str, Any], folder: Path) -
         "source": digest(*run.files(before(stage))),
         "made": digest(*run.files(stage)),
     }
-    write_json(folder / "metrics.json", whole)
+    write_json(folder / METRICS, whole)
     print(f"{stage}: mIoU {whole['miou']:.4f}, {whole['latency_ms']:.2f} ms, {whole['size_bytes'] / 1024:.0f} KiB")
     return whole
 

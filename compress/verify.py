@@ -19,7 +19,7 @@ from compress.cli import parser, run_command
 from compress.evaluate import run_tflite
 from compress.fake_quant import fake_quantize
 from compress.metrics import mean_iou
-from compress.run import load_network, read_json, write_json
+from compress.run import load_network, write_json
 from compress.stage import Run, open_run, require
 from compress.tflite import check_all_int8, file_ops
 from search_spaces.network import Network
@@ -67,7 +67,7 @@ def run_onnx(path: Path, network: Network, validation: Validation, images: int) 
 
 def verify(run: Run) -> dict[str, Any]:
     """Checks RUN/model.tflite and model.onnx and returns what was found; raises InputError when a file is broken."""
-    quantized = read_json(run.path / "quantize" / "metrics.json", f"run python -m compress.quantize {run.path} first")
+    quantized = run.metrics("quantize")
     network = load_network(run.path / "quantize" / "network.pt")
     model = (run.path / "model.tflite").read_bytes()
     floats = quantized["float_ops"]

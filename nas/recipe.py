@@ -58,7 +58,7 @@ RECIPES = {
     "road": Recipe(
         "road scenes: CamVid",
         road,
-        20,
+        30,
         "the folder of CamVid in SegNet's copy",
         # the published figures of small networks are of at most a million parameters
         {"preset": "standard", "input_size": "360x480", "augment": "road", "max_size_kib": 1000.0},

@@ -75,7 +75,7 @@ export as the int8 file run by LiteRT. Latency is that of the network as int8 on
 
 def write_result(run: Run) -> dict[str, Any]:
     """RUN/result.json, from what the stages found."""
-    stages = [read_json(run.path / name / "metrics.json", f"run python -m compress.{name}") for name in STAGES]
+    stages = [run.metrics(name) for name in STAGES]
     final = stages[-1]
     keys = ("name", "miou", "latency_ms", "predicted_latency_ms", "params", "macs", "size_bytes", "wall_s")
     result = {
@@ -126,9 +126,7 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
 
 def remarks(run: Run) -> list[str]:
     """Of stages that left the network as it was."""
-    pruned, taught = (
-        read_json(run.path / name / "metrics.json", "run the stage anew") for name in ("prune", "distill")
-    )
+    pruned, taught = (run.metrics(name) for name in ("prune", "distill"))
     found = []
     if not pruned["rounds"]:
         found.append(f"Nothing was pruned: {pruned['target_ms']:.2f} ms were allowed.")

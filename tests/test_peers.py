@@ -1,6 +1,7 @@
 """benchmarks/peers: the registry, and one peer through the whole command. Networks of packages that the project does
 not need are built where they are installed (`make peers`)."""
 
+import json
 from pathlib import Path
 
 import peers
@@ -74,6 +75,19 @@ def test_a_peer_is_trained_shipped_and_measured_beside_a_search(
     assert out.count("| **SlimLab** |") == 1
     assert (tmp_path / "peers.png").stat().st_size > 0
     assert (tmp_path / "peers.md").read_text() in out
+    benefit = tmp_path / "benefit"
+    searched = benefit / "seed-0" / "searched-9"
+    searched.mkdir(parents=True)
+    (searched / "moving-average.tflite").write_bytes((whole / "model.tflite").read_bytes())
+    (searched / "shipped.json").write_text(json.dumps({"int8": {"moving-average": {"miou": 0.25}}}))
+    (benefit / "asked.json").write_text(json.dumps({"data": f"folder:{folder_data}", "input_size": "64", "steps": 3}))
+    code, out, err = command(main, *asked, "--measure", "--runs", whole, "--benefit", benefit)
+    assert code == 0, err
+    assert out.count("| **SlimLab** |") == 2
+    assert "| 0.2500 |" in out
+    code, _, err = command(main, *asked, "--steps", 4, "--work", tmp_path / "other", "--benefit", benefit)
+    assert code == 2
+    assert "--benefit" in err
     code, _, err = command(main, *asked, "--steps", 4)
     assert code == 2
     assert "--work" in err
