@@ -31,8 +31,8 @@ def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | 
     terms = parse_terms(loss, TEACHING_TERMS)
     student, schedule, folder = run.network("prune"), run.settings.schedules.distill, run.path / "distill"
     teaching, file = open_teaching(run, student, teacher, terms, features, folder)
-    given = kept = run.network("prune")
-    miou = float(run.metrics("prune")["miou"])
+    given = run.network("prune")
+    kept, miou = given, run.miou(given)
     taught_miou: float | None = None
     if teacher == "train" and given.genotype == run.network("train").genotype:
         print("distill: nothing was pruned, so the network has no teacher but itself; --teacher may name another")

@@ -52,7 +52,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, r
         network, figures = prune_round(run, network, step, importance, folder, number)
         done.append({"round": number, "target_ms": step, **figures})
         save_rounds(state, asked, network, done)
-    miou = done[-1]["miou"] if done else run.metrics("train")["miou"]
+    miou = done[-1]["miou"] if done else run.miou(network)
     record_network(run, "prune", network, miou, begun, target_ms=goal, importance=importance, rounds=done)
     for leftover in (folder / "checkpoint.pt", state):
         leftover.unlink(missing_ok=True)
