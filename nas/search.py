@@ -12,8 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -28,10 +27,11 @@ from compress.fit import SHAPES
 from compress.label_losses import CLASS_WEIGHTS, LABEL_TERMS
 from compress.run import RUNS, environment, held, read_json, save_network, write_atomically, write_json
 from compress.settings import PRESETS, Settings, parse_input_size, share_cores, training_device
-from compress.skeleton import INT8, skeleton
+from compress.skeleton import INT8
 from compress.stage import SEARCH, Run, open_run
 from compress.target import SPELLINGS
 from nas.feasible import Survey, survey
+from nas.finalists import choose, in_turns
 from nas.finish import finish
 from nas.presence import Worker
 from nas.problem import Problem
@@ -41,13 +41,12 @@ from nas.search_settings import PARETO, STRATEGIES, SearchSettings
 from nas.storage import SPELLINGS as STORAGES
 from nas.storage import open_storage, shown
 from nas.strategy import open_strategy, train_supernet
-from nas.study import Candidate, Searching, candidates, finished, open_study, refused
+from nas.study import Searching, candidates, finished, open_study, refused
 from nas.table_builder import Wanted, build, load_table
 from nas.weights import read_weights
 from nas.worker import POLL_SECONDS, STORAGE, join, problem_of, search_settings, storage_url
-from search_spaces import SPACES, get_space, graph_of
-from search_spaces.errors import BudgetError, InputError
-from search_spaces.genotype import Genotype
+from search_spaces import SPACES, get_space
+from search_spaces.errors import InputError
 from search_spaces.latency_table import LatencyTable
 from search_spaces.trials import Largest
 
@@ -102,47 +101,6 @@ def helping(path: Path, url: str, workers: int) -> Iterator[None]:
     yield
     for helper in helpers:
         helper.wait()
-
-
-def in_turns(found: Sequence[Candidate]) -> list[Candidate]:
-    """The best of each resolution, then the second best of each: shared weights rank within one better than across
-    them, where they favour small images (benchmarks/rank_fidelity.md)."""
-    place = Counter[tuple[int, int]]()
-    ranked = []
-    for candidate in found:
-        resolution = candidate.genotype.resolution
-        ranked.append((place[resolution], candidate))
-        place[resolution] += 1
-    return [candidate for _, candidate in sorted(ranked, key=lambda one: one[0])]
-
-
-def choose(
-    run: Run, found: Sequence[Candidate], refine: Callable[[Candidate], float]
-) -> tuple[Genotype, list[dict[str, Any]]]:
-    """Of the best candidates, the finalists, those that meet the budget when measured on the target are refined; the
-    winner is then the best. Also what was measured and found.
-
-    Raises BudgetError when none meets it.
-    """
-    count = run.settings.schedules.finalists
-    finalists: list[dict[str, Any]] = []
-    for at in range(0, len(found), count):
-        group = found[at : at + count]
-        latencies = run.target.measure([skeleton(graph_of(candidate.genotype)) for candidate in group])
-        refined: list[tuple[float, Genotype]] = []
-        for c, latency in zip(group, latencies, strict=True):
-            figures = {"miou": c.miou, "predicted_latency_ms": c.latency_ms, "latency_ms": latency.ms}
-            if latency.ms <= run.settings.budget_ms:
-                refined.append((refine(c), c.genotype))
-                figures["refined_miou"] = refined[-1][0]
-            finalists.append({"id": c.genotype.id, **figures})
-        if refined:
-            return max(refined, key=lambda one: one[0])[1], finalists
-    least = min((f["latency_ms"] for f in finalists), default=float("nan"))
-    raise BudgetError(
-        f"none of {len(finalists)} candidates meets --budget-ms {run.settings.budget_ms:g} when measured: the fastest "
-        f"takes {least:.2f} ms; raise the budget or give more --trials"
-    )
 
 
 def prepare(

@@ -15,6 +15,7 @@ from compress.run import load_network
 from compress.skeleton import skeleton
 from compress.stage import open_run
 from nas import strategy
+from nas.finalists import choose, in_turns
 from nas.study import Candidate
 from search_spaces import graph_of
 from search_spaces.errors import BudgetError
@@ -43,7 +44,7 @@ def three(tiny: Genotype) -> list[Candidate]:
 def test_finalists_of_each_resolution_come_in_turns(three: list[Candidate]) -> None:
     small = dataclasses.replace(three[2].genotype, resolution=(32, 32))
     found = [*three, Candidate(small, latency_ms=1.0, miou=0.1)]
-    assert nas.search.in_turns(found) == [found[0], found[3], found[1], found[2]]
+    assert in_turns(found) == [found[0], found[3], found[1], found[2]]
 
 
 def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
@@ -61,7 +62,7 @@ def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
     run = within(whole, three[0])
     monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=len(three)))
     refined = {three[1].genotype.id: 0.3, three[2].genotype.id: 0.4}
-    winner, finalists = nas.search.choose(run, three, lambda c: refined[c.genotype.id])
+    winner, finalists = choose(run, three, lambda c: refined[c.genotype.id])
     assert winner == three[2].genotype
     assert ["refined_miou" in one for one in finalists] == [False, True, True]
 
@@ -70,10 +71,10 @@ def test_the_next_best_are_finalists_when_all_are_too_slow(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=1))
-    winner, finalists = nas.search.choose(within(whole, three[0]), three, lambda c: c.miou)
+    winner, finalists = choose(within(whole, three[0]), three, lambda c: c.miou)
     assert (winner, len(finalists)) == (three[1].genotype, 2)
     with pytest.raises(BudgetError, match="none of 3 candidates meets --budget-ms 50"):
-        nas.search.choose(within(whole, None), three, lambda c: c.miou)
+        choose(within(whole, None), three, lambda c: c.miou)
 
 
 def test_a_search_killed_at_a_finalist_goes_on_with_it(
