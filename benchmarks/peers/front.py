@@ -88,7 +88,7 @@ def read_benefit(work: Path, settings: Settings, steps: int) -> list[Searched]:
 def measure(variants: Sequence[Variant], searched: Sequence[Searched], work: Path) -> None:
     """Times a file of each peer, whatever the seed, and every SlimLab model, in turns on one core. Looks are kept:
     a killed measurement of the same files goes on."""
-    files: dict[str, Path] = {str(run.model): run.model for run in searched}
+    files: dict[str, Path] = {str(network.model): network.model for network in searched}
     for variant in variants:
         for stride in shipped_files(variant):
             files.setdefault(key_of(variant, stride), int8_file(variant, int(stride)))
@@ -154,11 +154,11 @@ def note_of(file: Mapping[str, Any]) -> str:
 def slimlab_points(searched: Sequence[Searched], ms: Mapping[str, float]) -> list[Measured]:
     """(ms, mIoU of each seed) for each budget, as measured with the peers, fastest first."""
     budgets: dict[float, list[Searched]] = {}
-    for run in searched:
-        if str(run.model) in ms:
-            budgets.setdefault(run.budget_ms, []).append(run)
+    for network in searched:
+        if str(network.model) in ms:
+            budgets.setdefault(network.budget_ms, []).append(network)
     return sorted(
-        (mean(ms[str(run.model)] for run in runs), tuple(run.miou for run in runs)) for runs in budgets.values()
+        (mean(ms[str(one.model)] for one in alike), tuple(one.miou for one in alike)) for alike in budgets.values()
     )
 
 
