@@ -13,8 +13,8 @@ from search_spaces.genotype import Genotype
 
 
 def in_turns(found: Sequence[Candidate]) -> list[Candidate]:
-    """The best of each resolution, then the second best of each: shared weights rank within one better than across
-    them, where they favour small images (benchmarks/rank_fidelity.md)."""
+    """The best of each resolution, then the second best of each
+    (`nas.search_settings.SearchSettings.resolutions_take_turns`)."""
     place = Counter[tuple[int, int]]()
     ranked = []
     for candidate in found:

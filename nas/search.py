@@ -64,7 +64,7 @@ def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: 
             Searching(worker, problem_of(run, asked), asked, run.settings.seed, strategy.score, listing, left).run()
     share_cores()
     found, scored = candidates(study), time.monotonic()
-    winner, finalists = choose(run, in_turns(found) if asked.strategy == "supernet" else found, strategy.refine)
+    winner, finalists = choose(run, in_turns(found) if asked.resolutions_take_turns else found, strategy.refine)
     folder = run.path / SEARCH
     write_json(folder / "finalists.json", finalists)
     if asked.pareto:

@@ -56,6 +56,12 @@ class SearchSettings:
         """The objectives beside mIoU, by the names of `nas.problem.Costs`."""
         return PARETO[self.pareto]
 
+    @property
+    def resolutions_take_turns(self) -> bool:
+        """Shared weights rank within a resolution better than across, where they favour small images
+        (benchmarks/rank_fidelity.md): the sampler asks for each in turn, and finalists are the best of each."""
+        return self.strategy == "supernet"
+
     def limits(self, budget_ms: float) -> Limits:
         size, arena = (None if kib is None else kib * 1024 for kib in (self.max_size_kib, self.max_arena_kib))
         return Limits(budget_ms, size, arena)
