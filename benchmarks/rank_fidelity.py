@@ -35,6 +35,7 @@ from compress.target import HostTarget
 from compress.train import fit_network
 from nas import strategy
 from nas.feasible import Survey, survey
+from nas.finalists import votes
 from nas.problem import Limits, Problem
 from nas.score import Scorer, calibration_batches
 from nas.search import open_table
@@ -214,12 +215,14 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     for name, shared in supernets.items():
         print(f"| tau of {name}, int8 scores | {tau(shared['int8'], truth):.3f} |")
         print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
+        print(f"| int8 scores and MACs, voted | {tau(votes(shared['int8'], macs), truth):.3f} |")
         print(f"| seconds of its training, of a score | {shared['supernet_seconds']:.0f}, {shared['seconds']:.2f} |")
         print(f"| trained, the network it puts first has | {truth[np.argmax(shared['int8'])]:.3f} |")
         after = np.array([one["int8"] for one in after_more[name]])
         if np.isfinite(after).all():
             five = np.argsort(shared["int8"])[-FINALISTS:]
             print(f"| tau of its networks refined | {tau(after, truth):.3f} |")
+            print(f"| refined and MACs, voted | {tau(votes(after, macs), truth):.3f} |")
             print(
                 f"| trained, the best of its {FINALISTS} best refined has | {truth[five[after[five].argmax()]]:.3f} |"
             )

@@ -31,7 +31,7 @@ from compress.skeleton import INT8
 from compress.stage import SEARCH, Run, open_run
 from compress.target import SPELLINGS
 from nas.feasible import Survey, survey
-from nas.finalists import choose, in_turns
+from nas.finalists import choose
 from nas.finish import finish
 from nas.presence import Worker
 from nas.problem import Problem
@@ -64,14 +64,14 @@ def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: 
             Searching(worker, problem_of(run, asked), asked, run.settings.seed, strategy.score, listing, left).run()
     share_cores()
     found, scored = candidates(study), time.monotonic()
-    winner, finalists = choose(run, in_turns(found) if asked.resolutions_take_turns else found, strategy.refine)
+    winner, finalists = choose(run, found, strategy.refine, asked.shares_weights)
     folder = run.path / SEARCH
     write_json(folder / "finalists.json", finalists)
     if asked.pareto:
         front = [{"latency_ms": c.latency_ms, "miou": c.miou, "genotype": c.genotype.to_dict()} for c in found]
         write_json(folder / "pareto.json", front)
     save_network(strategy.network(winner), run.made(SEARCH))
-    if asked.strategy == "supernet":  # it may teach the winner: compress.distill --teacher largest
+    if asked.shares_weights:  # it may teach the winner: compress.distill --teacher largest
         save_network(strategy.network(problem_of(run, asked).largest()), folder / "teacher.pt")
     trials = study.get_trials(deepcopy=False)
     now = time.monotonic()
@@ -82,7 +82,7 @@ def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: 
 
 
 def supernet_seconds(run: Run, asked: SearchSettings) -> float:
-    if asked.strategy != "supernet":
+    if not asked.shares_weights:
         return 0.0
     return float(read_json(run.path / SEARCH / "supernet.json", "start the run anew")["seconds"])
 
@@ -231,7 +231,7 @@ def lead(
         run = Run(path, settings)
         problem, chosen = problem_of(run, asked), path / "genotype.json"
         found = survey(problem, settings.seed)
-        if asked.strategy == "supernet" and not distributed.agreed(chosen.exists()):
+        if asked.shares_weights and not distributed.agreed(chosen.exists()):
             train_supernet(run, found, problem.smallest())
     if distributed.rank() > 0:
         return

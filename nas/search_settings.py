@@ -57,9 +57,9 @@ class SearchSettings:
         return PARETO[self.pareto]
 
     @property
-    def resolutions_take_turns(self) -> bool:
-        """Shared weights rank within a resolution better than across, where they favour small images
-        (benchmarks/rank_fidelity.md): the sampler asks for each in turn, and finalists are the best of each."""
+    def shares_weights(self) -> bool:
+        """Whether scores come from a supernet's weights, which favour small images and small networks: resolutions then
+        take turns, and finalists are voted for (`nas.finalists`)."""
         return self.strategy == "supernet"
 
     def limits(self, budget_ms: float) -> Limits:

@@ -135,7 +135,7 @@ class Searching:
             if drawn:
                 self.study.enqueue_trial(drawn.params)
         sampler = SAMPLERS[self.asked.sampler](seed, min(MOST_STARTED, max(4, self.asked.trials // 3)))
-        if self.asked.resolutions_take_turns:
+        if self.asked.shares_weights:
             turn = RESOLUTION_SCALES[before % len(RESOLUTION_SCALES)]
             sampler = PartialFixedSampler({RESOLUTION_SCALE: turn}, sampler)
         self.study.sampler = sampler

@@ -15,7 +15,7 @@ from compress.run import load_network
 from compress.skeleton import skeleton
 from compress.stage import open_run
 from nas import strategy
-from nas.finalists import choose, in_turns
+from nas.finalists import choose, in_turns, voted
 from nas.study import Candidate
 from search_spaces import graph_of
 from search_spaces.errors import BudgetError
@@ -25,7 +25,7 @@ from search_spaces.genotype import Genotype
 def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> None:
     finalists = json.loads((whole / "search" / "finalists.json").read_text())
     assert len(finalists) == 2
-    best = max(finalists, key=lambda one: one["refined_miou"])
+    best = max(finalists, key=lambda one: one["refined_miou"])  # of two that vote apart the better one wins
     winner = load_network(whole / "search" / "winner.pt")
     assert winner.genotype.id == best["id"]
     assert f"{best['id']}, winner" in (whole / "report.html").read_text()
@@ -47,6 +47,13 @@ def test_finalists_of_each_resolution_come_in_turns(three: list[Candidate]) -> N
     assert in_turns(found) == [found[0], found[3], found[1], found[2]]
 
 
+def test_size_has_a_vote_beside_the_score(three: list[Candidate]) -> None:
+    """The largest is second by score: 2 + 3 votes, against 3 + 1 of the smallest; of equals the better score counts."""
+    large, middle, small = (dataclasses.replace(c, miou=m) for c, m in zip(three, (0.52, 0.51, 0.53), strict=True))
+    assert voted([small, large, middle]) == [large, small, middle]
+    assert voted([small, middle]) == [small, middle]
+
+
 def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
     """The run, on a target where its budget holds networks smaller than a candidate, or none."""
     run = open_run(whole)
@@ -62,7 +69,7 @@ def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
     run = within(whole, three[0])
     monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=len(three)))
     refined = {three[1].genotype.id: 0.3, three[2].genotype.id: 0.4}
-    winner, finalists = choose(run, three, lambda c: refined[c.genotype.id])
+    winner, finalists = choose(run, three, lambda c: refined[c.genotype.id], shares_weights=True)
     assert winner == three[2].genotype
     assert ["refined_miou" in one for one in finalists] == [False, True, True]
 
@@ -71,10 +78,22 @@ def test_the_next_best_are_finalists_when_all_are_too_slow(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=1))
-    winner, finalists = choose(within(whole, three[0]), three, lambda c: c.miou)
+    winner, finalists = choose(within(whole, three[0]), three, lambda c: c.miou, shares_weights=True)
     assert (winner, len(finalists)) == (three[1].genotype, 2)
     with pytest.raises(BudgetError, match="none of 3 candidates meets --budget-ms 50"):
-        choose(within(whole, None), three, lambda c: c.miou)
+        choose(within(whole, None), three, lambda c: c.miou, shares_weights=True)
+
+
+def test_only_networks_that_share_weights_are_voted_for(
+    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=len(three)))
+    larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
+    refined = dict(zip((c.genotype.id for c in three), (0.52, 0.51, 0.53), strict=True))
+    winners = [
+        choose(within(whole, larger), three, lambda c: refined[c.genotype.id], shares)[0] for shares in (True, False)
+    ]
+    assert winners == [three[0].genotype, three[2].genotype]
 
 
 def test_a_search_killed_at_a_finalist_goes_on_with_it(
