@@ -236,7 +236,7 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
         if np.isfinite(after).all():
             print(f"| tau of its networks refined | {tau(after, truth):.3f} |")
             print(f"| refined and MACs, voted | {tau(votes(after, macs), truth):.3f} |")
-            winner = won(genotypes, shared["int8"], after)
+            winner = won(genotypes, shared["int8"], after.tolist())
             print(f"| trained, the one that wins of {FINALISTS} finalists has | {truth[winner]:.3f} |")
             print(f"| seconds of refining one | {np.mean([one['seconds'] for one in after_more[name]]):.0f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
