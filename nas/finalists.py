@@ -6,7 +6,7 @@ and each resolution sends its best. benchmarks/rank_fidelity.md has what that is
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,29 +51,47 @@ def in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
 def choose(
     run: Run, found: Sequence[Candidate], refine: Callable[[Candidate], float], shares_weights: bool
 ) -> tuple[Genotype, list[dict[str, Any]]]:
-    """Of the candidates, best score first, the finalists: those that meet the budget when measured on the target are
-    refined, and the winner is the best of them then. Also what was measured and found.
+    """Of the candidates, best score first, the first that meet the budget when measured on the target are finalists.
+    They are refined, and the best of them then wins. Also what was measured and found. Those that would have to be
+    pruned come into it only where all would.
 
     Raises BudgetError when none meets it.
     """
-    count = run.settings.schedules.finalists
-    finalists: list[dict[str, Any]] = []
-    ranked = in_turns(voted(found)) if shares_weights else found
-    for at in range(0, len(ranked), count):
-        group = ranked[at : at + count]
+    budget_ms, count = run.settings.budget_ms, run.settings.schedules.finalists
+    ready = [candidate for candidate in found if candidate.latency_ms <= run.settings.pruned_ms] or found
+    measured: list[tuple[Candidate, float]] = []
+    finalists: list[Candidate] = []
+    for candidate, ms in timed(run, in_turns(voted(ready)) if shares_weights else ready, together=count):
+        measured.append((candidate, ms))
+        if ms <= budget_ms:
+            finalists.append(candidate)
+        if len(finalists) == count:
+            break
+    if not finalists:
+        least = min((ms for _, ms in measured), default=float("nan"))
+        raise BudgetError(
+            f"none of {len(measured)} candidates meets --budget-ms {budget_ms:g} when measured: the fastest takes "
+            f"{least:.2f} ms; raise the budget or give more --trials"
+        )
+    refined = [replace(candidate, miou=refine(candidate)) for candidate in finalists]
+    best = voted(refined)[0] if shares_weights else max(refined, key=lambda one: one.miou)
+    after = {candidate.genotype.id: {"refined_miou": candidate.miou} for candidate in refined}
+    return best.genotype, [{**described(c, ms), **after.get(c.genotype.id, {})} for c, ms in measured]
+
+
+def timed(run: Run, ranked: Sequence[Candidate], together: int) -> Iterator[tuple[Candidate, float]]:
+    """Candidates with their measured ms, so many of them timed in turns."""
+    for at in range(0, len(ranked), together):
+        group = ranked[at : at + together]
         latencies = run.target.measure([skeleton(graph_of(candidate.genotype)) for candidate in group])
-        refined: list[Candidate] = []
-        for c, latency in zip(group, latencies, strict=True):
-            figures = {"miou": c.miou, "predicted_latency_ms": c.latency_ms, "latency_ms": latency.ms}
-            if latency.ms <= run.settings.budget_ms:
-                refined.append(replace(c, miou=refine(c)))
-                figures["refined_miou"] = refined[-1].miou
-            finalists.append({"id": c.genotype.id, "macs": macs_of(c.genotype), **figures})
-        if refined:
-            best = voted(refined)[0] if shares_weights else max(refined, key=lambda one: one.miou)
-            return best.genotype, finalists
-    least = min((f["latency_ms"] for f in finalists), default=float("nan"))
-    raise BudgetError(
-        f"none of {len(finalists)} candidates meets --budget-ms {run.settings.budget_ms:g} when measured: the fastest "
-        f"takes {least:.2f} ms; raise the budget or give more --trials"
-    )
+        yield from ((candidate, latency.ms) for candidate, latency in zip(group, latencies, strict=True))
+
+
+def described(candidate: Candidate, ms: float) -> dict[str, Any]:
+    return {
+        "id": candidate.genotype.id,
+        "macs": macs_of(candidate.genotype),
+        "miou": candidate.miou,
+        "predicted_latency_ms": candidate.latency_ms,
+        "latency_ms": ms,
+    }

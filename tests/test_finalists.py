@@ -74,14 +74,25 @@ def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
     assert ["refined_miou" in one for one in finalists] == [False, True, True]
 
 
-def test_the_next_best_are_finalists_when_all_are_too_slow(
+def test_the_next_best_are_finalists_where_others_are_too_slow(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=1))
     winner, finalists = choose(within(whole, three[0]), three, lambda c: c.miou, shares_weights=True)
     assert (winner, len(finalists)) == (three[1].genotype, 2)
+    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=2))
+    refined: list[Candidate] = []
+    choose(within(whole, three[0]), three, lambda c: refined.append(c) or c.miou, shares_weights=True)
+    assert refined == three[1:]  # the first takes no place
     with pytest.raises(BudgetError, match="none of 3 candidates meets --budget-ms 50"):
         choose(within(whole, None), three, lambda c: c.miou, shares_weights=True)
+
+
+def test_what_would_be_pruned_is_a_finalist_only_where_all_would(whole: Path, three: list[Candidate]) -> None:
+    larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
+    tight = [dataclasses.replace(c, latency_ms=49.0) for c in three]  # of a budget of 50
+    for found, winner in (([*tight[:2], three[2]], three[2]), (tight, tight[0])):
+        assert choose(within(whole, larger), found, lambda c: c.miou, shares_weights=True)[0] == winner.genotype
 
 
 def test_only_networks_that_share_weights_are_voted_for(
