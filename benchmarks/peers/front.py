@@ -205,6 +205,8 @@ def plot(points: Sequence[Point], slimlab: Sequence[Measured], path: Path) -> No
     if slimlab:
         draw(axes, slimlab, label=SLIMLAB, marker="o", markersize=8, linewidth=2.5, color="black")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel("measured latency, ms, int8, one thread")
     axes.set_ylabel("mIoU of the int8 file on the validation split")
     axes.grid(True, which="both", alpha=0.3)
