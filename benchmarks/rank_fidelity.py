@@ -35,14 +35,14 @@ from compress.target import HostTarget
 from compress.train import fit_network
 from nas import strategy
 from nas.feasible import Survey, survey
-from nas.finalists import in_turns, voted, votes
+from nas.finalists import in_turns, macs_of, voted, votes
 from nas.problem import Limits, Problem
 from nas.score import Scorer, calibration_batches
 from nas.search import open_table
 from nas.study import Candidate
 from nas.supernet import extract
 from nas.table_builder import Wanted
-from search_spaces import costs, get_space, graph_of
+from search_spaces import get_space
 from search_spaces.genotype import Genotype
 
 SEEDS = (0, 1)
@@ -214,7 +214,7 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     after_more = {name: [figures.get(refined_key(g, name), nothing) for g in genotypes] for name in supernets}
     truths = {kind: np.array([[one[kind] for one in row] for row in trained]) for kind in ("int8", "float")}
     truth = np.nanmean(truths["int8"], 1)
-    macs = [costs.macs(graph_of(g)) for g in genotypes]
+    macs = [macs_of(g) for g in genotypes]
     seconds = np.nanmean([[one["seconds"] for one in row] for row in trained])
     differ = np.abs(truths["int8"][:, 0] - truths["int8"][:, 1])
     itself = tau(truths["float"][:, 0], truths["int8"][:, 0])

@@ -59,9 +59,10 @@ def choose(
     """
     budget_ms, count = run.settings.budget_ms, run.settings.schedules.finalists
     ready = [candidate for candidate in found if candidate.latency_ms <= run.settings.pruned_ms] or found
+    ranked = in_turns(voted(ready)) if shares_weights else ready
     measured: list[tuple[Candidate, float]] = []
     finalists: list[Candidate] = []
-    for candidate, ms in timed(run, in_turns(voted(ready)) if shares_weights else ready, together=count):
+    for candidate, ms in timed(run, ranked, together=count):
         measured.append((candidate, ms))
         if ms <= budget_ms:
             finalists.append(candidate)
