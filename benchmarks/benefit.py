@@ -12,9 +12,12 @@ takes more of --budgets, --seeds and --networks later. Two parts want a quiet ma
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from heapq import nlargest
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
 from baseline import machine, reuse_supernet, scaled_to, search, trained, untrained
@@ -104,6 +107,34 @@ def rows(given: argparse.Namespace) -> Iterator[tuple[str, Sequence[tuple[Figure
             yield f"{budget} ms, {network}", (*figures, (latency(name), MS), (params(name), MILLIONS))
 
 
+SCORES: dict[str, Callable[[list[float]], float]] = {
+    "best score": max,
+    "four best": lambda mious: mean(nlargest(4, mious)),
+    "median": median,
+}
+
+
+def scored(network: str, budget: str, of: Callable[[list[float]], float]) -> Figure:
+    """Something of the mIoU of a search's candidates, with the supernet's weights."""
+
+    def figure(run: Run) -> float | None:
+        log = place_of(run, network, budget) / "search.jsonl"
+        if not log.is_file():
+            return None
+        candidates = [json.loads(line) for line in log.read_text().splitlines()]
+        return of([candidate["miou"] for candidate in candidates if candidate["state"] == "complete"])
+
+    return figure
+
+
+def sampler_rows(given: argparse.Namespace) -> Iterator[tuple[str, Sequence[tuple[Figure, str]]]]:
+    for budget in given.budgets:
+        yield (
+            f"{budget} ms",
+            [(points(scored(SEARCHED, budget, of), scored(RANDOM, budget, of)), POINTS) for of in SCORES.values()],
+        )
+
+
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--work", type=Path, required=True, metavar="DIR", help="where everything is kept")
@@ -138,6 +169,9 @@ def main() -> None:
     print(f"{machine()}; {given.data} at {given.input_size}, {len(runs)} seeds, {given.steps} steps\n")
     heads = ("", "int8 mIoU", f"points against {given.networks[0]}", "float mIoU", "ms", "M parameters")
     print(table(runs, heads, rows(given)))
+    if {SEARCHED, RANDOM} <= set(given.networks):
+        print(f"\nScores of {SEARCHED} against {RANDOM}, in points\n")
+        print(table(runs, ("", *SCORES), sampler_rows(given)))
 
 
 if __name__ == "__main__":

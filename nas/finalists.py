@@ -6,7 +6,7 @@ and each resolution sends its best. benchmarks/rank_fidelity.md has what that is
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,21 +53,19 @@ def choose(
 ) -> tuple[Genotype, list[dict[str, Any]]]:
     """Of the candidates, best score first, the first that meet the budget when measured on the target are finalists.
     They are refined, and the best of them then wins. Also what was measured and found. Those that would have to be
-    pruned come into it only where all would.
+    pruned come into it only where no other meets the budget.
 
     Raises BudgetError when none meets it.
     """
-    budget_ms, count = run.settings.budget_ms, run.settings.schedules.finalists
-    ready = [candidate for candidate in found if candidate.latency_ms <= run.settings.pruned_ms] or found
-    ranked = in_turns(voted(ready)) if shares_weights else ready
+    budget_ms = run.settings.budget_ms
+    ready = [candidate for candidate in found if candidate.latency_ms <= run.settings.pruned_ms]
+    tight = [candidate for candidate in found if candidate.latency_ms > run.settings.pruned_ms]
     measured: list[tuple[Candidate, float]] = []
     finalists: list[Candidate] = []
-    for candidate, ms in timed(run, ranked, together=count):
-        measured.append((candidate, ms))
-        if ms <= budget_ms:
-            finalists.append(candidate)
-        if len(finalists) == count:
-            break
+    for some in (ready, tight):
+        if not finalists:
+            measured += timed(run, in_turns(voted(some)) if shares_weights else some)
+            finalists = [candidate for candidate, ms in measured if ms <= budget_ms]
     if not finalists:
         least = min((ms for _, ms in measured), default=float("nan"))
         raise BudgetError(
@@ -80,12 +78,18 @@ def choose(
     return best.genotype, [{**described(c, ms), **after.get(c.genotype.id, {})} for c, ms in measured]
 
 
-def timed(run: Run, ranked: Sequence[Candidate], together: int) -> Iterator[tuple[Candidate, float]]:
-    """Candidates with their measured ms, so many of them timed in turns."""
-    for at in range(0, len(ranked), together):
-        group = ranked[at : at + together]
+def timed(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
+    """With measured ms, candidates up to the last finalist, the preset's number of which are timed in turns."""
+    budget_ms, count = run.settings.budget_ms, run.settings.schedules.finalists
+    done: list[tuple[Candidate, float]] = []
+    for at in range(0, len(ranked), count):
+        group = ranked[at : at + count]
         latencies = run.target.measure([skeleton(graph_of(candidate.genotype)) for candidate in group])
-        yield from ((candidate, latency.ms) for candidate, latency in zip(group, latencies, strict=True))
+        for candidate, latency in zip(group, latencies, strict=True):
+            done.append((candidate, latency.ms))
+            if sum(ms <= budget_ms for _, ms in done) == count:
+                return done
+    return done
 
 
 def described(candidate: Candidate, ms: float) -> dict[str, Any]:

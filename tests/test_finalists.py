@@ -88,11 +88,15 @@ def test_the_next_best_are_finalists_where_others_are_too_slow(
         choose(within(whole, None), three, lambda c: c.miou, shares_weights=True)
 
 
-def test_what_would_be_pruned_is_a_finalist_only_where_all_would(whole: Path, three: list[Candidate]) -> None:
+def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget(
+    whole: Path, three: list[Candidate]
+) -> None:
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     tight = [dataclasses.replace(c, latency_ms=49.0) for c in three]  # of a budget of 50
     for found, winner in (([*tight[:2], three[2]], three[2]), (tight, tight[0])):
         assert choose(within(whole, larger), found, lambda c: c.miou, shares_weights=True)[0] == winner.genotype
+    winner, measured = choose(within(whole, three[0]), [three[0], tight[2]], lambda c: c.miou, shares_weights=True)
+    assert (winner, len(measured)) == (three[2].genotype, 2)  # the other is too slow, whatever the table says
 
 
 def test_only_networks_that_share_weights_are_voted_for(
