@@ -12,7 +12,6 @@ takes more of --budgets, --seeds and --networks later. Two parts want a quiet ma
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from heapq import nlargest
@@ -28,6 +27,7 @@ from compress.cli import run_command
 from compress.run import read_json, write_atomically, write_json
 from compress.settings import Settings, parse_input_size
 from compress.stage import SEARCH, Run
+from nas.study import scored_candidates
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -39,6 +39,11 @@ SEARCHES: dict[str, dict[str, str]] = {
     **{space: {"space": space} for space in ("deeplabv1", "deeplabv2", "deeplabv3", "lraspp")},
 }
 NETWORKS = (HAND_MADE, *SEARCHES, INHERITED)
+SCORES: dict[str, Callable[[list[float]], float]] = {
+    "best score": max,
+    "four best": lambda mious: mean(nlargest(4, mious)),
+    "median": median,
+}
 
 
 def name_of(network: str, budget: str) -> str:
@@ -107,22 +112,12 @@ def rows(given: argparse.Namespace) -> Iterator[tuple[str, Sequence[tuple[Figure
             yield f"{budget} ms, {network}", (*figures, (latency(name), MS), (params(name), MILLIONS))
 
 
-SCORES: dict[str, Callable[[list[float]], float]] = {
-    "best score": max,
-    "four best": lambda mious: mean(nlargest(4, mious)),
-    "median": median,
-}
-
-
 def scored(network: str, budget: str, of: Callable[[list[float]], float]) -> Figure:
     """Something of the mIoU of a search's candidates, with the supernet's weights."""
 
     def figure(run: Run) -> float | None:
-        log = place_of(run, network, budget) / "search.jsonl"
-        if not log.is_file():
-            return None
-        candidates = [json.loads(line) for line in log.read_text().splitlines()]
-        return of([candidate["miou"] for candidate in candidates if candidate["state"] == "complete"])
+        listing = place_of(run, network, budget) / "search.jsonl"
+        return of([line["miou"] for line in scored_candidates(listing)]) if listing.is_file() else None
 
     return figure
 

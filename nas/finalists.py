@@ -79,7 +79,8 @@ def choose(
 
 
 def timed(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
-    """With measured ms, candidates up to the last finalist, the preset's number of which are timed in turns."""
+    """Candidates with their measured ms, until as many are within the budget as the preset has finalists; so many are
+    timed in turns."""
     budget_ms, count = run.settings.budget_ms, run.settings.schedules.finalists
     done: list[tuple[Candidate, float]] = []
     for at in range(0, len(ranked), count):

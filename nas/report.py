@@ -24,6 +24,7 @@ from compress.metrics import iou_per_class
 from compress.run import read_json, write_atomically, write_json
 from compress.stage import SEARCH, STAGES, Run, open_run, require
 from compress.verify import evaluate_tflite
+from nas.study import scored_candidates
 
 matplotlib.use("Agg")
 SHOWN = 6
@@ -139,10 +140,8 @@ def remarks(run: Run) -> list[str]:
 
 
 def scatter(run: Run, result: dict[str, Any]) -> str:
-    lines = [json.loads(line) for line in (run.path / "search.jsonl").read_text().splitlines()]
-    scored = sorted(
-        ((c["predicted_latency_ms"], c["miou"]) for c in lines if c["state"] == "complete"), key=lambda p: p[0]
-    )
+    candidates = scored_candidates(run.path / "search.jsonl")
+    scored = sorted(((c["predicted_latency_ms"], c["miou"]) for c in candidates), key=lambda p: p[0])
     figure = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.scatter(

@@ -243,6 +243,12 @@ def write_listing(study: optuna.Study, path: Path, budget_ms: float) -> None:
     write_atomically(path, "".join(line + "\n" for line in lines).encode())
 
 
+def scored_candidates(listing: Path) -> list[dict[str, Any]]:
+    """Of search.jsonl the lines of candidates that have a score, in the order in which they were asked for."""
+    lines = [json.loads(line) for line in listing.read_text().splitlines()]
+    return [line for line in lines if line["state"] == "complete"]
+
+
 def refused(study: optuna.Study) -> int:
     """How many candidates the table refused."""
     return sum(REFUSED in t.user_attrs for t in study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)))
