@@ -27,6 +27,7 @@ from compress.cli import run_command
 from compress.run import read_json, write_atomically, write_json
 from compress.settings import Settings, parse_input_size
 from compress.stage import SEARCH, Run
+from nas.score import reward
 from nas.study import scored_candidates
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -113,11 +114,14 @@ def rows(given: argparse.Namespace) -> Iterator[tuple[str, Sequence[tuple[Figure
 
 
 def scored(network: str, budget: str, of: Callable[[list[float]], float]) -> Figure:
-    """Something of the mIoU of a search's candidates, with the supernet's weights."""
+    """Something of the rewards of a search's candidates, with the supernet's weights."""
 
     def figure(run: Run) -> float | None:
         listing = place_of(run, network, budget) / "search.jsonl"
-        return of([line["miou"] for line in scored_candidates(listing)]) if listing.is_file() else None
+        if not listing.is_file():
+            return None
+        found = scored_candidates(listing)  # `score` of an older version is another reward
+        return of([reward(one["miou"], one["predicted_latency_ms"], float(budget)) for one in found])
 
     return figure
 
@@ -165,7 +169,7 @@ def main() -> None:
     heads = ("", "int8 mIoU", f"points against {given.networks[0]}", "float mIoU", "ms", "M parameters")
     print(table(runs, heads, rows(given)))
     if {SEARCHED, RANDOM} <= set(given.networks):
-        print(f"\nScores of {SEARCHED} against {RANDOM}, in points\n")
+        print(f"\nRewards of {SEARCHED} against {RANDOM}, in points\n")
         print(table(runs, ("", *SCORES), sampler_rows(given)))
 
 

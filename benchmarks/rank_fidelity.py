@@ -35,9 +35,9 @@ from compress.target import HostTarget
 from compress.train import fit_network
 from nas import strategy
 from nas.feasible import Survey, survey
-from nas.finalists import in_turns, macs_of, voted, votes
+from nas.finalists import by_reward, in_turns, macs_of
 from nas.problem import Limits, Problem
-from nas.score import Scorer, calibration_batches
+from nas.score import Scorer, calibration_batches, reward
 from nas.search import open_table
 from nas.study import Candidate
 from nas.supernet import extract
@@ -144,12 +144,11 @@ def scores(given: argparse.Namespace, steps: int, genotypes: Sequence[Genotype])
     return {"int8": as_int8, "float": as_float, "seconds": seconds, "supernet_seconds": supernet_seconds}
 
 
-def won(genotypes: Sequence[Genotype], scores: Sequence[float], refined: Sequence[float]) -> int:
+def won(found: Sequence[Candidate], refined: Sequence[float], budget_ms: float) -> int:
     """Which of the networks a search that knew no others would choose."""
-    found = [Candidate(g, latency_ms=0.0, miou=score) for g, score in zip(genotypes, scores, strict=True)]
-    finalists = in_turns(voted(found))[:FINALISTS]
-    best = voted([replace(one, miou=refined[found.index(one)]) for one in finalists])[0]
-    return genotypes.index(best.genotype)
+    finalists = in_turns(by_reward(found, budget_ms))[:FINALISTS]
+    best = by_reward([replace(one, miou=refined[found.index(one)]) for one in finalists], budget_ms)[0]
+    return next(i for i, one in enumerate(found) if one.genotype == best.genotype)
 
 
 def tau(one: ArrayLike, other: ArrayLike) -> float:
@@ -214,7 +213,19 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     after_more = {name: [figures.get(refined_key(g, name), nothing) for g in genotypes] for name in supernets}
     truths = {kind: np.array([[one[kind] for one in row] for row in trained]) for kind in ("int8", "float")}
     truth = np.nanmean(truths["int8"], 1)
-    macs = [macs_of(g) for g in genotypes]
+    macs, budget_ms = [macs_of(g) for g in genotypes], figures["asked"]["budget_ms"]
+    predicted = [network["predicted_ms"] for network in figures["networks"]]
+
+    def as_candidates(mious: Sequence[float]) -> list[Candidate]:
+        return [Candidate(*one) for one in zip(genotypes, predicted, mious, strict=True)]
+
+    def exponent(mious: ArrayLike) -> float:
+        """w of mIoU ~ latency ** w."""
+        return float(np.polyfit(np.log(predicted), np.log(mious), 1)[0])
+
+    def rewards(mious: Sequence[float]) -> list[float]:
+        return [reward(one.miou, one.latency_ms, budget_ms) for one in as_candidates(mious)]
+
     seconds = np.nanmean([[one["seconds"] for one in row] for row in trained])
     differ = np.abs(truths["int8"][:, 0] - truths["int8"][:, 1])
     itself = tau(truths["float"][:, 0], truths["int8"][:, 0])
@@ -225,18 +236,21 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     print(
         f"| two trainings of one network differ by, mean and most | {np.nanmean(differ):.3f}, {np.nanmax(differ):.3f} |"
     )
+    print(f"| mIoU grows with latency to the power | {exponent(truth):.3f} |")
     print(f"| tau of the two trainings (ceiling) | {tau(truths['int8'][:, 0], truths['int8'][:, 1]):.3f} |")
     for name, shared in supernets.items():
         print(f"| tau of {name}, int8 scores | {tau(shared['int8'], truth):.3f} |")
+        print(f"| these grow with latency to the power | {exponent(shared['int8']):.3f} |")
         print(f"| the same, float scores | {tau(shared['float'], truth):.3f} |")
-        print(f"| int8 scores and MACs, voted | {tau(votes(shared['int8'], macs), truth):.3f} |")
+        print(f"| int8 scores as rewards | {tau(rewards(shared['int8']), truth):.3f} |")
         print(f"| seconds of its training, of a score | {shared['supernet_seconds']:.0f}, {shared['seconds']:.2f} |")
         print(f"| trained, the network it puts first has | {truth[np.argmax(shared['int8'])]:.3f} |")
         after = np.array([one["int8"] for one in after_more[name]])
         if np.isfinite(after).all():
             print(f"| tau of its networks refined | {tau(after, truth):.3f} |")
-            print(f"| refined and MACs, voted | {tau(votes(after, macs), truth):.3f} |")
-            winner = won(genotypes, shared["int8"], after.tolist())
+            print(f"| these grow with latency to the power | {exponent(after):.3f} |")
+            print(f"| refined, as rewards | {tau(rewards(after), truth):.3f} |")
+            winner = won(as_candidates(shared["int8"]), after.tolist(), budget_ms)
             print(f"| trained, the one that wins of {FINALISTS} finalists has | {truth[winner]:.3f} |")
             print(f"| seconds of refining one | {np.mean([one['seconds'] for one in after_more[name]]):.0f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")
@@ -247,11 +261,11 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     names = ["predicted ms", "GMACs", "alone, seed 0", "seed 1"]
     names += [f"{name}, {kind}" for name in supernets for kind in ("int8", "float", "refined")]
     print("\n| " + " | ".join(names) + " |\n|" + "---|" * len(names))
-    for i, network in enumerate(figures["networks"]):
+    for i in range(len(genotypes)):
         shares = []
         for name, shared in supernets.items():
             shares += [shared["int8"][i], shared["float"][i], after_more[name][i]["int8"]]
-        cells = [network["predicted_ms"], macs[i] / 1e9, *truths["int8"][i], *shares]
+        cells = [predicted[i], macs[i] / 1e9, *truths["int8"][i], *shares]
         print("| " + " | ".join(written(value, 2 if n < 2 else 4) for n, value in enumerate(cells)) + " |")
 
 

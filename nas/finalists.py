@@ -1,8 +1,8 @@
 """How a search ends: which of its best candidates are measured and refined, and which of these wins.
 
-Shared weights favour what the supernet's training favoured, small networks and small images. So the size of a network
-has a vote beside its score, as cheap proxies vote in Abdelfattah et al. 2021 (Zero-Cost Proxies for Lightweight NAS),
-and each resolution sends its best. benchmarks/rank_fidelity.md has what that is worth.
+Shared weights favour what the supernet's training favoured, small networks and small images. So candidates are compared
+by their reward, which leans to those that use the budget, and each resolution sends its best. What that is worth is in
+benchmarks/rank_fidelity.md.
 """
 
 from collections import Counter
@@ -10,12 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy.stats import rankdata
-
 from compress.skeleton import skeleton
 from compress.stage import Run
+from nas.score import reward
 from nas.study import Candidate
 from search_spaces import costs, graph_of
 from search_spaces.errors import BudgetError
@@ -26,15 +23,9 @@ def macs_of(genotype: Genotype) -> int:
     return costs.macs(graph_of(genotype))
 
 
-def votes(mious: ArrayLike, macs: ArrayLike) -> np.ndarray:
-    """For each network, more for a better one: its rank by mIoU and its rank by MACs, added."""
-    return np.asarray(rankdata(mious) + rankdata(macs))
-
-
-def voted(found: Sequence[Candidate]) -> list[Candidate]:
-    """Most votes first; of as many, the better mIoU first."""
-    counted = zip(votes([c.miou for c in found], [macs_of(c.genotype) for c in found]), found, strict=True)
-    return [candidate for _, candidate in sorted(counted, key=lambda one: (-one[0], -one[1].miou))]
+def by_reward(found: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
+    """Best first."""
+    return sorted(found, key=lambda c: -reward(c.miou, c.latency_ms, budget_ms))
 
 
 def in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
@@ -51,7 +42,7 @@ def in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
 def choose(
     run: Run, found: Sequence[Candidate], refine: Callable[[Candidate], float], shares_weights: bool
 ) -> tuple[Genotype, list[dict[str, Any]]]:
-    """Of the candidates, best score first, the first that meet the budget when measured on the target are finalists.
+    """Of the candidates, best reward first, the first that meet the budget when measured on the target are finalists.
     They are refined, and the best of them then wins. Also what was measured and found. Those that would have to be
     pruned come into it only where no other meets the budget.
 
@@ -64,7 +55,8 @@ def choose(
     finalists: list[Candidate] = []
     for some in (ready, tight):
         if not finalists:
-            measured += timed(run, in_turns(voted(some)) if shares_weights else some)
+            ranked = by_reward(some, budget_ms)
+            measured += timed(run, in_turns(ranked) if shares_weights else ranked)
             finalists = [candidate for candidate, ms in measured if ms <= budget_ms]
     if not finalists:
         least = min((ms for _, ms in measured), default=float("nan"))
@@ -73,7 +65,7 @@ def choose(
             f"{least:.2f} ms; raise the budget or give more --trials"
         )
     refined = [replace(candidate, miou=refine(candidate)) for candidate in finalists]
-    best = voted(refined)[0] if shares_weights else max(refined, key=lambda one: one.miou)
+    best = by_reward(refined, budget_ms)[0]
     after = {candidate.genotype.id: {"refined_miou": candidate.miou} for candidate in refined}
     return best.genotype, [{**described(c, ms), **after.get(c.genotype.id, {})} for c, ms in measured]
 

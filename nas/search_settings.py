@@ -59,7 +59,7 @@ class SearchSettings:
     @property
     def shares_weights(self) -> bool:
         """Whether scores come from a supernet's weights, which favour small images and small networks: resolutions then
-        take turns, and finalists are voted for (`nas.finalists`)."""
+        take turns, and finalists are refined (`nas.finalists`)."""
         return self.strategy == "supernet"
 
     def limits(self, budget_ms: float) -> Limits:

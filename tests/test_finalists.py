@@ -15,7 +15,8 @@ from compress.run import load_network
 from compress.skeleton import skeleton
 from compress.stage import open_run
 from nas import strategy
-from nas.finalists import choose, in_turns, voted
+from nas.finalists import by_reward, choose, in_turns
+from nas.score import reward
 from nas.study import Candidate
 from search_spaces import graph_of
 from search_spaces.errors import BudgetError
@@ -25,7 +26,8 @@ from search_spaces.genotype import Genotype
 def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> None:
     finalists = json.loads((whole / "search" / "finalists.json").read_text())
     assert len(finalists) == 2
-    best = max(finalists, key=lambda one: one["refined_miou"])  # of two that vote apart the better one wins
+    budget_ms = json.loads((whole / "config.json").read_text())["budget_ms"]
+    best = max(finalists, key=lambda one: reward(one["refined_miou"], one["predicted_latency_ms"], budget_ms))
     winner = load_network(whole / "search" / "winner.pt")
     assert winner.genotype.id == best["id"]
     assert f"{best['id']}, winner" in (whole / "report.html").read_text()
@@ -47,11 +49,11 @@ def test_finalists_of_each_resolution_come_in_turns(three: list[Candidate]) -> N
     assert in_turns(found) == [found[0], found[3], found[1], found[2]]
 
 
-def test_size_has_a_vote_beside_the_score(three: list[Candidate]) -> None:
-    """The largest is second by score: 2 + 3 votes, against 3 + 1 of the smallest; of equals the better score counts."""
-    large, middle, small = (dataclasses.replace(c, miou=m) for c, m in zip(three, (0.52, 0.51, 0.53), strict=True))
-    assert voted([small, large, middle]) == [large, small, middle]
-    assert voted([small, middle]) == [small, middle]
+def test_a_candidate_is_compared_by_its_reward(three: list[Candidate]) -> None:
+    """Half the latency takes 8 % off a score, so that a network must be that much better to come first."""
+    slow = dataclasses.replace(three[0], latency_ms=20.0, miou=0.500)
+    fast = [dataclasses.replace(three[1], latency_ms=10.0, miou=miou) for miou in (0.53, 0.55)]
+    assert by_reward([fast[0], slow, fast[1]], budget_ms=30.0) == [fast[1], slow, fast[0]]
 
 
 def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
@@ -99,16 +101,16 @@ def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget
     assert (winner, len(measured)) == (three[2].genotype, 2)  # the other is too slow, whatever the table says
 
 
-def test_only_networks_that_share_weights_are_voted_for(
-    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shares_weights", [True, False])
+def test_the_winner_has_the_best_reward_once_refined(
+    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch, shares_weights: bool
 ) -> None:
     monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=len(three)))
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
-    refined = dict(zip((c.genotype.id for c in three), (0.52, 0.51, 0.53), strict=True))
-    winners = [
-        choose(within(whole, larger), three, lambda c: refined[c.genotype.id], shares)[0] for shares in (True, False)
-    ]
-    assert winners == [three[0].genotype, three[2].genotype]
+    found = [dataclasses.replace(c, latency_ms=ms) for c, ms in zip(three, (40.0, 20.0, 10.0), strict=True)]
+    refined = dict(zip((c.genotype.id for c in three), (0.500, 0.515, 0.530), strict=True))
+    winner, _ = choose(within(whole, larger), found, lambda c: refined[c.genotype.id], shares_weights)
+    assert winner == three[0].genotype
 
 
 def test_a_search_killed_at_a_finalist_goes_on_with_it(

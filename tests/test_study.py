@@ -7,6 +7,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis.strategies import floats
 from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 from small_studies import problem, searched, worth
@@ -16,9 +18,19 @@ from nas.presence import Worker
 from nas.problem import Costs
 from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
+from nas.score import reward
 from nas.search_settings import SearchSettings
 from nas.storage import open_storage, shown
-from nas.study import MOST_STARTED, Searching, candidates, finished, open_study, refused, write_listing
+from nas.study import (
+    MOST_STARTED,
+    Searching,
+    candidates,
+    finished,
+    open_study,
+    refused,
+    scored_candidates,
+    write_listing,
+)
 from search_spaces.blocks import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
@@ -35,6 +47,23 @@ def test_every_sampler_searches_within_the_budget(sampler: str, surveyed: Survey
     assert len({t.user_attrs["genotype"] for t in done}) > count / 2
     again = searched(asked, surveyed)
     assert [t.params for t in study.get_trials()] == [t.params for t in again.get_trials()]
+
+
+@given(floats(0.01, 1), floats(0.1, 100), floats(0.01, 1), floats(0.01, 1))
+def test_a_reward_is_the_miou_at_the_budget_and_less_on_both_sides(
+    miou: float, budget_ms: float, one: float, other: float
+) -> None:
+    less, more = sorted((one, other))
+    assert reward(miou, budget_ms, budget_ms) == miou
+    assert reward(miou, less * budget_ms, budget_ms) <= reward(miou, more * budget_ms, budget_ms) <= miou
+    assert reward(miou, budget_ms / less, budget_ms) <= reward(miou, budget_ms / more, budget_ms) <= miou
+
+
+def test_the_sampler_is_told_what_is_written_down(surveyed: Survey, tmp_path: Path) -> None:
+    study = searched(SearchSettings(12), surveyed, listing=tmp_path / "search.jsonl")
+    found = scored_candidates(tmp_path / "search.jsonl")
+    assert [t.value for t in study.get_trials(states=(TrialState.COMPLETE,))] == [one["score"] for one in found]
+    assert all(one["score"] == reward(one["miou"], one["predicted_latency_ms"], 4.0) < one["miou"] for one in found)
 
 
 def test_the_default_sampler_beats_chance(surveyed: Survey) -> None:
@@ -136,7 +165,7 @@ def test_every_pruner_stops_the_poor_and_spares_the_best(pruner: str, surveyed: 
     study = searched(asked, surveyed, score=learning, listing=tmp_path / "search.jsonl")
     stopped = [t for t in finished(study.get_trials()) if t.state is TrialState.PRUNED]
     assert stopped
-    assert study.best_value == 0.8
+    assert max(t.user_attrs["miou"] for t in study.get_trials(states=(TrialState.COMPLETE,))) == 0.8
     states = [json.loads(line)["state"] for line in (tmp_path / "search.jsonl").read_text().splitlines()]
     assert states.count("pruned") == len(stopped)
 
