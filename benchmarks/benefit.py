@@ -41,7 +41,7 @@ SEARCHES: dict[str, dict[str, str]] = {
 }
 NETWORKS = (HAND_MADE, *SEARCHES, INHERITED)
 SCORES: dict[str, Callable[[list[float]], float]] = {
-    "best score": max,
+    "best": max,
     "four best": lambda mious: mean(nlargest(4, mious)),
     "median": median,
 }
