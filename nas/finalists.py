@@ -66,7 +66,10 @@ def choose(
         )
     refined = [replace(candidate, miou=refine(candidate)) for candidate in finalists]
     best = by_reward(refined, budget_ms)[0]
-    after = {candidate.genotype.id: {"refined_miou": candidate.miou} for candidate in refined}
+    after = {
+        c.genotype.id: {"refined_miou": c.miou, "refined_score": reward(c.miou, c.latency_ms, budget_ms)}
+        for c in refined
+    }
     return best.genotype, [{**described(c, ms), **after.get(c.genotype.id, {})} for c, ms in measured]
 
 

@@ -48,9 +48,11 @@ TEMPLATE = """<!doctype html>
 any evaluation.</p>
 <img alt="mIoU of candidates against predicted latency" src="data:image/png;base64,{{ scatter }}">
 {% if finalists %}<h2>Finalists</h2>
-<table><tr><th>genotype<th>mIoU, as a candidate<th>refined<th>MACs<th>latency, ms<th>predicted, ms</tr>
+<table><tr><th>genotype<th>mIoU, as a candidate<th>refined<th>weighted by latency
+<th>MACs<th>latency, ms<th>predicted, ms</tr>
 {% for f in finalists %}<tr><td>{{ f.id }}{% if f.id == winner %}, winner{% endif %}<td>{{ "%.4f"|format(f.miou) }}
 <td>{% if f.refined_miou is defined %}{{ "%.4f"|format(f.refined_miou) }}{% else %}over the budget{% endif %}
+<td>{% if f.refined_score is defined %}{{ "%.4f"|format(f.refined_score) }}{% endif %}
 <td>{% if f.macs is defined %}{{ "{:,}".format(f.macs) }}{% endif %}
 <td>{{ "%.2f"|format(f.latency_ms) }}<td>{{ "%.2f"|format(f.predicted_latency_ms) }}</tr>
 {% endfor %}</table>
