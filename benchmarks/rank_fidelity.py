@@ -249,7 +249,7 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
         if np.isfinite(after).all():
             print(f"| tau of its networks refined | {tau(after, truth):.3f} |")
             print(f"| these grow with latency to the power | {exponent(after):.3f} |")
-            print(f"| refined, as rewards | {tau(rewards(after), truth):.3f} |")
+            print(f"| refined, as rewards | {tau(rewards(after.tolist()), truth):.3f} |")
             winner = won(as_candidates(shared["int8"]), after.tolist(), budget_ms)
             print(f"| trained, the one that wins of {FINALISTS} finalists has | {truth[winner]:.3f} |")
             print(f"| seconds of refining one | {np.mean([one['seconds'] for one in after_more[name]]):.0f} |")

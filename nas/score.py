@@ -17,7 +17,7 @@ from search_spaces.network import Network
 
 CALIBRATION_BATCHES = 6
 OVER_BUDGET_EXPONENT = -0.07  # MnasNet's w (Tan et al. 2019, section 4.1)
-WITHIN_BUDGET_EXPONENT = 0.12  # by benchmarks/rank_fidelity.md: of trained networks' mIoU less that of their scores
+WITHIN_BUDGET_EXPONENT = 0.12  # how trained networks gain with latency, less how scores do: benchmarks/rank_fidelity.md
 CACHE_BYTES = 2**30  # of validation images kept at the resolutions of the space
 
 
