@@ -42,7 +42,7 @@ SEARCHES: dict[str, dict[str, str]] = {
 NETWORKS = (HAND_MADE, *SEARCHES, INHERITED)
 SCORES: dict[str, Callable[[list[float]], float]] = {
     "best": max,
-    "four best": lambda mious: mean(nlargest(4, mious)),
+    "four best": lambda rewards: mean(nlargest(4, rewards)),
     "median": median,
 }
 

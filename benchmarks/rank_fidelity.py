@@ -216,15 +216,12 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
     macs, budget_ms = [macs_of(g) for g in genotypes], figures["asked"]["budget_ms"]
     predicted = [network["predicted_ms"] for network in figures["networks"]]
 
-    def as_candidates(mious: Sequence[float]) -> list[Candidate]:
-        return [Candidate(*one) for one in zip(genotypes, predicted, mious, strict=True)]
-
     def exponent(mious: ArrayLike) -> float:
         """w of mIoU ~ latency ** w."""
         return float(np.polyfit(np.log(predicted), np.log(mious), 1)[0])
 
     def rewards(mious: Sequence[float]) -> list[float]:
-        return [reward(one.miou, one.latency_ms, budget_ms) for one in as_candidates(mious)]
+        return [reward(miou, ms, budget_ms) for miou, ms in zip(mious, predicted, strict=True)]
 
     seconds = np.nanmean([[one["seconds"] for one in row] for row in trained])
     differ = np.abs(truths["int8"][:, 0] - truths["int8"][:, 1])
@@ -250,7 +247,8 @@ def print_table(genotypes: Sequence[Genotype], figures: Mapping[str, Any]) -> No
             print(f"| tau of its networks refined | {tau(after, truth):.3f} |")
             print(f"| these grow with latency to the power | {exponent(after):.3f} |")
             print(f"| refined, as rewards | {tau(rewards(after.tolist()), truth):.3f} |")
-            winner = won(as_candidates(shared["int8"]), after.tolist(), budget_ms)
+            found = [Candidate(*one) for one in zip(genotypes, predicted, shared["int8"], strict=True)]
+            winner = won(found, after.tolist(), budget_ms)
             print(f"| trained, the one that wins of {FINALISTS} finalists has | {truth[winner]:.3f} |")
             print(f"| seconds of refining one | {np.mean([one['seconds'] for one in after_more[name]]):.0f} |")
     print(f"| tau of MACs alone | {tau(macs, truth):.3f} |")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import kendalltau
+from trainings import TRAINED
 
 from compress.cli import run_command
 from compress.run import read_json
@@ -25,7 +26,7 @@ def winners(work: Path) -> dict[tuple[str, str], tuple[float, ...]]:
     found: dict[tuple[str, str], tuple[float, ...]] = {}
     for place in sorted(work.glob(f"seed-*/{SEARCH}-*/genotype.json")):
         folder = place.parent
-        trained = folder.with_name(folder.name.removeprefix(f"{SEARCH}-")) / "trained.json"
+        trained = folder.with_name(folder.name.removeprefix(f"{SEARCH}-")) / TRAINED
         genotype = Genotype.from_dict(read_json(place, "run benefit.py --prepare"))
         if not trained.is_file() or genotype.space != "deeplabv3plus":
             continue
