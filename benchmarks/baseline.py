@@ -16,16 +16,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from compress.convert import quantize_tflite, write_float_tflite
-from compress.metrics import mean_iou
+from compress.evaluation.evaluate import evaluate_tflite
+from compress.evaluation.metrics import mean_iou
+from compress.files.records import read_json
+from compress.latency.targets import HostTarget
 from compress.quantize import calibration_images
-from compress.run import read_json
-from compress.settings import PRESETS
-from compress.skeleton import skeleton
-from compress.stage import SEARCH, Run
-from compress.target import HostTarget
-from compress.train import fit_network
-from compress.verify import evaluate_tflite
+from compress.stages.config import PRESETS
+from compress.stages.fitting import fit_network
+from compress.stages.run import SEARCH, Run
+from compress.tflite.conversion import quantize_tflite, write_float_tflite
+from compress.tflite.writer import skeleton
 from search_spaces import SPACES, Space
 from search_spaces.blocks import aspp, class_map, class_scores, decoder, inverted_residual
 from search_spaces.genotype import Genotype, Stage, round_channels

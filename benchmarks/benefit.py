@@ -23,10 +23,11 @@ from baseline import machine, reuse_supernet, scaled_to, search, trained, untrai
 from stage_tables import MILLIONS, MIOU, MS, POINTS, Figure, float_miou, int8_miou, latency, params, points, table
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing
 
-from compress.cli import run_command
-from compress.run import read_json, write_atomically, write_json
-from compress.settings import Settings, parse_input_size
-from compress.stage import SEARCH, Run
+from compress.files.atomic import write_atomically
+from compress.files.records import read_json, write_json
+from compress.stages.cli import run_command
+from compress.stages.config import Settings, parse_input_size
+from compress.stages.run import SEARCH, Run
 from nas.score import reward
 from nas.study import scored_candidates
 from search_spaces.errors import InputError

@@ -14,10 +14,10 @@ from ai_edge_litert import schema_py_generated as schema
 from baseline import NAME as BASELINE
 from baseline import machine
 
-from compress.skeleton import FLOAT32, INT8, pack, skeleton
-from compress.target import HostTarget
-from compress.tflite import read_model
-from compress.timing import load
+from compress.latency.targets import HostTarget
+from compress.latency.timing import load
+from compress.tflite.reader import read_model
+from compress.tflite.writer import FLOAT32, INT8, pack, skeleton
 from search_spaces import SPACES, Space, costs
 from search_spaces.ops import ADD, CONV, DEPTHWISE, MEAN, MUL, SIGMOID, Graph, Op
 from search_spaces.trials import Largest, Random, Smallest

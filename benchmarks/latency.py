@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from compress.target import HostTarget
+from compress.latency.builder import Wanted, build
+from compress.latency.table import LatencyTable
+from compress.latency.targets import HostTarget
 from nas.latency import check
-from nas.table_builder import Wanted, build
 from search_spaces import get_space
-from search_spaces.latency_table import LatencyTable
 from search_spaces.trials import Random
 
 CASES = (("int8", 1, 512), ("float32", 1, 512), ("int8", 2, 512), ("int8", 1, 256))

@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-from compress.skeleton import skeleton
-from compress.target import HostTarget, Latency
+from compress.latency.targets import HostTarget, Latency
+from compress.tflite.writer import skeleton
 from search_spaces import deeplabv3plus
 from search_spaces.trials import Random
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from baseline import machine, mobilenetv2, ship, trained, untrained
 
-from compress.settings import Settings, share_cores
-from compress.stage import Run
+from compress.stages.config import Settings
+from compress.stages.run import Run
+from compress.training.device import share_cores
 from search_spaces import costs
 
 

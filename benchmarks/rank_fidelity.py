@@ -28,11 +28,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 from trainings import end_with_parent
 
-from compress.run import read_json, write_json
-from compress.settings import PRESETS, Settings, parse_input_size
-from compress.stage import Run
-from compress.target import HostTarget
-from compress.train import fit_network
+from compress.files.records import read_json, write_json
+from compress.latency.builder import Wanted
+from compress.latency.targets import HostTarget
+from compress.stages.config import PRESETS, Settings, parse_input_size
+from compress.stages.fitting import fit_network
+from compress.stages.run import Run
 from nas import strategy
 from nas.feasible import Survey, survey
 from nas.finalists import by_reward, in_turns, macs_of
@@ -41,7 +42,6 @@ from nas.score import Scorer, calibration_batches, reward
 from nas.search import open_table
 from nas.study import Candidate
 from nas.supernet import extract
-from nas.table_builder import Wanted
 from search_spaces import get_space
 from search_spaces.genotype import Genotype
 

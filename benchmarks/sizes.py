@@ -1,9 +1,9 @@
 """The network that benchmarks/stages.py compresses, and its scalings."""
 
+from compress.latency.table import LatencyTable
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype, Stage, round_channels
-from search_spaces.latency_table import LatencyTable
 
 FACTORS = tuple(f / 50 for f in range(50, 5, -1))  # of BASE's widths, tried from the widest on
 

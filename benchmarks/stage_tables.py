@@ -11,8 +11,8 @@ from typing import Any
 
 from trainings import LATENCY, LEARNED, SHIPPED, TRAINED, figures, main_file
 
-from compress.ranges import DEFAULT, ESTIMATORS
-from compress.stage import Run
+from compress.stages.run import Run
+from compress.tflite.ranges import DEFAULT, ESTIMATORS
 
 IMPORTANCES, ROUNDS = ("l2", "taylor", "lamp"), (1, 4)
 LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "kl,cwd", "kl,dist", "kl,boundary", "adaptive", "kl,adaptive")

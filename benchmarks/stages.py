@@ -19,22 +19,24 @@ from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
 
-from compress.cli import run_command
 from compress.distill import open_teaching
-from compress.fit import Schedule
-from compress.importance import GRADIENT_IMAGES, crop_losses
-from compress.losses import TEACHING_TERMS, parse_terms
-from compress.narrow import prune_to
+from compress.distillation.losses import TEACHING_TERMS
+from compress.files.atomic import write_atomically
+from compress.files.records import read_json, write_json
+from compress.latency.builder import Wanted, build, load_table
+from compress.latency.targets import HostTarget
 from compress.prune import rounds_done, save_rounds
+from compress.pruning.channel_pruning import prune_to
+from compress.pruning.importances import GRADIENT_IMAGES, crop_losses
 from compress.quantize import calibration_images, train_in_int8
-from compress.ranges import DEFAULT, ESTIMATORS, observe_ranges
-from compress.run import read_json, write_atomically, write_json
-from compress.settings import PRESETS, Preset, Settings, parse_input_size
-from compress.skeleton import INT8, skeleton
-from compress.stage import Run
-from compress.target import HostTarget
-from compress.train import fit_network
-from nas.table_builder import Wanted, build, load_table
+from compress.stages.cli import run_command
+from compress.stages.config import PRESETS, Preset, Settings, parse_input_size
+from compress.stages.fitting import fit_network
+from compress.stages.run import Run
+from compress.tflite.ranges import DEFAULT, ESTIMATORS, observe_ranges
+from compress.tflite.writer import INT8, skeleton
+from compress.training.loop import Schedule
+from compress.training.terms import parse_terms
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from compress.latency.table import GROUPS, LatencyTable
 from search_spaces import costs
-from search_spaces.latency_table import GROUPS, LatencyTable
 from search_spaces.ops import Op
 
 INITDB = shutil.which("initdb") or next(iter(sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))), "")

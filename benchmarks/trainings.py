@@ -19,14 +19,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from compress.convert import int8_tflite, write_float_tflite
-from compress.metrics import mean_iou
+from compress.evaluation.evaluate import evaluate_tflite
+from compress.evaluation.metrics import mean_iou
+from compress.files.atomic import held, write_atomically
+from compress.files.records import read_json, write_json
+from compress.files.tensors import load_network, save_network
 from compress.quantize import calibration_images
-from compress.ranges import DEFAULT, Ranges, observe_ranges
-from compress.run import held, load_network, read_json, save_network, write_atomically, write_json
-from compress.stage import Run
-from compress.tflite import check_all_int8, tensor_names
-from compress.verify import evaluate_tflite
+from compress.stages.run import Run
+from compress.tflite.conversion import int8_tflite, write_float_tflite
+from compress.tflite.ranges import DEFAULT, Ranges, observe_ranges
+from compress.tflite.reader import check_all_int8, tensor_names
 from search_spaces import costs
 from search_spaces.network import Network
 

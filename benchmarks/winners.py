@@ -11,9 +11,9 @@ import numpy as np
 from scipy.stats import kendalltau
 from trainings import TRAINED
 
-from compress.cli import run_command
-from compress.run import read_json
-from compress.stage import SEARCH
+from compress.files.records import read_json
+from compress.stages.cli import run_command
+from compress.stages.run import SEARCH
 from nas.score import reward
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype

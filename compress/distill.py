@@ -4,8 +4,7 @@ pruned has nothing to learn from `train`, itself: it is left as it is.
 
 Every loss is added to the run's loss on the labels, with its weight. Of logits: kl (Hinton et al. 2015), cwd (Shu et
 al. 2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu et al. 2023); of the layers that
---features names: dynamic or adaptive (nni's layerwise distillers). See `compress.losses`, `compress.features` and
-`compress.teacher`.
+--features names: dynamic or adaptive (nni's layerwise distillers). See `compress.distillation`.
 """
 
 import time
@@ -14,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from compress.cli import Parser
-from compress.features import PLACES, Features, parse_places
-from compress.losses import DISTILLATION_TERMS, LAYERS, TEACHING_TERMS, parse_terms
-from compress.stage import Run, record_network, stage_command
-from compress.teacher import OwnTeacher, Teaching, open_teacher
-from compress.train import fit_network
+from compress.distillation.features import PLACES, Features, parse_places
+from compress.distillation.losses import DISTILLATION_TERMS, LAYERS, TEACHING_TERMS
+from compress.distillation.teachers import OwnTeacher, Teaching, open_teacher
+from compress.stages.cli import Parser
+from compress.stages.fitting import fit_network
+from compress.stages.run import Run, record_network, stage_command
+from compress.training.terms import parse_terms
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 

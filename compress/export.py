@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from compress.convert import write_onnx
-from compress.run import write_atomically, write_json
-from compress.stage import Run, cost_metrics, stage_command, write_metrics
-from compress.timing import load
+from compress.files.atomic import write_atomically
+from compress.files.records import write_json
+from compress.latency.timing import load
+from compress.stages.run import Run, cost_metrics, stage_command, write_metrics
+from compress.tflite.conversion import write_onnx
 from compress.verify import verify
 
 ONNX_AGREEMENT = 0.999

@@ -2,8 +2,8 @@
 table says it is fast enough; one that is already is left as it is.
 
 Channels go in eights, each time where the milliseconds saved per importance lost are most. Groups of
-coupled channels and their importance are torch-pruning's (DepGraph, Fang et al. 2023; `compress.importance`). With
---rounds the way to the target is cut into as many steps of equal ratio, each followed by recovery training; a step
+coupled channels and their importance are torch-pruning's (DepGraph, Fang et al. 2023; `compress.pruning.importances`).
+With --rounds the way to the target is cut into as many steps of equal ratio, each followed by recovery training; a step
 that does not lower the latency measured on the target is undone. The result is a narrower genotype and plain weights.
 """
 
@@ -15,15 +15,16 @@ from typing import Any
 
 from torch import Tensor
 
-from compress.cli import Parser
-from compress.fit import Schedule
-from compress.importance import DEFAULT, GRADIENT_IMAGES, IMPORTANCES, crop_losses
-from compress.narrow import prune_to
-from compress.run import digest, load_tensors, save_tensors
-from compress.settings import PRUNED_SHARE
-from compress.skeleton import skeleton
-from compress.stage import Run, record_network, stage_command
-from compress.train import fit_network
+from compress.files.atomic import digest
+from compress.files.tensors import load_tensors, save_tensors
+from compress.pruning.channel_pruning import prune_to
+from compress.pruning.importances import DEFAULT, GRADIENT_IMAGES, IMPORTANCES, crop_losses
+from compress.stages.cli import Parser
+from compress.stages.config import PRUNED_SHARE
+from compress.stages.fitting import fit_network
+from compress.stages.run import Run, record_network, stage_command
+from compress.tflite.writer import skeleton
+from compress.training.loop import Schedule
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network

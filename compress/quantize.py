@@ -16,19 +16,20 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.batches import at_resolution
-from compress.cli import Parser
-from compress.convert import write_float_tflite
-from compress.data import read_pair
-from compress.fake_quant import fake_quantize
-from compress.fallback import Source, fall_back
-from compress.metrics import mean_iou
-from compress.ranges import DEFAULT, ESTIMATORS, Ranges, observe_ranges
-from compress.run import save_network, write_atomically
-from compress.stage import METRICS, Run, cost_metrics, stage_command, write_metrics
-from compress.teacher import Teaching, as_teacher
-from compress.train import fit_network
-from compress.verify import evaluate_tflite
+from compress.data.batches import at_resolution
+from compress.data.dataset import read_pair
+from compress.distillation.teachers import Teaching, as_teacher
+from compress.evaluation.evaluate import evaluate_tflite
+from compress.evaluation.metrics import mean_iou
+from compress.files.atomic import write_atomically
+from compress.files.tensors import save_network
+from compress.stages.cli import Parser
+from compress.stages.fitting import fit_network
+from compress.stages.run import METRICS, Run, cost_metrics, stage_command, write_metrics
+from compress.tflite.conversion import write_float_tflite
+from compress.tflite.fallback import Source, fall_back
+from compress.tflite.ranges import DEFAULT, ESTIMATORS, Ranges, observe_ranges
+from compress.tflite.simulated_int8 import fake_quantize
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 

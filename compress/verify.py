@@ -8,61 +8,20 @@ agreement.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from compress.batches import Validation
-from compress.cli import parser, run_command
-from compress.evaluate import run_tflite
-from compress.fake_quant import fake_quantize
-from compress.metrics import mean_iou
-from compress.run import load_network, write_json
-from compress.stage import Run, open_run, require
-from compress.tflite import check_all_int8, file_ops
-from search_spaces.network import Network
+from compress.evaluation.agreement import agreement, run_onnx
+from compress.evaluation.evaluate import evaluate_tflite
+from compress.evaluation.metrics import mean_iou
+from compress.files.records import write_json
+from compress.files.tensors import load_network
+from compress.stages.cli import parser, run_command
+from compress.stages.run import Run, open_run, require
+from compress.tflite.reader import check_all_int8, file_ops
+from compress.tflite.simulated_int8 import fake_quantize
 
-EVALUATION_THREADS = 2
 ONNX_IMAGES = 4
 SIMULATED_IMAGES = 16
-
-
-def evaluate_tflite(
-    model: bytes, network: Network, validation: Validation, bar: "tqdm[Any]"
-) -> tuple[Tensor, list[np.ndarray]]:
-    """Confusion counts of a file over the split, and its class maps h,w in order."""
-    classes = network.genotype.classes
-    counts, maps = torch.zeros(classes, classes, dtype=torch.long), []
-    pixels = validation.pixels(network.genotype.resolution)
-    for counted, class_map in run_tflite(model, classes, validation, pixels, EVALUATION_THREADS):
-        counts += counted
-        maps.append(class_map)
-        bar.update()
-    return counts, maps
-
-
-@torch.inference_mode()
-def agreement(maps: list[np.ndarray], network: Network, validation: Validation) -> float:
-    """Share of pixels to which the torch network gives the class that the maps give."""
-    same = [
-        float((network(images).argmax(1)[0].numpy() == class_map).mean())
-        for (images, _), class_map in zip(validation.batches(network.genotype.resolution), maps, strict=False)
-    ]
-    return float(np.mean(same))
-
-
-def run_onnx(path: Path, network: Network, validation: Validation, images: int) -> list[np.ndarray]:
-    """Class maps of the first images, as ONNX Runtime computes them."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    maps = []
-    for pixels, _ in validation.batches(network.genotype.resolution):
-        (class_map,) = session.run(None, {"pixels": np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())})
-        maps.append(np.asarray(class_map)[0])
-        if len(maps) == images:
-            break
-    return maps
 
 
 def verify(run: Run) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from compress.skeleton import skeleton
-from compress.stage import Run
+from compress.stages.run import Run
+from compress.tflite.writer import skeleton
 from nas.score import reward
 from nas.study import Candidate
 from search_spaces import costs, graph_of

@@ -18,18 +18,19 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from compress.cli import parser, run_command
-from compress.convert import quantize_tflite, write_float_tflite
-from compress.run import RUNS, write_json
-from compress.settings import parse_input_size
-from compress.skeleton import FLOAT32, PRECISIONS, skeleton
-from compress.target import SPELLINGS, open_target
-from nas.looks import look, settled
-from nas.table_builder import NETWORKS, Wanted, build, load_table, median_unit, yardstick_files
+from compress.files.atomic import RUNS
+from compress.files.records import write_json
+from compress.latency.builder import NETWORKS, Wanted, build, load_table, median_unit, yardstick_files
+from compress.latency.repeats import look, settled
+from compress.latency.table import LatencyTable
+from compress.latency.targets import SPELLINGS, open_target
+from compress.stages.cli import parser, run_command
+from compress.stages.config import parse_input_size
+from compress.tflite.conversion import quantize_tflite, write_float_tflite
+from compress.tflite.writer import FLOAT32, PRECISIONS, skeleton
 from search_spaces import SPACES, costs, get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import LatencyTable
 from search_spaces.network import Network
 from search_spaces.trials import Random
 
@@ -39,7 +40,7 @@ CHECK = replace(NETWORKS, title="check", least=4)  # looks at one network differ
 def check(wanted: Wanted, table: LatencyTable, models: int, seed: int, convert: bool = False) -> dict[str, Any]:
     """Relative errors of predictions on random networks that no table was fitted on. Those with an op that the
     table does not cover are counted, not predicted. With `convert` the files come from the converter, as an
-    exported model's does; without, from the op list (`compress.skeleton`). `drift` is by how much the table's
+    exported model's does; without, from the op list (`compress.tflite.writer`). `drift` is by how much the table's
     yardsticks take longer now than when it was built: the measured latencies are what they would have been then."""
     rng = random.Random(f"check {seed}")
     drawn = [wanted.space.sample(Random(rng), wanted.classes, wanted.input_size) for _ in range(models)]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from compress.latency.table import LatencyTable
 from search_spaces import Space, costs
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import LatencyTable
 from search_spaces.trials import Largest, Smallest
 
 UNITS = {"latency_ms": (1, "ms"), "size_bytes": (1024, "KiB of file"), "arena_bytes": (1024, "KiB of activations")}

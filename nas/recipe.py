@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compress.cli import parser, run_command
-from compress.recipes import medical, people
-from compress.run import RUNS, digest, make_folder
+from compress.data.dataset.makers import medical, people
+
+from compress.files.atomic import RUNS, digest, make_folder
+from compress.stages.cli import parser, run_command
 from nas.search import add_flags, start
 from search_spaces.errors import InputError
 

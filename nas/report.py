@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from compress.batches import Validation
-from compress.cli import parser, run_command
-from compress.data import IGNORE
-from compress.metrics import iou_per_class
-from compress.run import read_json, write_atomically, write_json
-from compress.stage import SEARCH, STAGES, Run, open_run, require
-from compress.verify import evaluate_tflite
+from compress.data.batches import Validation
+from compress.data.dataset import IGNORE
+from compress.evaluation.evaluate import evaluate_tflite
+from compress.evaluation.metrics import iou_per_class
+from compress.files.atomic import write_atomically
+from compress.files.records import read_json, write_json
+from compress.stages.cli import parser, run_command
+from compress.stages.run import SEARCH, STAGES, Run, open_run, require
 from nas.study import scored_candidates
 
 matplotlib.use("Agg")

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.batches import Validation, at_scale, training_batches
-from compress.evaluate import run_tflite
-from compress.int8_file import int8_file, observe_extremes
-from compress.metrics import mean_iou
-from compress.ranges import Ranges
-from compress.stage import Run
+from compress.data.batches import Validation, at_scale, training_batches
+from compress.evaluation.evaluate import run_tflite
+from compress.evaluation.metrics import mean_iou
+from compress.stages.run import Run
+from compress.tflite.int8_file import int8_file, observe_extremes
+from compress.tflite.ranges import Ranges
 from search_spaces.network import Network
 
 CALIBRATION_BATCHES = 6

@@ -18,21 +18,27 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from compress import distributed
-from compress.augment import AUGMENTS
-from compress.check import check
-from compress.cli import parser, run_command
-from compress.data import KINDS, open_data
-from compress.fit import SHAPES
-from compress.label_losses import CLASS_WEIGHTS, LABEL_TERMS
-from compress.run import RUNS, environment, held, read_json, save_network, write_atomically, write_json
-from compress.settings import PRESETS, Settings, parse_input_size, share_cores, training_device
-from compress.skeleton import INT8
-from compress.stage import SEARCH, Run, open_run
-from compress.target import SPELLINGS
+from compress.data.augmentation import AUGMENTS
+from compress.data.check import check
+from compress.data.dataset import KINDS, open_data
+from compress.files.atomic import RUNS, held, write_atomically
+from compress.files.records import read_json, write_json
+from compress.files.tensors import save_network
+from compress.latency.builder import Wanted, build, load_table
+from compress.latency.table import LatencyTable
+from compress.latency.targets import SPELLINGS
+from compress.stages.cli import parser, run_command
+from compress.stages.config import PRESETS, Settings, parse_input_size
+from compress.stages.environment import environment
+from compress.stages.run import SEARCH, Run, open_run
+from compress.tflite.writer import INT8
+from compress.training import distributed
+from compress.training.device import share_cores, training_device
+from compress.training.label_losses import CLASS_WEIGHTS, LABEL_TERMS
+from compress.training.loop import SHAPES
 from nas.feasible import Survey, survey
 from nas.finalists import choose
-from nas.finish import finish
+from nas.pipeline import finish
 from nas.presence import Worker
 from nas.problem import Problem
 from nas.pruners import PRUNERS
@@ -42,12 +48,10 @@ from nas.storage import SPELLINGS as STORAGES
 from nas.storage import open_storage, shown
 from nas.strategy import open_strategy, train_supernet
 from nas.study import Searching, candidates, finished, open_study, refused
-from nas.table_builder import Wanted, build, load_table
 from nas.weights import read_weights
 from nas.worker import POLL_SECONDS, STORAGE, join, problem_of, search_settings, storage_url
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
-from search_spaces.latency_table import LatencyTable
 from search_spaces.trials import Largest
 
 

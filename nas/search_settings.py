@@ -1,4 +1,4 @@
-"""How a search goes about it. With `compress.settings.Settings` it is all of a run's config.json."""
+"""How a search goes about it. With `compress.stages.config.Settings` it is all of a run's config.json."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from compress.cli import parser, run_command
+from compress.stages.cli import parser, run_command
 from search_spaces.errors import InputError
 
 SPELLINGS = "sqlite:///FILE, journal:FILE, postgresql://USER:PASSWORD@HOST/NAME or grpc://HOST:PORT"

@@ -17,12 +17,13 @@ import optuna
 import torch
 from optuna.trial import Trial
 
-from compress import distributed
-from compress.fit import fit
-from compress.run import load_network, load_tensors, save_network, save_tensors, write_json
-from compress.settings import share_cores
-from compress.stage import SEARCH, Run
-from compress.train import fit_network
+from compress.files.records import write_json
+from compress.files.tensors import load_network, load_tensors, save_network, save_tensors
+from compress.stages.fitting import fit_network
+from compress.stages.run import SEARCH, Run
+from compress.training import distributed
+from compress.training.device import share_cores
+from compress.training.loop import fit
 from nas.feasible import Survey
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches

@@ -16,8 +16,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
-from compress.run import write_atomically
-from compress.settings import DEFAULTS
+from compress.files.atomic import write_atomically
+from compress.stages.config import DEFAULTS
 from nas.feasible import Survey, feasible
 from nas.presence import Worker
 from nas.problem import Problem

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.batches import at_scale
-from compress.fit import autocast
-from compress.label_losses import LabelLoss
-from compress.losses import distillation
+from compress.data.batches import at_scale
+from compress.distillation.losses import distillation
+from compress.training.label_losses import LabelLoss
+from compress.training.loop import autocast
 from search_spaces import Space, graph_of
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, layer_name
@@ -134,7 +134,7 @@ def sandwich(
     label_loss: LabelLoss,
     seed: int,
 ) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
-    """Losses for `compress.fit`. `draw` gives a step's subnets, the large one first."""
+    """Losses for `compress.training.loop`. `draw` gives a step's subnets, the large one first."""
 
     def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
         rng = random.Random(f"{seed} {torch.initial_seed()}")  # fit seeds torch by the step

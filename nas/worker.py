@@ -15,10 +15,10 @@ import optuna
 import torch
 from optuna.storages import BaseStorage
 
-from compress.cli import parser, run_command
-from compress.run import read_json
-from compress.settings import share_cores
-from compress.stage import Run, open_run
+from compress.files.records import read_json
+from compress.stages.cli import parser, run_command
+from compress.stages.run import Run, open_run
+from compress.training.device import share_cores
 from nas.presence import Worker
 from nas.problem import Problem
 from nas.search_settings import SearchSettings

@@ -1,4 +1,4 @@
-"""MACs, parameters and memory of an op list. Latency is the table's (`search_spaces.latency_table`)."""
+"""MACs, parameters and memory of an op list. Latency is the table's (`compress.latency.table`)."""
 
 from math import prod
 

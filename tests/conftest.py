@@ -21,17 +21,18 @@ from small_studies import problem
 from stage_runs import SIDE, BySize
 
 import nas.search
-from compress.cli import run_command
-from compress.fit import Schedule
-from compress.run import save_network, write_json
-from compress.settings import Settings
-from compress.skeleton import INT8
-from compress.stage import Run
-from compress.target import HostTarget
-from compress.train import fit_network
-from nas import table_builder
+from compress.files.records import write_json
+from compress.files.tensors import save_network
+from compress.latency import builder as table_builder
+from compress.latency.builder import Wanted
+from compress.latency.targets import HostTarget
+from compress.stages.cli import run_command
+from compress.stages.config import Settings
+from compress.stages.fitting import fit_network
+from compress.stages.run import Run
+from compress.tflite.writer import INT8
+from compress.training.loop import Schedule
 from nas.feasible import Survey, survey
-from nas.table_builder import Wanted
 from search_spaces import get_space
 from search_spaces.genotype import Genotype, Stage
 from search_spaces.network import Network

@@ -9,8 +9,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from compress.datasets.published import HERE
-from compress.labels import IGNORE, read_classes
+from compress.data.labels import IGNORE, read_classes
+from compress.data.layouts.published import HERE
 
 CLASSES = 3
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from compress.stage import Run
-from compress.target import HostTarget
-from compress.timing import Timed
+from compress.latency.targets import HostTarget
+from compress.latency.timing import Timed
+from compress.stages.run import Run
 
 SIDE = 64
 

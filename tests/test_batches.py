@@ -7,9 +7,9 @@ import pytest
 import torch
 from made_data import save
 
-from compress.augment import AUGMENTS
-from compress.batches import Crops, at_resolution, read_validation, training_batches
-from compress.data import IGNORE, DataSet, open_data
+from compress.data.augmentation import AUGMENTS
+from compress.data.batches import Crops, at_resolution, read_validation, training_batches
+from compress.data.dataset import IGNORE, DataSet, open_data
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

@@ -19,11 +19,11 @@ import compress.verify
 import nas.latency
 import nas.report
 import nas.search
-from compress.fit import Schedule
-from compress.run import load_network
-from compress.stage import STAGES, open_run
-from compress.tflite import check_all_int8
-from nas.table_builder import Wanted
+from compress.files.tensors import load_network
+from compress.latency.builder import Wanted
+from compress.stages.run import STAGES, open_run
+from compress.tflite.reader import check_all_int8
+from compress.training.loop import Schedule
 from search_spaces import costs, get_space
 
 

@@ -12,9 +12,9 @@ import pytest
 from made_data import save
 from PIL import Image
 
-from compress.check import SMALLEST, check
-from compress.data import IGNORE, open_data, read_pair
-from compress.datasets.published import LANDCOVER
+from compress.data.check import SMALLEST, check
+from compress.data.dataset import IGNORE, open_data, read_pair
+from compress.data.layouts.published import LANDCOVER
 from search_spaces.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

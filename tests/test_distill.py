@@ -12,12 +12,12 @@ from stage_runs import SIDE, KilledError, killed_at, metrics
 from torch import nn
 
 import compress.distill
-import compress.fit
 import compress.prune
 import compress.quantize
+import compress.training.loop
 from compress.distill import distill
-from compress.run import save_network
-from compress.stage import Run
+from compress.files.tensors import save_network
+from compress.stages.run import Run
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
@@ -38,20 +38,20 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
     """The checkpoint of a killed distillation serves the same one and no other."""
     torch.jit.trace(Foreign(), torch.rand(1, 3, SIDE, SIDE)).save(tmp_path / "teacher.pt")
     asked = {"teacher": str(tmp_path / "teacher.pt"), "loss": "kl=0.5,cwd,dist,skd,boundary"}
-    monkeypatch.setattr(compress.fit, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
     heal = killed_at(monkeypatch, compress.distill, "record_network", 1)
     with pytest.raises(KilledError):
         distill(run, **asked)
     heal()
     resumed: list[int] = []
-    real = compress.fit.resume
+    real = compress.training.loop.resume
 
     def watched(*arguments: Any) -> tuple[int, float]:
         found = real(*arguments)
         resumed.append(found[0])
         return found
 
-    monkeypatch.setattr(compress.fit, "resume", watched)
+    monkeypatch.setattr(compress.training.loop, "resume", watched)
     distill(run, **asked)
     assert resumed == [2]  # both steps of the toy preset were done
     assert metrics(run, "distill")["loss"] == {"kl": 0.5, "cwd": 3.0, "dist": 1.0, "skd": 10.0, "boundary": 1.0}
@@ -105,8 +105,8 @@ def test_a_killed_distillation_goes_on_with_its_linear_maps(
         save_network(network, each.made("prune"))
     asked = {"loss": "kl,adaptive=0.5", "features": "backbone,aspp"}
     distill(other, **asked)
-    monkeypatch.setattr(compress.fit, "CHECKPOINT_SECONDS", 0.0)
-    heal = killed_at(monkeypatch, compress.fit, "save_tensors", 2)
+    monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
+    heal = killed_at(monkeypatch, compress.training.loop, "save_tensors", 2)
     with pytest.raises(KilledError):
         distill(run, **asked)
     heal()

@@ -10,11 +10,11 @@ from made_data import CLASSES
 from torch import Tensor, nn
 from torch.multiprocessing import spawn
 
-from compress import distributed
-from compress.batches import Crops
-from compress.data import open_data
-from compress.fit import Schedule, fit
-from compress.run import load_tensors, save_tensors
+from compress.data.batches import Crops
+from compress.data.dataset import open_data
+from compress.files.tensors import load_tensors, save_tensors
+from compress.training import distributed
+from compress.training.loop import Schedule, fit
 from search_spaces.errors import InputError
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compress.features import PLACES, Features, end
+from compress.distillation.features import PLACES, Features, end
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network

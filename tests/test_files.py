@@ -12,16 +12,16 @@ import torch
 from conftest import every_tap, tiny_of
 from torch import nn
 
-from compress.convert import Deployed, int8_tflite, quantize_tflite, write_float_tflite, write_onnx
-from compress.evaluate import class_maps
-from compress.fake_quant import fake_quantize
-from compress.fallback import unit
-from compress.int8_file import int8_file, observe_extremes
-from compress.ranges import Ranges, observe_ranges, wide_enough
-from compress.skeleton import FLOAT32, INT8, skeleton
-from compress.target import HostTarget
-from compress.tflite import check_all_int8, file_ops, read_model, tensor_names
-from compress.timing import load
+from compress.evaluation.evaluate import class_maps
+from compress.latency.targets import HostTarget
+from compress.latency.timing import load
+from compress.tflite.conversion import Deployed, int8_tflite, quantize_tflite, write_float_tflite, write_onnx
+from compress.tflite.fallback import unit
+from compress.tflite.int8_file import int8_file, observe_extremes
+from compress.tflite.ranges import Ranges, observe_ranges, wide_enough
+from compress.tflite.reader import check_all_int8, file_ops, read_model, tensor_names
+from compress.tflite.simulated_int8 import fake_quantize
+from compress.tflite.writer import FLOAT32, INT8, skeleton
 from search_spaces import SPACES, costs, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype

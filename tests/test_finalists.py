@@ -11,9 +11,9 @@ from commands import Command, flags
 from stage_runs import BySize, KilledError
 
 import nas.search
-from compress.run import load_network
-from compress.skeleton import skeleton
-from compress.stage import open_run
+from compress.files.tensors import load_network
+from compress.stages.run import open_run
+from compress.tflite.writer import skeleton
 from nas import strategy
 from nas.finalists import by_reward, choose, in_turns
 from nas.score import reward

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from compress import fit as fit_module
-from compress import training_log
-from compress.batches import Crops, read_validation
-from compress.data import IGNORE, open_data
-from compress.evaluate import evaluate
-from compress.fit import SHAPES, Losses, Schedule, fit
-from compress.label_losses import cross_entropy
-from compress.metrics import mean_iou
-from compress.run import load_network, load_tensors, save_network, save_tensors
+from compress.data.batches import Crops, read_validation
+from compress.data.dataset import IGNORE, open_data
+from compress.evaluation.evaluate import evaluate
+from compress.evaluation.metrics import mean_iou
+from compress.files.tensors import load_network, load_tensors, save_network, save_tensors
+from compress.training import log as training_log
+from compress.training import loop as fit_module
+from compress.training.label_losses import cross_entropy
+from compress.training.loop import SHAPES, Losses, Schedule, fit
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from compress.data import open_data, read_pair
-from compress.formats import read_bands, read_values
-from compress.pixels import Pixels, find_pixels
+from compress.data.dataset import open_data, read_pair
+from compress.data.formats import read_bands, read_values
+from compress.data.pixels import Pixels, find_pixels
 from search_spaces.errors import InputError
 
 RNG = np.random.default_rng(0)

@@ -9,8 +9,8 @@ import torch
 from commands import process
 from stage_runs import metrics
 
-from compress.run import load_network
-from compress.stage import STAGES, is_done, open_run
+from compress.files.tensors import load_network
+from compress.stages.run import STAGES, is_done, open_run
 
 MOMENTS = (0.5, 0.7, 0.85, 0.95)  # of the seconds that the stage takes when it is left alone
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_data import Made, names_of, save, volume
 
-from compress.check import check
-from compress.data import IGNORE, open_data, read_pair
-from compress.datasets.folder import VAL_SHARE, drawn
+from compress.data.check import check
+from compress.data.dataset import IGNORE, open_data, read_pair
+from compress.data.layouts.folder import VAL_SHARE, drawn
 from search_spaces.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

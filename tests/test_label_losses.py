@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from compress.data import IGNORE
-from compress.label_losses import (
+from compress.data.dataset import IGNORE
+from compress.training.label_losses import (
     BOUNDARY_WEIGHT,
     CLASS_WEIGHTS,
     LABEL_TERMS,
@@ -20,7 +20,7 @@ from compress.label_losses import (
     label_loss,
     pixel_losses,
 )
-from compress.losses import parse_terms
+from compress.training.terms import parse_terms
 from search_spaces.errors import InputError
 
 CLASSES = 4

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_data import save
 
-from compress.data import IGNORE
-from compress.formats import read_values
-from compress.labels import Labels, default_colours, read_classes
+from compress.data.dataset import IGNORE
+from compress.data.formats import read_values
+from compress.data.labels import Labels, default_colours, read_classes
 from search_spaces.errors import InputError
 
 

@@ -9,19 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from compress.data import IGNORE
-from compress.losses import (
+from compress.data.dataset import IGNORE
+from compress.distillation.losses import (
     DISTILLATION_TERMS,
     boundary,
-    boundary_pixels,
     channel_wise,
     distillation,
     pairwise,
-    parse_terms,
     relational,
     uncorrelated,
-    weighted_sum,
 )
+from compress.training.terms import boundary_pixels, parse_terms, weighted_sum
 from search_spaces.errors import InputError
 
 Loss = Callable[[Tensor, Tensor], Tensor]

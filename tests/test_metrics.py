@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.data import IGNORE
-from compress.metrics import confusion, iou_per_class, mean_iou
+from compress.data.dataset import IGNORE
+from compress.evaluation.metrics import confusion, iou_per_class, mean_iou
 
 
 @given(st.integers(0, 1000))

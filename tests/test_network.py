@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import MACS_TABLE, PLAIN
 
+from compress.latency.table import LatencyTable
 from compress.prune import prune_to
 from nas.score import calibrate
 from nas.supernet import Supernet, extract, largest_networks
@@ -18,7 +19,6 @@ from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.blocks import widths
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.latency_table import LatencyTable
 from search_spaces.network import Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, Op
 from search_spaces.trials import Largest, Smallest

@@ -14,7 +14,7 @@ from shipping import Deployed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compress.run import read_json
+from compress.files.records import read_json
 
 CLASSES = 5
 OWN = ("fastscnn", "bisenetv2", "ppliteseg")

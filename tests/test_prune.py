@@ -12,8 +12,8 @@ from test_network import MACS_TABLE, warmed
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.importance import IMPORTANCES, MAGNITUDES, SQUARED, gradients, lost
-from compress.narrow import prune_to
+from compress.pruning.channel_pruning import prune_to
+from compress.pruning.importances import IMPORTANCES, MAGNITUDES, SQUARED, gradients, lost
 from search_spaces.blocks import widths
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network

@@ -15,16 +15,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.batches import Crops, Validation, read_validation
-from compress.convert import int8_tflite, write_float_tflite
-from compress.data import IGNORE, open_data
-from compress.fake_quant import FakeQuantized, fake_quantize
-from compress.fallback import Source, logits_error, rank, unit
-from compress.fit import Schedule, fit
-from compress.label_losses import cross_entropy
-from compress.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values, weight_scales
-from compress.tflite import check_all_int8, read_model, tensor_names, tied_tensors
-from compress.verify import agreement, evaluate_tflite
+from compress.data.batches import Crops, Validation, read_validation
+from compress.data.dataset import IGNORE, open_data
+from compress.evaluation.agreement import agreement
+from compress.evaluation.evaluate import evaluate_tflite
+from compress.tflite.conversion import int8_tflite, write_float_tflite
+from compress.tflite.fallback import Source, logits_error, rank, unit
+from compress.tflite.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values, weight_scales
+from compress.tflite.reader import check_all_int8, read_model, tensor_names, tied_tensors
+from compress.tflite.simulated_int8 import FakeQuantized, fake_quantize
+from compress.training.label_losses import cross_entropy
+from compress.training.loop import Schedule, fit
 from search_spaces import SPACES
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype

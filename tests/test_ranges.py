@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compress.ranges import ESTIMATORS, PIXELS, Histogram, Range, observe_ranges, step_of, tied, tied_values
+from compress.tflite.ranges import ESTIMATORS, PIXELS, Histogram, Range, observe_ranges, step_of, tied, tied_values
 from search_spaces import graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype

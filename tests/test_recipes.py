@@ -8,12 +8,12 @@ import nibabel
 import numpy as np
 import pytest
 from commands import Command
+from compress.data.dataset.makers import medical, people
 
 import nas.recipe
-from compress.check import check
-from compress.data import open_data, read_pair
-from compress.recipes import medical, people
-from compress.recipes.pairs import split_blocks
+from compress.data.check import check
+from compress.data.dataset import open_data, read_pair
+from compress.data.makers.pairs import split_blocks
 
 Given = list[argparse.Namespace]
 

@@ -13,7 +13,7 @@ from PIL import Image
 import nas.latency
 import nas.report
 import nas.search
-from compress.stage import STAGES, open_run
+from compress.stages.run import STAGES, open_run
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from stage_runs import BySize, KilledError, killed_at, metrics
 from studies import MACS_TABLE
 
 import compress.distill
-import compress.fit
 import compress.prune
 import compress.quantize
+import compress.training.loop
 from compress.distill import distill
+from compress.files.tensors import load_network, save_network
 from compress.prune import prune
 from compress.quantize import quantize
-from compress.run import load_network, save_network
-from compress.stage import Run
-from compress.tflite import check_all_int8
+from compress.stages.run import Run
+from compress.tflite.reader import check_all_int8
 from search_spaces.blocks import widths
 from search_spaces.errors import InputError
 
@@ -87,13 +87,13 @@ def test_quantizing_trains_falls_back_and_resumes(run: Run, monkeypatch: pytest.
         norm.bias[0] *= 300
         network.get_submodule("layers.decoder_1_pointwise.conv").weight[:, 0] /= 300
     save_network(network, run.made("distill"))
-    monkeypatch.setattr(compress.fit, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
     heal = killed_at(monkeypatch, compress.quantize, "converted", 1)
     with pytest.raises(KilledError):
         quantize(run, ranges="minmax", qat_steps=2, max_drop=0.02)
     heal()
     assert not (run.path / "quantize" / "metrics.json").exists()
-    killed_at(monkeypatch, compress.fit, "training_batches", 2)  # nothing is trained again
+    killed_at(monkeypatch, compress.training.loop, "training_batches", 2)  # nothing is trained again
     quantize(run, ranges="minmax", qat_steps=2, max_drop=0.02)
     found = metrics(run, "quantize")
     assert len(found["all_int8_miou"]) == 2

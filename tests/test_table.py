@@ -13,15 +13,16 @@ from conftest import random_genotype
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.skeleton import INT8, PRECISIONS
-from compress.target import HostTarget, Latency
-from nas import looks, table_builder
+from compress.latency import builder as table_builder
+from compress.latency import repeats as looks
+from compress.latency.builder import Wanted, fit, load_table, measuring_plan
+from compress.latency.repeats import Plan
+from compress.latency.table import GROUPS, VERSION, Family, LatencyTable, family
+from compress.latency.targets import HostTarget, Latency
+from compress.tflite.writer import INT8, PRECISIONS
 from nas.latency import summarize
-from nas.looks import Plan
-from nas.table_builder import Wanted, fit, load_table, measuring_plan
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
-from search_spaces.latency_table import GROUPS, VERSION, Family, LatencyTable, family
 from search_spaces.ops import ADD, CONV, DEPTHWISE, INPUT, MUL, Op
 from search_spaces.trials import Largest
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from adb_daemon import Daemon
 
-from compress import target as targets
-from compress import timing
-from compress.skeleton import skeleton
-from compress.target import open_target
+from compress.latency import targets as targets
+from compress.latency import timing
+from compress.latency.targets import open_target
+from compress.tflite.writer import skeleton
 from search_spaces.errors import InputError
 from search_spaces.ops import INPUT, Builder
 

@@ -13,10 +13,11 @@ from made_data import CLASSES
 from torch import Tensor, nn
 from torch.export import Dim
 
-from compress.run import digest, save_network
-from compress.settings import Settings
-from compress.stage import Run
-from compress.teacher import open_teacher
+from compress.distillation.teachers import open_teacher
+from compress.files.atomic import digest
+from compress.files.tensors import save_network
+from compress.stages.config import Settings
+from compress.stages.run import Run
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network

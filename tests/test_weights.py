@@ -10,7 +10,7 @@ from conftest import random_genotype
 from safetensors.torch import save_file
 from torch import nn
 
-from compress.run import save_network, save_tensors
+from compress.files.tensors import save_network, save_tensors
 from nas.supernet import Supernet, extract
 from nas.weights import read_weights
 from search_spaces import deeplabv3plus

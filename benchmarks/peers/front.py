@@ -12,11 +12,12 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from shipping import SHIPPED, TRAINED, Variant, int8_file
 
-from compress.ranges import DEFAULT
-from compress.run import digest, read_json, write_json
-from compress.settings import Settings, parse_input_size
-from compress.target import HostTarget
-from nas.looks import Plan, look, settled
+from compress.files.atomic import digest
+from compress.files.records import read_json, write_json
+from compress.latency.repeats import Plan, look, settled
+from compress.latency.targets import HostTarget
+from compress.stages.config import Settings, parse_input_size
+from compress.tflite.ranges import DEFAULT
 from search_spaces.errors import InputError
 
 PLAN = Plan("latency", seconds=1.0, together=8, agree=0.04)

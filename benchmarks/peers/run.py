@@ -25,11 +25,13 @@ from front import (
 from peers import PEERS
 from shipping import Variant, do_missing
 
-from compress.cli import Parser, run_command
-from compress.data import KINDS
-from compress.run import read_json, write_atomically, write_json
-from compress.settings import PRESETS, Settings, parse_input_size, share_cores
-from compress.stage import Run
+from compress.data.dataset import KINDS
+from compress.files.atomic import write_atomically
+from compress.files.records import read_json, write_json
+from compress.stages.cli import Parser, run_command
+from compress.stages.config import PRESETS, Settings, parse_input_size
+from compress.stages.run import Run
+from compress.training.device import share_cores
 from search_spaces.errors import InputError
 
 BUDGET_MS = 1.0  # a run folder has one; no peer is held to it

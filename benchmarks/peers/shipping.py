@@ -16,17 +16,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from compress.convert import convert, quantize_tflite
-from compress.evaluate import run_tflite
-from compress.fit import fit
-from compress.metrics import mean_iou
+from compress.evaluation.evaluate import EVALUATION_THREADS, run_tflite
+from compress.evaluation.metrics import mean_iou
+from compress.files.atomic import held, write_atomically
+from compress.files.records import read_json, write_json
+from compress.files.tensors import load_tensors, save_tensors
+from compress.latency.timing import load
 from compress.quantize import calibration_images
-from compress.run import held, load_tensors, read_json, save_tensors, write_atomically, write_json
-from compress.stage import Run
-from compress.tflite import file_ops
-from compress.timing import load
-from compress.train import network_losses
-from compress.verify import EVALUATION_THREADS
+from compress.stages.fitting import network_losses
+from compress.stages.run import Run
+from compress.tflite.conversion import convert, quantize_tflite
+from compress.tflite.reader import file_ops
+from compress.training.loop import fit
 from search_spaces.blocks import scaled_side
 from search_spaces.ops import out_size
 

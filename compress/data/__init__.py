@@ -1,0 +1,1 @@
+"""Data sets: image and volume files, labels, checks, augmentation, batches."""

@@ -1,0 +1,72 @@
+"""Tissues of the brain: axial slices of the MNI152 template, as the PyPI package nilearn carries it.
+
+The T1 volume (skull-stripped, 1 mm) becomes grey images; each voxel of the brain has the likeliest of three tissues:
+grey and white matter as their probability maps say, and cerebrospinal fluid with what these two leave.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from compress.data.makers.pairs import Pairs, split_blocks, write_split
+from compress.data.volumes import read_volume
+from search_spaces.errors import InputError
+
+CLASSES = "background 0 0 0\ngrey matter 214 122 96\nwhite matter 240 236 220\ncerebrospinal fluid 62 124 196\n"
+DATA = Path("datasets/data")  # in the package
+FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+REMEDY = "pip install --no-deps nilearn"
+LEAST = 0.02  # share of brain in a slice that is used
+MARGIN = 4  # voxels around the brain
+BLOCKS, HELD_OUT, GAP = 10, (3, 7), 5  # of slices; the gap in slices, which are millimetres
+
+
+def find_volumes() -> tuple[Path, ...]:
+    """T1, grey and white matter. Raises InputError when nilearn or its files are missing."""
+    package = find_spec("nilearn")  # not imported: only its files are wanted
+    if package is None or package.origin is None:
+        raise InputError(f"medical: the MNI152 volumes come with the package nilearn; {REMEDY}")
+    volumes = tuple(Path(package.origin).parent / DATA / FILE.format(kind) for kind in ("t1", "gm", "wm"))
+    for volume in volumes:
+        if not volume.is_file():
+            raise InputError(f"medical: {volume} is missing; {REMEDY} --upgrade")
+    return volumes
+
+
+def write(volumes: tuple[Path, ...], folder: Path) -> None:
+    """A `folder:` data set."""
+    t1, grey, white = (_share(path) for path in volumes)
+    if not t1.shape == grey.shape == white.shape:
+        raise InputError(f"medical: {volumes[0].parent}: the volumes differ in their axes; {REMEDY} --upgrade")
+    masks = tissues(t1, grey, white)
+    brain = masks > 0
+    x, y = (_extent(places) for places in np.nonzero(brain)[:2])
+    images = np.round(t1 * 255).astype(np.uint8)
+    used = np.flatnonzero(brain.mean(axis=(0, 1)) >= LEAST)
+
+    def pairs(split: list[int]) -> Pairs:
+        for z in used[split]:  # the first axis points right, the second to the front, which is up in the image
+            image, mask = (np.rot90(volume[x, y, z]) for volume in (images, masks))
+            yield f"z{z:03}", image, mask
+
+    for split, places in split_blocks(len(used), BLOCKS, HELD_OUT, GAP).items():
+        write_split(folder / split, pairs(places))
+    (folder / "classes.txt").write_text(CLASSES)
+
+
+def tissues(t1: np.ndarray, grey: np.ndarray, white: np.ndarray) -> np.ndarray:
+    """Class of each voxel, from volumes in 0..1; the brain is where T1 is not zero."""
+    fluid = 1 - grey - white
+    likeliest = np.stack([grey, white, fluid]).argmax(0) + 1
+    return np.where(t1 > 0, likeliest, 0).astype(np.uint8)
+
+
+def _share(path: Path) -> np.ndarray:
+    """A volume against its largest value."""
+    values = read_volume(path).astype(np.float32)
+    return np.asarray(values / values.max())
+
+
+def _extent(places: np.ndarray) -> slice:
+    return slice(max(0, places.min() - MARGIN), places.max() + MARGIN + 1)

@@ -1,0 +1,66 @@
+"""The files of a data set, as every kind lists them. What is listed need not exist: the check names what does not."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from compress.data.formats import IMAGE_ENDINGS, MASK_ENDINGS, VOLUME_ENDINGS
+from compress.data.labels import Labels
+from search_spaces.errors import InputError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The files of one image and its mask."""
+
+    image: Path
+    mask: Path
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a kind of data set says: labels, the pairs of both splits, and the bands.txt, if there is one."""
+
+    labels: Labels
+    train: tuple[Pair, ...]
+    val: tuple[Pair, ...]
+    bands: Path | None = None
+
+
+def need_folder(folder: Path, spec: str) -> None:
+    """Raises InputError when there is no such folder."""
+    if not folder.is_dir():
+        raise InputError(f"--data {spec}: there is no folder {folder}; see docs/data.md for the layout")
+
+
+def matched(images: Path, masks: Path, spec: str) -> tuple[Pair, ...]:
+    """Every image of a folder with the mask of the same stem."""
+    for folder in (images, masks):
+        need_folder(folder, spec)
+    mask_of = by_stem(masks, MASK_ENDINGS)
+    ending = next((mask.name[len(name) :] for name, mask in mask_of.items()), ".png")  # of a mask that is missing
+    found = by_stem(images, IMAGE_ENDINGS)
+    return tuple(Pair(image, mask_of.get(name, masks / (name + ending))) for name, image in found.items())
+
+
+def by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
+    """The images or volumes of a folder under their names without ending, in order of names."""
+    endings = (*endings, *VOLUME_ENDINGS)
+    return {stem(path): path for path in sorted(folder.iterdir()) if path.name.lower().endswith(endings)}
+
+
+def stem(path: Path) -> str:
+    """The name without an ending that is known; one ending has two dots."""
+    known = (ending for ending in (*VOLUME_ENDINGS, *IMAGE_ENDINGS) if path.name.lower().endswith(ending))
+    return path.name[: len(path.name) - len(next(known, ""))]
+
+
+def is_volume(path: Path) -> bool:
+    return path.name.lower().endswith(VOLUME_ENDINGS)
+
+
+def read_list(path: Path, spec: str) -> list[str]:
+    """The lines of a split list. Raises InputError when it is missing or no text."""
+    try:
+        return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--data {spec}: {path} cannot be read ({error}); see docs/data.md for the layout") from error

@@ -1,0 +1,1 @@
+"""How good a network, or a file, is over the validation split."""

@@ -1,0 +1,1 @@
+"""Which channels matter, and taking away those that do not."""

@@ -1,0 +1,52 @@
+"""Losses as plain functions that `--loss` adds up by name, and what losses on labels and on teachers share."""
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from search_spaces.errors import InputError
+
+BOUNDARY_PIXELS = 3  # how near another class makes a pixel a boundary pixel
+Terms = Mapping[str, tuple[Callable[..., Tensor], float]]  # by name: a loss and its usual weight
+
+
+def boundary_pixels(masks: Tensor, ignore: int, pixels: int = BOUNDARY_PIXELS) -> Tensor:
+    """Which of N,H,W are no void and have a pixel of another class, no void, at most `pixels` rows and columns away."""
+    void = masks == ignore
+    window = 2 * pixels + 1
+    largest = F.max_pool2d(masks.masked_fill(void, -1).float(), window, 1, pixels)
+    smallest = -F.max_pool2d(-masks.masked_fill(void, ignore + 1).float(), window, 1, pixels)
+    return (largest > smallest) & ~void
+
+
+def match(logits: Tensor, like: Tensor) -> Tensor:
+    """Logits at the height and width of `like`, bilinear with half-pixel centres."""
+    size = like.shape[-2:]
+    if logits.shape[-2:] == size:
+        return logits
+    return F.interpolate(logits, size, mode="bilinear", align_corners=False)
+
+
+def parse_terms(text: str, known: Mapping[str, tuple[object, float]]) -> dict[str, float]:
+    """`kl,cwd=3` to the weight of each term. Raises InputError for a term that is none or a weight below zero."""
+    terms = {}
+    for part in text.split(","):
+        name, given, weight = part.strip().partition("=")
+        if name not in known:
+            raise InputError(f"--loss {text}: {name!r} is none; choose from {', '.join(known)}")
+        try:
+            terms[name] = float(weight) if given else known[name][1]
+        except ValueError:
+            terms[name] = -1.0
+        if not (isfinite(terms[name]) and terms[name] >= 0):
+            raise InputError(f"--loss {text}: {name} has the weight {weight!r}; give a number of 0 or more")
+    return terms
+
+
+def weighted_sum(weights: Mapping[str, float], known: Terms, logits: Tensor, *more: Any) -> Tensor:
+    """Of the terms named, each of (logits, *more)."""
+    terms = (known[name][0](logits, *more) * weight for name, weight in weights.items())
+    return sum(terms, logits.new_zeros(()))

@@ -1,0 +1,47 @@
+"""From a search's winner to what the user takes away: the stages, result.json, the report."""
+
+from collections.abc import Callable
+from typing import Any
+
+from compress.distill import distill
+from compress.export import export
+from compress.prune import prune
+from compress.quantize import quantize
+from compress.stages.run import STAGES, Run, is_done
+from compress.train import train
+from nas.report import write_report, write_result
+from search_spaces.errors import BudgetError
+
+STAGE_BODIES: dict[str, Callable[[Run], None]] = {
+    "train": train,
+    "prune": prune,
+    "distill": distill,
+    "quantize": quantize,
+    "export": export,
+}
+
+
+def finish(run: Run) -> None:
+    """The stages that are not done yet, the result and the report. Raises BudgetError when the exported file is too
+    slow after all."""
+    for stage in STAGES:
+        if not is_done(run, stage):
+            STAGE_BODIES[stage](run)
+    result = write_result(run)
+    write_report(run, result)
+    print(summary(run, result))
+    budget_ms = run.settings.budget_ms
+    if result["latency_ms"] > budget_ms:
+        raise BudgetError(
+            f"the exported model takes {result['latency_ms']:.2f} ms, over --budget-ms {budget_ms:g}; "
+            f"cut more with python -m compress.prune {run.path} --target-ms {0.8 * budget_ms:g}, then --resume"
+        )
+
+
+def summary(run: Run, result: dict[str, Any]) -> str:
+    size = result["stages"][-1]["size_bytes"] / 1024
+    return (
+        f"\n{result['model']}: mIoU {result['miou']:.4f}, {result['latency_ms']:.2f} ms on {result['target']} "
+        f"(budget {result['budget_ms']:g} ms), {size:.0f} KiB, int8\n"
+        f"  card {run.path / 'model.json'}, report {run.path / 'report.html'}, figures {run.path / 'result.json'}"
+    )
