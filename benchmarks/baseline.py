@@ -25,7 +25,7 @@ from compress.stages.config import PRESETS
 from compress.stages.fitting import fit_network
 from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import quantize_tflite, write_float_tflite
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from search_spaces import SPACES, Space
 from search_spaces.blocks import aspp, class_map, class_scores, decoder, inverted_residual
 from search_spaces.genotype import Genotype, Stage, round_channels
@@ -104,7 +104,7 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
     target = HostTarget()
 
     def measured(index: int) -> float:
-        return target.measure([skeleton(graph(mobilenetv2(MULTIPLIERS[index], classes, input_size)))])[0].ms
+        return target.measure([random_weight_model(graph(mobilenetv2(MULTIPLIERS[index], classes, input_size)))])[0].ms
 
     low, high = 0, len(MULTIPLIERS) - 1
     while low < high:

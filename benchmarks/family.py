@@ -17,10 +17,10 @@ from baseline import machine
 from compress.latency.targets import HostTarget
 from compress.latency.timing import load
 from compress.tflite.reader import read_model
-from compress.tflite.writer import FLOAT32, INT8, pack, skeleton
+from compress.tflite.writer import FLOAT32, INT8, pack, random_weight_model
 from search_spaces import SPACES, Space, costs
 from search_spaces.ops import ADD, CONV, DEPTHWISE, MEAN, MUL, SIGMOID, Graph, Op
-from search_spaces.trials import Largest, Random, Smallest
+from search_spaces.trials import LargestTrial, RandomTrial, SmallestTrial
 
 SIDE, CLASSES = 512, 8
 SHAPE = (128, 128, 96)  # of a value midway in a backbone
@@ -31,11 +31,11 @@ def spans(space: Space, models: int, seed: int) -> str:
     """One row of the first table."""
     rng = random.Random(seed)
     size = (SIDE, SIDE)
-    drawn = [space.graph(space.sample(Random(rng), CLASSES, size)) for _ in range(models)]
-    ends = [space.graph(space.sample(trial, CLASSES, size)) for trial in (Smallest(), Largest())]
+    drawn = [space.graph(space.sample(RandomTrial(rng), CLASSES, size)) for _ in range(models)]
+    ends = [space.graph(space.sample(trial, CLASSES, size)) for trial in (SmallestTrial(), LargestTrial())]
     gmacs = [costs.macs(graph) / 1e9 for graph in drawn]
     millions = [costs.params(graph) / 1e6 for graph in drawn]
-    smallest, largest = HostTarget().measure([skeleton(graph) for graph in ends], seconds=2.0)
+    smallest, largest = HostTarget().measure([random_weight_model(graph) for graph in ends], seconds=2.0)
     return (
         f"| {space.name} | {min(gmacs):.2f} | {median(gmacs):.2f} | {max(gmacs):.2f} | {min(millions):.2f} | "
         f"{median(millions):.2f} | {max(millions):.2f} | {median(map(head_share, drawn)):.0%} | "
@@ -81,7 +81,7 @@ def parts() -> list[tuple[str, Sequence[Op]]]:
 
 def hard_swish(precision: str) -> bytes:
     """A file of one HARD_SWISH, which no space has: made from that of a sigmoid."""
-    model = read_model(skeleton([Op("a", ("x",), SIGMOID, (SHAPE,), SHAPE)], precision))
+    model = read_model(random_weight_model([Op("a", ("x",), SIGMOID, (SHAPE,), SHAPE)], precision))
     (code,), (operator,) = model.operatorCodes, model.subgraphs[0].operators
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.HARD_SWISH
     code.version = 1
@@ -112,7 +112,9 @@ def main() -> None:
             print(spans(space, given.models, given.seed), flush=True)
     print("\n| | int8 ms | float ms | XNNPACK takes the int8 file |\n|---|---|---|---|")
     files = [("HARD_SWISH", hard_swish(INT8), hard_swish(FLOAT32))]
-    files += [(name, skeleton(tuple(ops), INT8), skeleton(tuple(ops), FLOAT32)) for name, ops in parts()]
+    files += [
+        (name, random_weight_model(tuple(ops), INT8), random_weight_model(tuple(ops), FLOAT32)) for name, ops in parts()
+    ]
     for name, *pair in files:
         int8, float32 = HostTarget().measure(pair, seconds=1.0)
         print(f"| {name} | {int8.ms:.3f} | {float32.ms:.3f} | {'yes' if taken(pair[0]) else 'no'} |", flush=True)

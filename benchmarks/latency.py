@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from compress.latency.builder import Wanted, build
+from compress.latency.builder import TableSpec, build
 from compress.latency.table import LatencyTable
 from compress.latency.targets import HostTarget
 from nas.latency import check
 from search_spaces import get_space
-from search_spaces.trials import Random
+from search_spaces.trials import RandomTrial
 
 CASES = (("int8", 1, 512), ("float32", 1, 512), ("int8", 2, 512), ("int8", 1, 256))
 PRICED = 3000
@@ -45,10 +45,10 @@ def cells(found: dict[str, Any]) -> str:
     ).replace("%", " %")
 
 
-def priced_a_second(wanted: Wanted, table: LatencyTable) -> float:
+def priced_a_second(wanted: TableSpec, table: LatencyTable) -> float:
     """Op list and look-up of genotypes drawn before."""
     rng = random.Random(0)
-    drawn = [wanted.space.sample(Random(rng), wanted.classes, wanted.input_size) for _ in range(PRICED)]
+    drawn = [wanted.space.sample(RandomTrial(rng), wanted.classes, wanted.input_size) for _ in range(PRICED)]
     begun = time.perf_counter()
     for genotype in drawn:
         table.predict(wanted.space.graph(genotype))
@@ -69,7 +69,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     last: list[str] = []
     for precision, threads, side in CASES:
-        wanted = Wanted(space, 8, (side, side), precision, HostTarget(threads))
+        wanted = TableSpec(space, 8, (side, side), precision, HostTarget(threads))
         path = wanted.path(given.tables)
         path.unlink(missing_ok=True)
         begun = time.monotonic()

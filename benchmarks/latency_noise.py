@@ -12,9 +12,9 @@ import time
 import numpy as np
 
 from compress.latency.targets import HostTarget, Latency
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from search_spaces import deeplabv3plus
-from search_spaces.trials import Random
+from search_spaces.trials import RandomTrial
 
 REPEATS, SECONDS = 20, 1.5
 
@@ -38,7 +38,7 @@ def row(name: str, found: list[Latency]) -> str:
 
 
 def main() -> None:
-    model = skeleton(deeplabv3plus.graph(deeplabv3plus.sample(Random(random.Random(5)), 8, (256, 256))))
+    model = random_weight_model(deeplabv3plus.graph(deeplabv3plus.sample(RandomTrial(random.Random(5)), 8, (256, 256))))
     target = HostTarget()
     alone = [target.measure([model], SECONDS)[0] for _ in range(REPEATS)]
     others = [multiprocessing.Process(target=bursts, daemon=True) for _ in range(multiprocessing.cpu_count())]

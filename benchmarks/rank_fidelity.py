@@ -29,7 +29,7 @@ from scipy.stats import kendalltau
 from trainings import end_with_parent
 
 from compress.files.records import read_json, write_json
-from compress.latency.builder import Wanted
+from compress.latency.builder import TableSpec
 from compress.latency.targets import HostTarget
 from compress.stages.config import PRESETS, Settings, parse_input_size
 from compress.stages.fitting import fit_network
@@ -37,7 +37,7 @@ from compress.stages.run import Run
 from nas import strategy
 from nas.feasible import Survey, survey
 from nas.finalists import by_reward, in_turns, macs_of
-from nas.problem import Limits, Problem
+from nas.problem import Constraints, Problem
 from nas.score import Scorer, calibration_batches, reward
 from nas.search import open_table
 from nas.study import Candidate
@@ -67,8 +67,8 @@ def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) 
 def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
     run = make_run(given)
     space, classes = get_space(run.settings.space), len(run.data.classes)
-    wanted = Wanted(space, classes, run.settings.input_size, "int8", HostTarget())
-    problem = Problem(space, open_table(wanted, None), classes, run.settings.input_size, Limits(given.budget_ms))
+    wanted = TableSpec(space, classes, run.settings.input_size, "int8", HostTarget())
+    problem = Problem(space, open_table(wanted, None), classes, run.settings.input_size, Constraints(given.budget_ms))
     return problem, survey(problem, given.draw)
 
 

@@ -23,7 +23,7 @@ from compress.distill import open_teaching
 from compress.distillation.losses import TEACHING_TERMS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
-from compress.latency.builder import Wanted, build, load_table
+from compress.latency.builder import TableSpec, build, load_table
 from compress.latency.targets import HostTarget
 from compress.prune import rounds_done, save_rounds
 from compress.pruning.channel_pruning import prune_to
@@ -34,7 +34,7 @@ from compress.stages.config import PRESETS, Preset, Settings, parse_input_size
 from compress.stages.fitting import fit_network
 from compress.stages.run import Run
 from compress.tflite.ranges import DEFAULT, ESTIMATORS, observe_ranges
-from compress.tflite.writer import INT8, skeleton
+from compress.tflite.writer import INT8, random_weight_model
 from compress.training.loop import Schedule
 from compress.training.terms import parse_terms
 from search_spaces import get_space, graph_of
@@ -80,12 +80,12 @@ def prepare(work: Path, asked: Asked, tables: Sequence[str], preset: str) -> Non
     settings = asked.settings(0)
     run = Run(work, settings)
     base = Genotype.from_dict({**BASE.to_dict(), "classes": len(run.data.classes), "resolution": settings.input_size})
-    wanted = Wanted(get_space(base.space), base.classes, settings.input_size, INT8, HostTarget())
+    wanted = TableSpec(get_space(base.space), base.classes, settings.input_size, INT8, HostTarget())
     table = load_table(file, wanted) if file.is_file() else build(wanted, file)
     if not sizes:
         sizes = {"base": base, "large": scaled(base, LARGE)}
         sizes |= {name: sized(base, table, share) for name, share in STARTS.items()}
-        small_ms = HostTarget().measure([skeleton(graph_of(sizes["small"]))])[0].ms
+        small_ms = HostTarget().measure([random_weight_model(graph_of(sizes["small"]))])[0].ms
         sizes["mobilenetv2"] = scaled_to(small_ms, base.classes, base.resolution)
     trained = {one.name for one in needed(tables, sizes, asked)}
     for name, share in SEARCHES.items():

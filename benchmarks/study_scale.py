@@ -20,8 +20,8 @@ from optuna.trial import Trial, TrialState
 from studies import INITDB, MACS_TABLE, postgres
 
 from nas.feasible import survey
-from nas.presence import Worker
-from nas.problem import Limits, Problem
+from nas.heartbeat import Worker
+from nas.problem import Constraints, Problem
 from nas.search_settings import SearchSettings
 from nas.storage import open_storage
 from nas.study import Searching, finished, open_study
@@ -33,7 +33,7 @@ LONG, ASKED_AT_THE_END = 10_000, 20
 
 
 def problem() -> Problem:
-    return Problem(get_space("deeplabv3plus"), MACS_TABLE, 8, (256, 256), Limits(40.0))
+    return Problem(get_space("deeplabv3plus"), MACS_TABLE, 8, (256, 256), Constraints(40.0))
 
 
 def formula(genotype: Genotype) -> float:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import mean_iou
-from compress.files.atomic import held, write_atomically
+from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_network, save_network
 from compress.quantize import calibration_images
@@ -68,7 +68,7 @@ def do_missing(step: str, runs: Sequence[Run], trainings: Sequence[Training]) ->
         taken = False
         for run, one in left:
             if all(figures(run, name, TRAINED) is not None for name in one.after):
-                with held(run.path / one.name / "lock") as free:
+                with try_lock(run.path / one.name / "lock") as free:
                     if free and figures(run, one.name, step) is None:
                         taken = True
                         do(run, one)

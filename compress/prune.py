@@ -23,7 +23,7 @@ from compress.stages.cli import Parser
 from compress.stages.config import PRUNED_SHARE
 from compress.stages.fitting import fit_network
 from compress.stages.run import Run, record_network, stage_command
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from compress.training.loop import Schedule
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -70,7 +70,10 @@ def prune_round(
         return crop_losses(of, crops, run.settings.input_size, run.label_loss)
 
     narrow = prune_to(network.to(run.device), run.table, target_ms, importance, losses)
-    looks = [run.target.measure([skeleton(network.graph), skeleton(narrow.graph)]) for _ in range(LOOKS)]
+    looks = [
+        run.target.measure([random_weight_model(network.graph), random_weight_model(narrow.graph)])
+        for _ in range(LOOKS)
+    ]
     before_ms, after_ms = (min(look[which].ms for look in looks) for which in (0, 1))
     undone = narrow.genotype != network.genotype and after_ms >= before_ms
     if undone:

@@ -4,10 +4,10 @@ import random
 import statistics
 from dataclasses import dataclass
 
-from nas.problem import FLAGS, UNITS, Costs, Limits, Problem, spelled
+from nas.problem import COST_FLAGS, COST_UNITS, Constraints, Costs, Problem, format_cost
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
-from search_spaces.trials import Random
+from search_spaces.trials import RandomTrial
 
 SURVEYED = 1500
 
@@ -25,7 +25,7 @@ class Drawn:
 class Survey:
     """Random draws of a space, fastest first, and those within the limits."""
 
-    limits: Limits
+    limits: Constraints
     drawn: tuple[Drawn, ...]
 
     @property
@@ -48,11 +48,11 @@ def survey(problem: Problem, seed: int) -> Survey:
     least = problem.costs(smallest)
     over = [name for name, excess in limits.excess(least).items() if excess > 0]
     if over:
-        asked = ", ".join(f"{FLAGS[name]} {limits.bounds[name] / UNITS[name][0]:g}" for name in over)
-        takes = ", ".join(spelled(name, getattr(least, name)) for name in over)
+        asked = ", ".join(f"{COST_FLAGS[name]} {limits.bounds[name] / COST_UNITS[name][0]:g}" for name in over)
+        takes = ", ".join(format_cost(name, getattr(least, name)) for name in over)
         raise BudgetError(
             f"no network of {problem.space.name} meets {asked}: the smallest takes {takes}; "
-            f"raise {', '.join(FLAGS[name] for name in over)} or lower --input-size"
+            f"raise {', '.join(COST_FLAGS[name] for name in over)} or lower --input-size"
         )
     rng = random.Random(seed)
     drawn = [Drawn(smallest, {}, least), *(draw(problem, rng) for _ in range(SURVEYED))]
@@ -60,7 +60,7 @@ def survey(problem: Problem, seed: int) -> Survey:
 
 
 def draw(problem: Problem, rng: random.Random) -> Drawn:
-    trial = Random(rng)
+    trial = RandomTrial(rng)
     genotype = problem.genotype(trial)
     return Drawn(genotype, trial.params, problem.costs(genotype))
 

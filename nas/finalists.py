@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from compress.stages.run import Run
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from nas.score import reward
 from nas.study import Candidate
 from search_spaces import costs, graph_of
@@ -80,7 +80,7 @@ def timed(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]
     done: list[tuple[Candidate, float]] = []
     for at in range(0, len(ranked), count):
         group = ranked[at : at + count]
-        latencies = run.target.measure([skeleton(graph_of(candidate.genotype)) for candidate in group])
+        latencies = run.target.measure([random_weight_model(graph_of(candidate.genotype)) for candidate in group])
         for candidate, latency in zip(group, latencies, strict=True):
             done.append((candidate, latency.ms))
             if sum(ms <= budget_ms for _, ms in done) == count:

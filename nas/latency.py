@@ -20,36 +20,36 @@ from scipy.stats import kendalltau
 
 from compress.files.atomic import RUNS
 from compress.files.records import write_json
-from compress.latency.builder import NETWORKS, Wanted, build, load_table, median_unit, yardstick_files
-from compress.latency.repeats import look, settled
+from compress.latency.builder import NETWORKS, TableSpec, build, control_network_files, load_table, median_unit
+from compress.latency.repeats import combine, measure_repeatedly
 from compress.latency.table import LatencyTable
 from compress.latency.targets import SPELLINGS, open_target
 from compress.stages.cli import parser, run_command
 from compress.stages.config import parse_input_size
 from compress.tflite.conversion import quantize_tflite, write_float_tflite
-from compress.tflite.writer import FLOAT32, PRECISIONS, skeleton
+from compress.tflite.writer import FLOAT32, PRECISIONS, random_weight_model
 from search_spaces import SPACES, costs, get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
-from search_spaces.trials import Random
+from search_spaces.trials import RandomTrial
 
 CHECK = replace(NETWORKS, title="check", least=4)  # looks at one network differ by some percent
 
 
-def check(wanted: Wanted, table: LatencyTable, models: int, seed: int, convert: bool = False) -> dict[str, Any]:
+def check(wanted: TableSpec, table: LatencyTable, models: int, seed: int, convert: bool = False) -> dict[str, Any]:
     """Relative errors of predictions on random networks that no table was fitted on. Those with an op that the
     table does not cover are counted, not predicted. With `convert` the files come from the converter, as an
     exported model's does; without, from the op list (`compress.tflite.writer`). `drift` is by how much the table's
     yardsticks take longer now than when it was built: the measured latencies are what they would have been then."""
     rng = random.Random(f"check {seed}")
-    drawn = [wanted.space.sample(Random(rng), wanted.classes, wanted.input_size) for _ in range(models)]
+    drawn = [wanted.space.sample(RandomTrial(rng), wanted.classes, wanted.input_size) for _ in range(models)]
     files = {str(i): later(model_file, genotype, wanted.precision, convert) for i, genotype in enumerate(drawn)}
-    looks = look(wanted.target, files, CHECK, yardsticks=yardstick_files(wanted))
+    looks = measure_repeatedly(wanted.target, files, CHECK, yardsticks=control_network_files(wanted))
     unit_ms = table.provenance["yardsticks_ms"]
     rows: list[dict[str, Any]] = []
     for genotype, made in zip(drawn, looks.values(), strict=True):
-        measured_ms = settled(made)["units"] * unit_ms
+        measured_ms = combine(made)["units"] * unit_ms
         rows.append({"genotype": genotype, "measured_ms": measured_ms, **_prediction(table, wanted, genotype)})
     drift = median_unit(looks) * table.provenance["reference_ms"] / unit_ms - 1
     return {**summarize(rows), "drift": drift}
@@ -58,7 +58,7 @@ def check(wanted: Wanted, table: LatencyTable, models: int, seed: int, convert: 
 @lru_cache(200)  # a conversion takes 12 s, and a network is looked at more than once
 def model_file(genotype: Genotype, precision: str, convert: bool) -> bytes:
     if not convert:
-        return skeleton(get_space(genotype.space).graph(genotype), precision)
+        return random_weight_model(get_space(genotype.space).graph(genotype), precision)
     with tempfile.TemporaryDirectory() as folder:
         path, log = Path(folder) / "float.tflite", Path(folder) / "log"
         write_float_tflite(Network(genotype).eval(), path, log)
@@ -68,7 +68,7 @@ def model_file(genotype: Genotype, precision: str, convert: bool) -> bytes:
         return quantize_tflite(path, samples, log)
 
 
-def _prediction(table: LatencyTable, wanted: Wanted, genotype: Genotype) -> dict[str, Any]:
+def _prediction(table: LatencyTable, wanted: TableSpec, genotype: Genotype) -> dict[str, Any]:
     graph = wanted.space.graph(genotype)
     try:
         return {"predicted_ms": table.predict(graph), "macs": costs.macs(graph)}
@@ -132,7 +132,7 @@ def main() -> None:
             )
         print(show(LatencyTable.from_json(given.table.read_text(errors="replace"), str(given.table))))
         return
-    wanted = Wanted(
+    wanted = TableSpec(
         get_space(given.space),
         given.classes,
         parse_input_size(given.input_size),

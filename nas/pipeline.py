@@ -21,7 +21,7 @@ STAGE_BODIES: dict[str, Callable[[Run], None]] = {
 }
 
 
-def finish(run: Run) -> None:
+def run_pipeline(run: Run) -> None:
     """The stages that are not done yet, the result and the report. Raises BudgetError when the exported file is too
     slow after all."""
     for stage in STAGES:

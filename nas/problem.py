@@ -6,10 +6,10 @@ from typing import Any
 from compress.latency.table import LatencyTable
 from search_spaces import Space, costs
 from search_spaces.genotype import Genotype
-from search_spaces.trials import Largest, Smallest
+from search_spaces.trials import LargestTrial, SmallestTrial
 
-UNITS = {"latency_ms": (1, "ms"), "size_bytes": (1024, "KiB of file"), "arena_bytes": (1024, "KiB of activations")}
-FLAGS = {"latency_ms": "--budget-ms", "size_bytes": "--max-size-kib", "arena_bytes": "--max-arena-kib"}
+COST_UNITS = {"latency_ms": (1, "ms"), "size_bytes": (1024, "KiB of file"), "arena_bytes": (1024, "KiB of activations")}
+COST_FLAGS = {"latency_ms": "--budget-ms", "size_bytes": "--max-size-kib", "arena_bytes": "--max-arena-kib"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Constraints:
     """The latency budget, and bounds on memory where the user gives them."""
 
     budget_ms: float
@@ -50,16 +50,16 @@ class Problem:
     table: LatencyTable
     classes: int
     input_size: tuple[int, int]
-    limits: Limits
+    limits: Constraints
 
     def genotype(self, trial: Any) -> Genotype:
         return self.space.sample(trial, self.classes, self.input_size)
 
     def smallest(self) -> Genotype:
-        return self.genotype(Smallest())
+        return self.genotype(SmallestTrial())
 
     def largest(self) -> Genotype:
-        return self.genotype(Largest())
+        return self.genotype(LargestTrial())
 
     def costs(self, genotype: Genotype) -> Costs:
         """Raises InputError that names an op the table does not cover."""
@@ -67,7 +67,7 @@ class Problem:
         return Costs(self.table.predict(graph), costs.size_bytes(graph), costs.arena_bytes(graph))
 
 
-def spelled(name: str, value: float) -> str:
+def format_cost(name: str, value: float) -> str:
     """A cost in its unit: `3.21 ms`, `120.00 KiB of file`."""
-    divisor, unit = UNITS[name]
+    divisor, unit = COST_UNITS[name]
     return f"{value / divisor:.2f} {unit}"

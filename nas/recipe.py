@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compress.data.dataset.makers import medical, people
-
+from compress.data.makers import medical, people
 from compress.files.atomic import RUNS, digest, make_folder
 from compress.stages.cli import parser, run_command
 from nas.search import add_flags, start

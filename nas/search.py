@@ -21,10 +21,10 @@ from typing import Any
 from compress.data.augmentation import AUGMENTS
 from compress.data.check import check
 from compress.data.dataset import KINDS, open_data
-from compress.files.atomic import RUNS, held, write_atomically
+from compress.files.atomic import RUNS, try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import save_network
-from compress.latency.builder import Wanted, build, load_table
+from compress.latency.builder import TableSpec, build, load_table
 from compress.latency.table import LatencyTable
 from compress.latency.targets import SPELLINGS
 from compress.stages.cli import parser, run_command
@@ -38,21 +38,21 @@ from compress.training.label_losses import CLASS_WEIGHTS, LABEL_TERMS
 from compress.training.loop import SHAPES
 from nas.feasible import Survey, survey
 from nas.finalists import choose
-from nas.pipeline import finish
-from nas.presence import Worker
+from nas.heartbeat import Worker
+from nas.initial_weights import read_initial_weights
+from nas.pipeline import run_pipeline
 from nas.problem import Problem
 from nas.pruners import PRUNERS
 from nas.samplers import SAMPLERS
 from nas.search_settings import PARETO, STRATEGIES, SearchSettings
 from nas.storage import SPELLINGS as STORAGES
-from nas.storage import open_storage, shown
+from nas.storage import open_storage, redacted
 from nas.strategy import open_strategy, train_supernet
 from nas.study import Searching, candidates, finished, open_study, refused
-from nas.weights import read_weights
 from nas.worker import POLL_SECONDS, STORAGE, join, problem_of, search_settings, storage_url
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
-from search_spaces.trials import Largest
+from search_spaces.trials import LargestTrial
 
 
 def search(run: Run, asked: SearchSettings, survey_: Survey, url: str, workers: int) -> None:
@@ -117,11 +117,11 @@ def prepare(
         if not resume:
             raise InputError(f"{path} holds a run already; add --resume to go on with it, or choose another --run")
         check_same(settings, asked, place, path)
-    wanted = Wanted(get_space(settings.space), len(data.classes), settings.input_size, INT8, settings.open_target())
+    wanted = TableSpec(get_space(settings.space), len(data.classes), settings.input_size, INT8, settings.open_target())
     if not config.exists():
         if settings.weights:
-            largest = wanted.space.sample(Largest(), wanted.classes, wanted.input_size)
-            print(read_weights(settings.weights).said(largest))
+            largest = wanted.space.sample(LargestTrial(), wanted.classes, wanted.input_size)
+            print(read_initial_weights(settings.weights).said(largest))
         check(data)
     loaded = open_table(wanted, path / "table.json" if config.exists() else table)
     limits = asked.limits(settings.budget_ms)
@@ -144,7 +144,7 @@ def check_same(settings: Settings, asked: SearchSettings, place: str, path: Path
             raise InputError(f"{path} was started with {flag} {stored[name]}; choose another --run")
 
 
-def open_table(wanted: Wanted, path: Path | None) -> LatencyTable:
+def open_table(wanted: TableSpec, path: Path | None) -> LatencyTable:
     """The table at `path`; without one the table under runs/latency, built if there is none."""
     if path is not None:
         return load_table(path, wanted)
@@ -213,7 +213,7 @@ def start(given: argparse.Namespace) -> None:
     url = storage_url(given.storage, path)
     if given.storage:
         open_storage(given.storage)  # a wrong one is said at once
-    url, place = storage_url(given.storage, path), shown(given.storage or "")
+    url, place = storage_url(given.storage, path), redacted(given.storage or "")
     with alone(path) as first:
         if first:
             lead(settings, asked, path, url, place, given)
@@ -231,11 +231,11 @@ def lead(
     with distributed.process_group():
         if distributed.rank() == 0:
             print(prepare(settings, asked, place, path, given.resume, given.table))
-        distributed.agreed(True)  # the run folder is there
+        distributed.broadcast(True)  # the run folder is there
         run = Run(path, settings)
         problem, chosen = problem_of(run, asked), path / "genotype.json"
         found = survey(problem, settings.seed)
-        if asked.shares_weights and not distributed.agreed(chosen.exists()):
+        if asked.shares_weights and not distributed.broadcast(chosen.exists()):
             train_supernet(run, found, problem.smallest())
     if distributed.rank() > 0:
         return
@@ -244,7 +244,7 @@ def lead(
     if given.search_only:
         print(f"winner: {run.genotype}\n  {chosen}")
         return
-    finish(run)
+    run_pipeline(run)
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def alone(path: Path) -> Iterator[bool]:
     if distributed.rank() > 0:
         yield True
         return
-    with held(path.with_name(f".{path.name}.lock")) as first:
+    with try_lock(path.with_name(f".{path.name}.lock")) as first:
         yield first
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any
 
-from nas.problem import Limits
+from nas.problem import Constraints
 from nas.pruners import PRUNERS
 from nas.samplers import SAMPLERS, SINGLE_OBJECTIVE
 from search_spaces.errors import InputError
@@ -62,9 +62,9 @@ class SearchSettings:
         take turns, and finalists are refined (`nas.finalists`)."""
         return self.strategy == "supernet"
 
-    def limits(self, budget_ms: float) -> Limits:
+    def limits(self, budget_ms: float) -> Constraints:
         size, arena = (None if kib is None else kib * 1024 for kib in (self.max_size_kib, self.max_arena_kib))
-        return Limits(budget_ms, size, arena)
+        return Constraints(budget_ms, size, arena)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -45,11 +45,11 @@ def open_storage(spelling: str) -> BaseStorage:
             return optuna.storages.get_storage(RDBStorage(url, engine_kwargs={"pool_pre_ping": True}))
     except ImportError as error:
         extra = "grpc" if kind == "grpc" else "postgres"
-        raise InputError(f'--storage {shown(spelling)}: {error}; pip install "slimlab[{extra}]"') from error
+        raise InputError(f'--storage {redacted(spelling)}: {error}; pip install "slimlab[{extra}]"') from error
     except (OSError, SQLAlchemyError) as error:
         said = str(error).strip().splitlines()[0]
-        raise InputError(f"--storage {shown(spelling)}: cannot be opened ({said}); check the address") from error
-    raise InputError(f"--storage {shown(spelling)}: give {SPELLINGS}")
+        raise InputError(f"--storage {redacted(spelling)}: cannot be opened ({said}); check the address") from error
+    raise InputError(f"--storage {redacted(spelling)}: give {SPELLINGS}")
 
 
 def _sqlite(url: str) -> BaseStorage:
@@ -85,7 +85,7 @@ def _proxy(place: str) -> BaseStorage:
     return proxy
 
 
-def shown(spelling: str) -> str:
+def redacted(spelling: str) -> str:
     """Without the password."""
     try:
         return make_url(spelling).render_as_string(hide_password=True) if "@" in spelling else spelling
@@ -101,7 +101,7 @@ def main() -> None:
     arguments.add_argument("--port", type=int, default=13000)
     given = arguments.parse_args()
     storage = open_storage(given.url)
-    print(f"serving {shown(given.url)} as grpc://{given.host}:{given.port}; Ctrl-C ends it", flush=True)
+    print(f"serving {redacted(given.url)} as grpc://{given.host}:{given.port}; Ctrl-C ends it", flush=True)
     optuna.storages.run_grpc_proxy_server(storage, host=given.host, port=given.port)
 
 

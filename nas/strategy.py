@@ -25,11 +25,11 @@ from compress.training import distributed
 from compress.training.device import share_cores
 from compress.training.loop import fit
 from nas.feasible import Survey
+from nas.initial_weights import read_initial_weights
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
 from nas.study import Candidate, Score
 from nas.supernet import Supernet, extract, largest_networks, sandwich
-from nas.weights import read_weights
 from search_spaces import get_space
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -104,11 +104,11 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
     """Leaves RUN/search/supernet.pt; a killed training goes on from its checkpoint. Under torchrun all ranks take
     part."""
     folder, schedule = run.path / SEARCH, run.settings.schedules.supernet
-    if distributed.agreed(supernet_file(run).exists()):
+    if distributed.broadcast(supernet_file(run).exists()):
         return
     supernet = _supernet(run)
     if run.settings.weights:
-        read_weights(run.settings.weights).start(supernet.shared)
+        read_initial_weights(run.settings.weights).start(supernet.shared)
     feasible = [drawn.genotype for drawn in survey.feasible]
     large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
 
@@ -128,7 +128,7 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
 def trained_alone(run: Run, scorer: Scorer) -> Strategy:
     """Each candidate's weights are kept in RUN/search/candidates, where the winner finds its own."""
     folder, schedule = run.path / SEARCH / "candidates", run.settings.schedules.candidate
-    weights = read_weights(run.settings.weights) if run.settings.weights else None
+    weights = read_initial_weights(run.settings.weights) if run.settings.weights else None
 
     def score(genotype: Genotype, trial: Trial) -> float:
         place = folder / genotype.id

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from compress.files.atomic import write_atomically
 from compress.stages.config import DEFAULTS
 from nas.feasible import Survey, feasible
-from nas.presence import Worker
+from nas.heartbeat import Worker
 from nas.problem import Problem
 from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS

@@ -20,7 +20,7 @@ from search_spaces import Space, graph_of
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, layer_name
 from search_spaces.ops import CONCAT, CONV, INPUT, Graph, Op
-from search_spaces.trials import Choice, Largest
+from search_spaces.trials import Choice, LargestTrial
 
 Segments = tuple[tuple[int, int], ...]  # (start, length) runs of the shared channels that a value holds
 
@@ -74,7 +74,7 @@ def take(tensor: Tensor, segments: Segments, dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
-class LargestBut(Largest):
+class LargestBut(LargestTrial):
     """The largest network, save for one choice. `choices` keeps all that there were."""
 
     def __init__(self, name: str = "", value: object = None) -> None:

@@ -19,7 +19,7 @@ from compress.files.records import read_json
 from compress.stages.cli import parser, run_command
 from compress.stages.run import Run, open_run
 from compress.training.device import share_cores
-from nas.presence import Worker
+from nas.heartbeat import Worker
 from nas.problem import Problem
 from nas.search_settings import SearchSettings
 from nas.storage import open_storage

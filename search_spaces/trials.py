@@ -15,7 +15,7 @@ class Trial(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice: ...
 
 
-class Smallest:
+class SmallestTrial:
     """Takes the first, cheapest value of everything."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
@@ -25,7 +25,7 @@ class Smallest:
         return choices[0]
 
 
-class Largest:
+class LargestTrial:
     """Takes the last, dearest value of everything."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
@@ -35,7 +35,7 @@ class Largest:
         return choices[-1]
 
 
-class Random:
+class RandomTrial:
     """Uniform over every value; `params` keeps what was drawn, so Optuna can be told of it."""
 
     def __init__(self, rng: random.Random) -> None:

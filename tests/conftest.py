@@ -24,7 +24,7 @@ import nas.search
 from compress.files.records import write_json
 from compress.files.tensors import save_network
 from compress.latency import builder as table_builder
-from compress.latency.builder import Wanted
+from compress.latency.builder import TableSpec
 from compress.latency.targets import HostTarget
 from compress.stages.cli import run_command
 from compress.stages.config import Settings
@@ -36,13 +36,13 @@ from nas.feasible import Survey, survey
 from search_spaces import get_space
 from search_spaces.genotype import Genotype, Stage
 from search_spaces.network import Network
-from search_spaces.trials import Random
+from search_spaces.trials import RandomTrial
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 
 def random_genotype(seed: int, side: int = 128, classes: int = CLASSES, space: str = "deeplabv3plus") -> Genotype:
-    return get_space(space).sample(Random(random.Random(seed)), classes, (side, side))
+    return get_space(space).sample(RandomTrial(random.Random(seed)), classes, (side, side))
 
 
 def every_tap(network: Network) -> Network:
@@ -134,16 +134,16 @@ def folder_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def host_wanted() -> Wanted:
-    return Wanted(get_space("deeplabv3plus"), CLASSES, (64, 64), INT8, HostTarget())
+def host_wanted() -> TableSpec:
+    return TableSpec(get_space("deeplabv3plus"), CLASSES, (64, 64), INT8, HostTarget())
 
 
 @pytest.fixture(scope="session")
-def host_table(tmp_path_factory: pytest.TempPathFactory, host_wanted: Wanted) -> Path:
+def host_table(tmp_path_factory: pytest.TempPathFactory, host_wanted: TableSpec) -> Path:
     return brief_table(host_wanted, tmp_path_factory.mktemp("latency") / "table.json")
 
 
-def brief_table(wanted: Wanted, path: Path) -> Path:
+def brief_table(wanted: TableSpec, path: Path) -> Path:
     """A real table of this machine, each op timed as briefly as it can be."""
     with pytest.MonkeyPatch.context() as patch:
         for plan in ("OPS", "NETWORKS"):

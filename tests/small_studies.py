@@ -9,8 +9,8 @@ from optuna.trial import Trial
 from studies import MACS_TABLE
 
 from nas.feasible import Survey
-from nas.presence import Worker
-from nas.problem import Limits, Problem
+from nas.heartbeat import Worker
+from nas.problem import Constraints, Problem
 from nas.search_settings import SearchSettings
 from nas.study import Searching, open_study
 from search_spaces import costs, get_space
@@ -18,7 +18,7 @@ from search_spaces.genotype import Genotype
 
 
 def problem(budget_ms: float = 4.0, **limits: float) -> Problem:
-    return Problem(get_space("deeplabv3plus"), MACS_TABLE, CLASSES, (128, 128), Limits(budget_ms, **limits))
+    return Problem(get_space("deeplabv3plus"), MACS_TABLE, CLASSES, (128, 128), Constraints(budget_ms, **limits))
 
 
 def worth(genotype: Genotype, trial: Trial | None = None) -> float:

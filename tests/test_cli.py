@@ -20,7 +20,7 @@ import nas.latency
 import nas.report
 import nas.search
 from compress.files.tensors import load_network
-from compress.latency.builder import Wanted
+from compress.latency.builder import TableSpec
 from compress.stages.run import STAGES, open_run
 from compress.tflite.reader import check_all_int8
 from compress.training.loop import Schedule
@@ -103,7 +103,7 @@ def test_a_stage_alone_and_the_chain_after_it(whole: Path, here: Path, command: 
 
 
 def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
-    whole: Path, here: Path, folder_data: Path, host_wanted: Wanted, command: Command
+    whole: Path, here: Path, folder_data: Path, host_wanted: TableSpec, command: Command
 ) -> None:
     """Every choice of training goes all the way, and the stages read it from the run folder."""
     table = brief_table(dataclasses.replace(host_wanted, input_size=(64, 128)), here / "wide.json")
@@ -147,7 +147,9 @@ def test_a_run_of_before_there_were_recipes_goes_on(
 
 
 @pytest.mark.slow
-def test_another_space_goes_the_whole_way(here: Path, folder_data: Path, host_wanted: Wanted, command: Command) -> None:
+def test_another_space_goes_the_whole_way(
+    here: Path, folder_data: Path, host_wanted: TableSpec, command: Command
+) -> None:
     """With dense and separable branches and MobileNetV3's blocks in one supernet."""
     wanted = dataclasses.replace(host_wanted, space=get_space("deeplabv3"))
     table = brief_table(wanted, here / "deeplabv3.json")

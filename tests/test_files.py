@@ -21,7 +21,7 @@ from compress.tflite.int8_file import int8_file, observe_extremes
 from compress.tflite.ranges import Ranges, observe_ranges, wide_enough
 from compress.tflite.reader import check_all_int8, file_ops, read_model, tensor_names
 from compress.tflite.simulated_int8 import fake_quantize
-from compress.tflite.writer import FLOAT32, INT8, skeleton
+from compress.tflite.writer import FLOAT32, INT8, random_weight_model
 from search_spaces import SPACES, costs, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -58,7 +58,7 @@ def run(model: bytes, pixels: np.ndarray) -> np.ndarray:
 def test_quantized_file_has_the_skeletons_ops(converted: tuple[Network, Path]) -> None:
     network, folder = converted
     made = (folder / "model.tflite").read_bytes()
-    assert Counter(file_ops(made)) == Counter(file_ops(skeleton(network.graph, INT8)))
+    assert Counter(file_ops(made)) == Counter(file_ops(random_weight_model(network.graph, INT8)))
     assert check_all_int8(made) == len(network.graph)
 
 
@@ -66,7 +66,7 @@ def test_float_file_has_the_skeletons_ops(converted: tuple[Network, Path]) -> No
     network, folder = converted
     made = (folder / "model.float.tflite").read_bytes()
     assert Counter(op.name for op in file_ops(made)) == Counter(
-        op.name for op in file_ops(skeleton(network.graph, FLOAT32))
+        op.name for op in file_ops(random_weight_model(network.graph, FLOAT32))
     )
 
 
@@ -146,12 +146,12 @@ def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def test_every_space_ships_as_it_is_written_and_simulated(shipped: Shipped) -> None:
-    """The converter's file has the skeleton's ops, all int8, and agrees with the file a search scores and with
+    """The converter's file has the ops of the op list, all int8, and agrees with the file a search scores and with
     simulated int8; in float it agrees with torch. (What int8 costs a random network, whose scores hardly differ, says
     nothing.)"""
     network = shipped.network
     content, _ = shipped.int8()
-    assert Counter(file_ops(content)) == Counter(file_ops(skeleton(network.graph)))
+    assert Counter(file_ops(content)) == Counter(file_ops(random_weight_model(network.graph)))
     assert check_all_int8(content) == len(network.graph)
     written = int8_file(network, observe_extremes(network, shipped.images))
     simulated = fake_quantize(network, shipped.ranges)
@@ -252,13 +252,13 @@ def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
 @pytest.mark.parametrize("precision", [INT8, FLOAT32])
 def test_every_op_runs_alone(space: str, precision: str) -> None:
     for op in graph_of(tiny_of(space)):
-        load(skeleton((op,), precision), 1).invoke()
+        load(random_weight_model((op,), precision), 1).invoke()
 
 
 def test_a_measurement_orders_networks_a_hundred_times_apart() -> None:
     from conftest import random_genotype
 
-    small, large = (skeleton(graph_of(random_genotype(3, side))) for side in (64, 768))
+    small, large = (random_weight_model(graph_of(random_genotype(3, side))) for side in (64, 768))
     fast, slow = HostTarget().measure([small, large], seconds=0.05)
     assert slow.ms > 5 * fast.ms > 0
     assert fast.p10_ms <= fast.ms <= fast.p90_ms

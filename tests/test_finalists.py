@@ -13,7 +13,7 @@ from stage_runs import BySize, KilledError
 import nas.search
 from compress.files.tensors import load_network
 from compress.stages.run import open_run
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from nas import strategy
 from nas.finalists import by_reward, choose, in_turns
 from nas.score import reward
@@ -61,7 +61,7 @@ def test_a_candidate_is_compared_by_its_reward(three: list[Candidate]) -> None:
 def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
     """The run, on a target where its budget holds networks smaller than a candidate, or none."""
     run = open_run(whole)
-    bound = 1 if smaller_than is None else len(skeleton(graph_of(smaller_than.genotype))) - 1
+    bound = 1 if smaller_than is None else len(random_weight_model(graph_of(smaller_than.genotype))) - 1
     unit = max(1, bound) / run.settings.budget_ms
     run.__dict__["target"] = BySize(reference_ms=1.0, unit_bytes=unit)  # type: ignore[arg-type]
     return run

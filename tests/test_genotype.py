@@ -13,7 +13,7 @@ from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype, Stage
 from search_spaces.ops import ARGMAX, CONCAT, INPUT
-from search_spaces.trials import Choice, Largest, Random, Smallest
+from search_spaces.trials import Choice, LargestTrial, RandomTrial, SmallestTrial
 
 seeds = st.integers(0, 10**6)
 names = st.sampled_from(sorted(SPACES))
@@ -65,7 +65,7 @@ def test_same_draws_give_the_same_genotype(seed: int, name: str) -> None:
 
 @given(seeds, names)
 def test_drawn_params_replay_to_the_same_genotype(seed: int, name: str) -> None:
-    drawn, space = Random(random.Random(seed)), get_space(name)
+    drawn, space = RandomTrial(random.Random(seed)), get_space(name)
     genotype = space.sample(drawn, 3, (128, 128))
 
     class Replay:
@@ -92,14 +92,16 @@ def test_graph_is_closed_and_ends_with_the_class_map(genotype: Genotype) -> None
 
 @pytest.mark.parametrize("name", SPACES)
 def test_space_spans_forty_times_in_macs(name: str) -> None:
-    small, large = (costs.macs(graph_of(get_space(name).sample(t, 8, (512, 512)))) for t in (Smallest(), Largest()))
+    small, large = (
+        costs.macs(graph_of(get_space(name).sample(t, 8, (512, 512)))) for t in (SmallestTrial(), LargestTrial())
+    )
     assert large > 40 * small
 
 
 @given(genotypes)
 def test_no_draw_is_outside_smallest_and_largest(genotype: Genotype) -> None:
     space = get_space(genotype.space)
-    low, high = (costs.macs(graph_of(space.sample(t, 3, (128, 128)))) for t in (Smallest(), Largest()))
+    low, high = (costs.macs(graph_of(space.sample(t, 3, (128, 128)))) for t in (SmallestTrial(), LargestTrial()))
     assert low <= costs.macs(graph_of(genotype)) <= high
 
 

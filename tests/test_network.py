@@ -21,7 +21,7 @@ from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, Op
-from search_spaces.trials import Largest, Smallest
+from search_spaces.trials import LargestTrial, SmallestTrial
 
 
 def warmed(network: torch.nn.Module, side: int = 64) -> torch.nn.Module:
@@ -111,8 +111,8 @@ def test_a_subnet_in_place_equals_the_extracted_one(space: str, seed: int) -> No
 
 
 @spaces
-@pytest.mark.parametrize("trial", [Smallest(), Largest()])
-def test_smallest_and_largest_are_inside(space: str, trial: Smallest | Largest) -> None:
+@pytest.mark.parametrize("trial", [SmallestTrial(), LargestTrial()])
+def test_smallest_and_largest_are_inside(space: str, trial: SmallestTrial | LargestTrial) -> None:
     genotype = get_space(space).sample(trial, 3, (128, 128))
     with torch.inference_mode():
         logits = supernet_of(space)(torch.rand(1, 3, 64, 64), genotype)
@@ -130,7 +130,7 @@ def test_dense_and_separable_branches_have_weights_of_their_own_and_share_what_f
 
 
 def test_a_subnet_trains_only_the_weights_it_uses(supernet: Supernet) -> None:
-    genotype = get_space("deeplabv3plus").sample(Smallest(), 3, (128, 128))
+    genotype = get_space("deeplabv3plus").sample(SmallestTrial(), 3, (128, 128))
     supernet.train()
     supernet(torch.rand(2, 3, 64, 64), genotype).sum().backward()
     supernet.eval()

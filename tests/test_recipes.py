@@ -8,11 +8,11 @@ import nibabel
 import numpy as np
 import pytest
 from commands import Command
-from compress.data.dataset.makers import medical, people
 
 import nas.recipe
 from compress.data.check import check
 from compress.data.dataset import open_data, read_pair
+from compress.data.makers import medical, people
 from compress.data.makers.pairs import split_blocks
 
 Given = list[argparse.Namespace]

@@ -14,13 +14,13 @@ from optuna.trial import Trial, TrialState
 from small_studies import problem, searched, worth
 
 from nas.feasible import Survey, survey
-from nas.presence import Worker
+from nas.heartbeat import Worker
 from nas.problem import Costs
 from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
 from nas.search_settings import SearchSettings
-from nas.storage import open_storage, shown
+from nas.storage import open_storage, redacted
 from nas.study import (
     MOST_STARTED,
     Searching,
@@ -201,7 +201,7 @@ def test_a_storage_that_cannot_be_opened_is_one_line_without_password(url: str, 
         open_storage(url)
     assert "secret" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
-    assert "secret" not in shown(url)
+    assert "secret" not in redacted(url)
 
 
 def test_listing_and_study_agree(surveyed: Survey, tmp_path: Path) -> None:

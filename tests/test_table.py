@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from compress.latency import builder as table_builder
 from compress.latency import repeats as looks
-from compress.latency.builder import Wanted, fit, load_table, measuring_plan
-from compress.latency.repeats import Plan
+from compress.latency.builder import TableSpec, fit, load_table, measuring_plan
+from compress.latency.repeats import MeasurementPlan
 from compress.latency.table import GROUPS, VERSION, Family, LatencyTable, family
 from compress.latency.targets import HostTarget, Latency
 from compress.tflite.writer import INT8, PRECISIONS
@@ -24,7 +24,7 @@ from nas.latency import summarize
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
 from search_spaces.ops import ADD, CONV, DEPTHWISE, INPUT, MUL, Op
-from search_spaces.trials import Largest
+from search_spaces.trials import LargestTrial
 
 LINE = Family(((8, 16, 32),), (1.0, 2.0, 4.0))
 PLANE = Family(((8, 16), (16, 32)), (2.0, 4.0, 4.0, math.nan))
@@ -114,14 +114,14 @@ def test_no_network_is_predicted_to_take_less_than_no_time(noise: list[tuple[flo
 
 
 @pytest.fixture
-def wanted(host_wanted: Wanted) -> Wanted:
+def wanted(host_wanted: TableSpec) -> TableSpec:
     return host_wanted
 
 
 @cache
 def planned(space: str, precision: str) -> LatencyTable:
     """A table of the plan's ops, each of which takes 1 ms."""
-    plan = measuring_plan(Wanted(get_space(space), 3, (64, 64), precision, HostTarget()))
+    plan = measuring_plan(TableSpec(get_space(space), 3, (64, 64), precision, HostTarget()))
     measured = {op.key: {"units": 1.0, "spread": 0.0} for ops in plan.values() for op in ops}
     families = {name: table_builder.family_of(ops, measured, 1.0) for name, ops in plan.items()}
     return replace(table(families), made_for={"precision": precision})
@@ -156,10 +156,10 @@ def test_channels_that_kernels_or_caches_treat_otherwise_are_not_interpolated_wi
     assert [family(op, INT8) == family(wide[0], INT8) for op in wide] == [True, False, True]  # 64 * 64 bytes a row
 
 
-def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, wanted: Wanted) -> None:
+def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, wanted: TableSpec) -> None:
     known = load_table(host_table, wanted)
     space = wanted.space
-    largest = space.sample(Largest(), 3, (64, 64))
+    largest = space.sample(LargestTrial(), 3, (64, 64))
     narrow = space.with_widths(largest, dict.fromkeys(space.widths(largest), 8))
     assert 0 < known.predict(space.graph(narrow)) < known.predict(space.graph(largest))
     assert known.provenance["ops"] > 500
@@ -175,14 +175,14 @@ def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, 
     ],
 )
 def test_a_table_for_something_else_is_refused(
-    host_table: Path, wanted: Wanted, change: dict[str, object], said: str
+    host_table: Path, wanted: TableSpec, change: dict[str, object], said: str
 ) -> None:
     with pytest.raises(InputError, match=said) as caught:
         load_table(host_table, dataclasses.replace(wanted, **change))  # type: ignore[arg-type]
     assert "python -m nas.latency build" in str(caught.value)
 
 
-def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: Wanted, tmp_path: Path) -> None:
+def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: TableSpec, tmp_path: Path) -> None:
     known = load_table(host_table, wanted)
     other = dataclasses.replace(known, made_for={**known.made_for, "runtime": "litert 1.0 xnnpack"})
     path = tmp_path / "t.json"
@@ -192,7 +192,7 @@ def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: Wanted,
 
 
 def test_an_interrupted_build_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    partial, plan = tmp_path / "t.partial", Plan("t", 0.01, 2, 0.05)
+    partial, plan = tmp_path / "t.partial", MeasurementPlan("t", 0.01, 2, 0.05)
     looked: list[int] = []
 
     def measure(target: HostTarget, models: list[bytes], seconds: float) -> list[Latency]:
@@ -225,7 +225,7 @@ def test_a_model_is_looked_at_again_until_two_looks_agree(monkeypatch: pytest.Mo
         return [Latency(r, r, r, r, r, 9) for r in next(said)]
 
     monkeypatch.setattr(HostTarget, "measure", measure)
-    found = looks.look(HostTarget(), {"disturbed": bytes, "calm": bytes}, Plan("t", 0.01, 2, 0.05))
+    found = looks.look(HostTarget(), {"disturbed": bytes, "calm": bytes}, MeasurementPlan("t", 0.01, 2, 0.05))
     assert [one["units"] for one in found["disturbed"]] == [1.0, 1.5, 1.03]
     assert [one["units"] for one in found["calm"]] == [1.0, 1.02]
     assert looks.settled(found["disturbed"])["units"] == 1.03
@@ -242,7 +242,7 @@ def test_what_slows_a_group_and_its_yardsticks_alike_is_taken_out(monkeypatch: p
 
     monkeypatch.setattr(HostTarget, "measure", measure)
     models = {"a": lambda: b"a", "b": lambda: b"b"}
-    found = looks.look(HostTarget(), models, Plan("t", 0.01, 1, 0.05), yardsticks=[b"short", b"long"])
+    found = looks.look(HostTarget(), models, MeasurementPlan("t", 0.01, 1, 0.05), yardsticks=[b"short", b"long"])
     assert {name: [one["units"] for one in made] for name, made in found.items()} == {
         "a": pytest.approx([1.0, 1.0]),
         "b": pytest.approx([3.0, 3.0]),

@@ -17,7 +17,7 @@ from adb_daemon import Daemon
 from compress.latency import targets as targets
 from compress.latency import timing
 from compress.latency.targets import open_target
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from search_spaces.errors import InputError
 from search_spaces.ops import INPUT, Builder
 
@@ -28,7 +28,7 @@ def model(channels: int) -> bytes:
     builder = Builder((64, 64))
     builder.shapes[INPUT] = (64, 64, 32)
     builder.conv("a", INPUT, channels)
-    return skeleton(tuple(builder.ops))
+    return random_weight_model(tuple(builder.ops))
 
 
 @pytest.fixture(autouse=True)

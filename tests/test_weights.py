@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from compress.files.tensors import save_network, save_tensors
+from nas.initial_weights import read_initial_weights
 from nas.supernet import Supernet, extract
-from nas.weights import read_weights
 from search_spaces import deeplabv3plus
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
-from search_spaces.trials import Largest
+from search_spaces.trials import LargestTrial
 
 
 def made(genotype: Genotype, seed: int) -> Network:
@@ -37,7 +37,7 @@ def test_every_kind_of_file_gives_its_tensors(tiny: Genotype, tmp_path: Path, ki
         save_tensors({"epoch": 3, "state_dict": state}, path)
     else:
         save_file(state, path)
-    weights = read_weights(str(path))
+    weights = read_initial_weights(str(path))
     weights.start(network)
     for name, value in source.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
@@ -51,7 +51,7 @@ def test_what_does_not_fit_stays_as_it_was(tiny: Genotype, tmp_path: Path) -> No
     source, network = made(tiny, 1), made(dataclasses.replace(tiny, classes=5, decoder=(32, 24)), 2)
     save_tensors({**source.state_dict(), "layers.stranger.conv.weight": torch.zeros(3)}, tmp_path / "n.pt")
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    weights = read_weights(str(tmp_path / "n.pt"))
+    weights = read_initial_weights(str(tmp_path / "n.pt"))
     taken = weights.fitting(network)
     weights.start(network)
     assert "layers.stem.conv.weight" in taken
@@ -66,17 +66,19 @@ def test_what_does_not_fit_stays_as_it_was(tiny: Genotype, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_subnet_of_the_files_network_takes_its_slices(tmp_path: Path, seed: int) -> None:
-    largest = made(deeplabv3plus.sample(Largest(), 3, (128, 128)), 1)
+    largest = made(deeplabv3plus.sample(LargestTrial(), 3, (128, 128)), 1)
     save_network(largest, tmp_path / "teacher.pt")
     genotype = random_genotype(seed)
     network = made(genotype, 2)
-    read_weights(str(tmp_path / "teacher.pt")).start(network)
+    read_initial_weights(str(tmp_path / "teacher.pt")).start(network)
     supernet = Supernet(largest.genotype)
     supernet.shared.load_state_dict(largest.state_dict())
     for name, value in extract(supernet, genotype).state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
     other = dataclasses.replace(genotype, classes=2)  # the first two classes of three would be a guess
-    assert not any("classifier" in name for name in read_weights(str(tmp_path / "teacher.pt")).fitting(made(other, 3)))
+    assert not any(
+        "classifier" in name for name in read_initial_weights(str(tmp_path / "teacher.pt")).fitting(made(other, 3))
+    )
 
 
 def test_a_file_that_cannot_be_is_one_line(tiny: Genotype, tmp_path: Path) -> None:
@@ -92,8 +94,8 @@ def test_a_file_that_cannot_be_is_one_line(tiny: Genotype, tmp_path: Path) -> No
         ("broken.safetensors", "no whole safetensors file"),
     ):
         with pytest.raises(InputError, match=f"--weights .*{name}: {said}") as refused:
-            read_weights(str(tmp_path / name))
+            read_initial_weights(str(tmp_path / name))
         assert len(str(refused.value).splitlines()) == 1
     save_tensors({"encoder.conv1.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="none of its 1 tensors fits by name and shape"):
-        read_weights(str(tmp_path / "other.pt")).start(made(tiny, 0))
+        read_initial_weights(str(tmp_path / "other.pt")).start(made(tiny, 0))

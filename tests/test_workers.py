@@ -18,9 +18,9 @@ from optuna.trial import Trial, TrialState
 from small_studies import problem, worth
 from studies import INITDB, free_port, postgres
 
-from nas import presence
+from nas import heartbeat
 from nas.feasible import Survey, feasible
-from nas.presence import Worker
+from nas.heartbeat import Worker
 from nas.search_settings import SearchSettings
 from nas.storage import open_storage
 from nas.study import Searching, finished, open_study
@@ -136,8 +136,8 @@ def test_a_candidate_that_another_worker_has_ended_stays_as_it_is(storage_url: s
 def test_a_worker_of_another_machine_is_lost_when_its_heart_stops(
     surveyed: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(presence, "LOST_SECONDS", 0.5)
-    monkeypatch.setattr(presence, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "LOST_SECONDS", 0.5)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.1)
     study = open_study("tried", open_storage(f"journal:{tmp_path}/s.log"), SearchSettings(4), surveyed, {})
     with Worker(study, name="far-away:1:ab") as remote, Worker(study) as here:
         remote.take(study.ask())
@@ -189,4 +189,4 @@ def test_a_candidate_that_takes_workers_down_is_given_up(surveyed: Survey, tmp_p
                 continue
             first.set_user_attr("worker", f"{socket.gethostname()}:{gone.pid}:ab")
             here.retry_lost()
-    assert max(t.user_attrs.get("retries", 0) for t in study.get_trials()) == presence.MOST_RETRIES
+    assert max(t.user_attrs.get("retries", 0) for t in study.get_trials()) == heartbeat.MOST_RETRIES

@@ -14,13 +14,13 @@ from shipping import SHIPPED, TRAINED, Variant, int8_file
 
 from compress.files.atomic import digest
 from compress.files.records import read_json, write_json
-from compress.latency.repeats import Plan, look, settled
+from compress.latency.repeats import MeasurementPlan, combine, measure_repeatedly
 from compress.latency.targets import HostTarget
 from compress.stages.config import Settings, parse_input_size
 from compress.tflite.ranges import DEFAULT
 from search_spaces.errors import InputError
 
-PLAN = Plan("latency", seconds=1.0, together=8, agree=0.04)
+PLAN = MeasurementPlan("latency", seconds=1.0, together=8, agree=0.04)
 LATENCY = "latency.json"
 SLIMLAB = "SlimLab"
 
@@ -96,9 +96,11 @@ def measure(variants: Sequence[Variant], searched: Sequence[Searched], work: Pat
     target = HostTarget()
     facts = target.facts()
     made_for = {"digests": {key: digest(path) for key, path in files.items()}, "facts": facts}
-    found = look(target, {key: path.read_bytes for key, path in files.items()}, PLAN, work / "looks.json", made_for)
+    found = measure_repeatedly(
+        target, {key: path.read_bytes for key, path in files.items()}, PLAN, work / "looks.json", made_for
+    )
     one_ms = target.fastest_reference_ms()
-    ms = {key: settled(looks)["units"] * one_ms for key, looks in found.items()}
+    ms = {key: combine(looks)["units"] * one_ms for key, looks in found.items()}
     write_json(work / LATENCY, {"facts": facts, "ms": ms})
 
 

@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from compress.evaluation.evaluate import EVALUATION_THREADS, run_tflite
 from compress.evaluation.metrics import mean_iou
-from compress.files.atomic import held, write_atomically
+from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_tensors, save_tensors
 from compress.latency.timing import load
@@ -175,7 +175,7 @@ def do_missing(variants: list[Variant]) -> None:
     loading crops forks: so the two are apart."""
     for step, work, before in ((TRAINED, train, None), (SHIPPED, ship, TRAINED)):
         for variant in variants:
-            with held(variant.folder / "lock") as free:
+            with try_lock(variant.folder / "lock") as free:
                 ready = before is None or variant.figures(before) is not None
                 if free and ready and variant.figures(step) is None:
                     print(f"{variant.run.path.name}/{variant.title}", flush=True)

@@ -38,7 +38,7 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def held(lock: Path) -> Iterator[bool]:
+def try_lock(lock: Path) -> Iterator[bool]:
     """Whether this process has the lock, inside; the system takes it back when the process ends."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     file_lock = FileLock(lock)

@@ -17,19 +17,19 @@ from scipy.optimize import nnls
 
 from compress.files.atomic import write_atomically
 from compress.latency import timing
-from compress.latency.repeats import Look, Plan, look, settled, wants_another
+from compress.latency.repeats import Measurement, MeasurementPlan, combine, measure_repeatedly, wants_another
 from compress.latency.table import GROUPS, VERSION, Family, LatencyTable, channels, curves, family, sides
 from compress.latency.targets import Target
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from search_spaces import Space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, round_channels
 from search_spaces.ops import ADD, ARGMAX, CONCAT, MUL, Graph, Op
-from search_spaces.trials import Largest, Random, Smallest
+from search_spaces.trials import LargestTrial, RandomTrial, SmallestTrial
 
 RATIO = 2.1  # of one measured point's channels to the next
-OPS = Plan("latency table", seconds=0.01, together=6, agree=0.08)
-NETWORKS = Plan("whole networks", seconds=0.3, together=12, agree=0.04)
+OPS = MeasurementPlan("latency table", seconds=0.01, together=6, agree=0.08)
+NETWORKS = MeasurementPlan("whole networks", seconds=0.3, together=12, agree=0.04)
 FITTED, HELD_OUT = 30, 10  # whole networks that calibrate the table, and that test it
 YARDSTICKS = 4  # whole networks that are timed beside all others, in the build and in every check
 BUSY = 0.06  # residual RMSPE from which the user is told to measure again
@@ -37,7 +37,7 @@ SHRINK = 0.03  # pulls each coefficient towards 1, so that a rarely seen group s
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TableSpec:
     """What a table is asked to hold true of."""
 
     space: Space
@@ -73,22 +73,27 @@ class Wanted:
         )
 
 
-class Widest(Random):
+class Widest(RandomTrial):
     """The largest of every number and any of every choice: with all that is narrower, every op of a space."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
         return high
 
 
-def genotype_graph(wanted: Wanted, trial: Any) -> Graph:
+def genotype_graph(wanted: TableSpec, trial: Any) -> Graph:
     return wanted.space.graph(wanted.space.sample(trial, wanted.classes, wanted.input_size))
 
 
-def measuring_plan(wanted: Wanted) -> dict[str, list[Op]]:
+def measuring_plan(wanted: TableSpec) -> dict[str, list[Op]]:
     """For each family the ops to measure: grid points around every place that the space reaches, and down to 8
     channels, which pruning may reach."""
     rng = random.Random(0)
-    trials = [Smallest(), Largest(), *(Widest(rng) for _ in range(1500)), *(Random(rng) for _ in range(500))]
+    trials = [
+        SmallestTrial(),
+        LargestTrial(),
+        *(Widest(rng) for _ in range(1500)),
+        *(RandomTrial(rng) for _ in range(500)),
+    ]
     reached: dict[tuple[object, ...], dict[tuple[int, ...], Op]] = {}  # by size of image and kernel
     for trial in trials:
         for op in genotype_graph(wanted, trial):
@@ -153,24 +158,26 @@ def with_channels(op: Op, at: tuple[int, ...]) -> Op:
     return op._replace(in_shapes=((h, w, new[0]),), shape=(oh, ow, 1 if op.kind == ARGMAX else new[-1]))
 
 
-def build(wanted: Wanted, path: Path) -> LatencyTable:
+def build(wanted: TableSpec, path: Path) -> LatencyTable:
     """Measures, fits and writes the table; an interrupted build goes on from what it had measured."""
     begun = time.monotonic()
     plan = measuring_plan(wanted)
     partial, made_for = path.with_suffix(".partial"), {**wanted.made_for(), "version": VERSION}
     ops = list(chain.from_iterable(plan.values()))
     random.Random(0).shuffle(ops)  # a slow minute is to hit points of all families, not all points of one
-    files = {op.key: later(skeleton, (op,), wanted.precision) for op in ops}
-    looks = look(wanted.target, files, OPS, partial, made_for)
-    measured = {key: settled(found) for key, found in looks.items()}
+    files = {op.key: later(random_weight_model, (op,), wanted.precision) for op in ops}
+    looks = measure_repeatedly(wanted.target, files, OPS, partial, made_for)
+    measured = {key: combine(found) for key, found in looks.items()}
     reference_ms = wanted.target.fastest_reference_ms()
     families = {name: family_of(points, measured, reference_ms) for name, points in plan.items()}
     table = LatencyTable(wanted.made_for(), families, dict.fromkeys(GROUPS, 1.0) | {"intercept": 0.0}, {}, {})
     networks = random_networks(wanted, FITTED + HELD_OUT, seed=1)
-    whole = {name: later(skeleton, graph, wanted.precision) for name, graph in networks.items()}
-    found = look(wanted.target, whole, NETWORKS, partial.with_suffix(".networks"), made_for, yardstick_files(wanted))
+    whole = {name: later(random_weight_model, graph, wanted.precision) for name, graph in networks.items()}
+    found = measure_repeatedly(
+        wanted.target, whole, NETWORKS, partial.with_suffix(".networks"), made_for, control_network_files(wanted)
+    )
     unit_ms = median_unit(found) * reference_ms
-    totals = [settled(looks)["units"] * unit_ms for looks in found.values()]
+    totals = [combine(looks)["units"] * unit_ms for looks in found.values()]
     sums = [table.group_ms(graph) for graph in networks.values()]
     coefficients = fit(sums[:FITTED], totals[:FITTED])
     table = replace(table, coefficients=coefficients)
@@ -216,17 +223,17 @@ def family_of(ops: Sequence[Op], measured: dict[str, dict[str, float]], referenc
     return Family(axes, ms, tuple(round(point["spread"], 3) for point in points))
 
 
-def random_networks(wanted: Wanted, count: int, seed: int) -> dict[str, Graph]:
+def random_networks(wanted: TableSpec, count: int, seed: int) -> dict[str, Graph]:
     rng = random.Random(seed)
-    return {f"network {seed}.{i}": genotype_graph(wanted, Random(rng)) for i in range(count)}
+    return {f"network {seed}.{i}": genotype_graph(wanted, RandomTrial(rng)) for i in range(count)}
 
 
-def yardstick_files(wanted: Wanted) -> list[bytes]:
+def control_network_files(wanted: TableSpec) -> list[bytes]:
     graphs = random_networks(wanted, YARDSTICKS, seed=2).values()
-    return [skeleton(graph, wanted.precision) for graph in graphs]
+    return [random_weight_model(graph, wanted.precision) for graph in graphs]
 
 
-def median_unit(looks: Mapping[str, Sequence[Look]]) -> float:
+def median_unit(looks: Mapping[str, Sequence[Measurement]]) -> float:
     """What the yardsticks took together, in units of the reference."""
     return median(one["unit"] for made in looks.values() for one in made)
 
@@ -247,7 +254,7 @@ def _predicted(sums: dict[str, float], coefficients: dict[str, float]) -> float:
     return coefficients["intercept"] + sum(coefficients[g] * sums[g] for g in GROUPS)
 
 
-def load_table(path: Path, wanted: Wanted) -> LatencyTable:
+def load_table(path: Path, wanted: TableSpec) -> LatencyTable:
     """Raises InputError when the file is missing, damaged or made for something else."""
     if not path.is_file():
         raise InputError(f"{path} is missing; build it with {wanted.command()}")

@@ -1,6 +1,6 @@
 """Several short looks at many models, far apart in time, until they agree.
 
-Whatever disturbs a machine for a moment is over when the next look at the same model comes, because all others have
+Whatever disturbs a machine for a moment is over when the next measurement of the same model comes: all others have
 theirs between. What changes for longer, or from one process to the next, is taken out by yardsticks: models that are
 timed in turns with every group of others, which then count in units of them.
 """
@@ -24,12 +24,12 @@ SAVE_SECONDS = 5.0
 
 # `unit` in units of the reference (1 without yardsticks), time in such units, 90th less 10th percentile of the runs
 # over their median
-Look = dict[str, float]
+Measurement = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """`seconds` of a look, models timed in turns `together`, by how much two looks may differ that `agree`, and how
+class MeasurementPlan:
+    """`seconds` of a measurement, models timed in turns `together`, by how much two may differ that `agree`, and how
     many looks every model has at `least`."""
 
     title: str
@@ -39,17 +39,17 @@ class Plan:
     least: int = 2
 
 
-def look(
+def measure_repeatedly(
     target: Target,
     models: Mapping[str, Callable[[], bytes]],
-    plan: Plan,
+    plan: MeasurementPlan,
     partial: Path | None = None,
     made_for: Mapping[str, Any] | None = None,
     yardsticks: Sequence[bytes] = (),
-) -> dict[str, list[Look]]:
+) -> dict[str, list[Measurement]]:
     """The looks at each model by its key. They are kept in `partial` as they come, and those it has of the same
     `made_for` are not made again."""
-    found: dict[str, list[Look]] = {}
+    found: dict[str, list[Measurement]] = {}
     if partial is not None and partial.exists():
         stored = json.loads(partial.read_text())
         found = stored["looks"] if stored["made_for"] == made_for else {}
@@ -76,8 +76,8 @@ def look(
     return {key: found[key] for key in models}
 
 
-def wants_another(looks: Sequence[Look], number: int, plan: Plan) -> bool:
-    """Whether a model has its `number`-th look to come: all have the least number, then those without two among the
+def wants_another(looks: Sequence[Measurement], number: int, plan: MeasurementPlan) -> bool:
+    """Whether a model has its `number`-th measurement to come: all have the least number, then those without two of the
     lower half that agree (what disturbs makes slower)."""
     if len(looks) >= number:
         return False
@@ -86,6 +86,6 @@ def wants_another(looks: Sequence[Look], number: int, plan: Plan) -> bool:
     return number <= plan.least or not any(b <= a * (1 + plan.agree) for a, b in pairwise(lower))
 
 
-def settled(looks: Sequence[Look]) -> Look:
+def combine(looks: Sequence[Measurement]) -> Measurement:
     """What the looks at a model say together: their medians."""
     return {name: median(one[name] for one in looks) for name in looks[0]}

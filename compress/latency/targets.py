@@ -16,7 +16,7 @@ from compress.latency import timing
 from compress.latency.adb import Device
 from compress.latency.ssh import Board
 from compress.latency.timing import Timed
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from search_spaces.errors import InputError
 from search_spaces.ops import INPUT, Builder
 
@@ -158,7 +158,7 @@ def reference_models() -> list[bytes]:
     arithmetic.conv("reference", INPUT, 64)
     near.depthwise("reference", INPUT)
     far.add("reference", "a", "b")
-    return [skeleton(tuple(builder.ops)) for builder in (arithmetic, near, far)]
+    return [random_weight_model(tuple(builder.ops)) for builder in (arithmetic, near, far)]
 
 
 @cache

@@ -24,7 +24,7 @@ from compress.latency.table import LatencyTable
 from compress.latency.targets import Target
 from compress.stages.cli import Parser, parser, run_command
 from compress.stages.config import Settings
-from compress.tflite.writer import skeleton
+from compress.tflite.writer import random_weight_model
 from compress.training.device import share_cores, training_device
 from compress.training.label_losses import LABEL_TERMS, LabelLoss, class_weights, label_loss
 from compress.training.loop import Schedule
@@ -170,7 +170,7 @@ def record_network(run: Run, stage: str, network: Network, miou: float, begun: f
     """Saves a torch stage's network and its metrics, and returns them."""
     folder = run.path / stage
     save_network(network.cpu(), run.made(stage))
-    measured = run.target.measure([skeleton(network.graph)])[0]
+    measured = run.target.measure([random_weight_model(network.graph)])[0]
     metrics = {
         "miou": miou,
         "latency_ms": measured.ms,

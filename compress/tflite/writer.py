@@ -1,4 +1,4 @@
-"""TFLite files written straight from a graph, without the converter: with random weights (a skeleton) or given ones.
+"""TFLite files written straight from a graph, without the converter: with random weights or given ones.
 
 Latency depends on shapes, not on values, so candidates and single ops are timed from skeletons: one takes
 milliseconds to make where a conversion takes seconds. `tests/test_files.py` holds the ops to those of a
@@ -59,7 +59,7 @@ class Contents:
     ranges: Mapping[str, tuple[float, float]]
 
 
-def skeleton(graph: Graph, precision: str = INT8) -> bytes:
+def random_weight_model(graph: Graph, precision: str = INT8) -> bytes:
     """The file; values that no op makes are its inputs, values that no op reads its outputs (N,H,W,C)."""
     return _Writer(precision).write(graph)
 

@@ -69,7 +69,7 @@ def average_gradients(model: nn.Module) -> None:
         gradient.copy_(averaged.view_as(gradient))
 
 
-def agreed(flag: bool) -> bool:
+def broadcast(flag: bool) -> bool:
     """Rank 0's flag, on all ranks."""
     if not _grouped():
         return flag

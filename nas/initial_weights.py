@@ -27,7 +27,7 @@ NESTED = ("weights", "state_dict", "model")  # where files keep their tensors, i
 
 
 @dataclass(frozen=True)
-class Weights:
+class InitialWeights:
     """Named tensors of a file, and the network they are of where it says so."""
 
     file: str
@@ -74,7 +74,7 @@ class Weights:
         )
 
 
-def read_weights(file: str) -> Weights:
+def read_initial_weights(file: str) -> InitialWeights:
     """Raises InputError for a file that is missing, broken or holds anything but tensors and plain values."""
     path = Path(file)
     if not path.is_file():
@@ -99,4 +99,4 @@ def read_weights(file: str) -> Weights:
         genotype = Genotype.from_dict(json.loads(stored["genotype"])) if "genotype" in stored else None
     except (KeyError, TypeError, ValueError):
         genotype = None  # of another version: names and shapes still say what fits
-    return Weights(file, tensors, genotype)
+    return InitialWeights(file, tensors, genotype)
