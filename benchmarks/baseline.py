@@ -20,9 +20,9 @@ from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import mean_iou
 from compress.files.records import read_json
 from compress.latency.targets import HostTarget
-from compress.quantize import calibration_images
 from compress.stages.config import PRESETS
 from compress.stages.fitting import fit_network
+from compress.stages.quantize import calibration_images
 from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import quantize_tflite, write_float_tflite
 from compress.tflite.writer import random_weight_model

@@ -19,19 +19,19 @@ from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
 
-from compress.distill import open_teaching
 from compress.distillation.losses import TEACHING_TERMS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
 from compress.latency.builder import TableSpec, build, load_table
 from compress.latency.targets import HostTarget
-from compress.prune import rounds_done, save_rounds
 from compress.pruning.channel_pruning import prune_to
 from compress.pruning.importances import GRADIENT_IMAGES, crop_losses
-from compress.quantize import calibration_images, train_in_int8
 from compress.stages.cli import run_command
 from compress.stages.config import PRESETS, Preset, Settings, parse_input_size
+from compress.stages.distill import open_teaching
 from compress.stages.fitting import fit_network
+from compress.stages.prune import rounds_done, save_rounds
+from compress.stages.quantize import calibration_images, train_in_int8
 from compress.stages.run import Run
 from compress.tflite.ranges import DEFAULT, ESTIMATORS, observe_ranges
 from compress.tflite.writer import INT8, random_weight_model

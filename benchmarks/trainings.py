@@ -24,7 +24,7 @@ from compress.evaluation.metrics import mean_iou
 from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_network, save_network
-from compress.quantize import calibration_images
+from compress.stages.quantize import calibration_images
 from compress.stages.run import Run
 from compress.tflite.conversion import int8_tflite, write_float_tflite
 from compress.tflite.ranges import DEFAULT, Ranges, observe_ranges

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from compress.distill import distill
-from compress.export import export
-from compress.prune import prune
-from compress.quantize import quantize
+from compress.stages.distill import distill
+from compress.stages.export import export
+from compress.stages.prune import prune
+from compress.stages.quantize import quantize
 from compress.stages.run import STAGES, Run, is_done
-from compress.train import train
+from compress.stages.train import train
 from nas.report import write_report, write_result
 from search_spaces.errors import BudgetError
 

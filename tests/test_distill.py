@@ -15,8 +15,8 @@ import compress.distill
 import compress.prune
 import compress.quantize
 import compress.training.loop
-from compress.distill import distill
 from compress.files.tensors import save_network
+from compress.stages.distill import distill
 from compress.stages.run import Run
 from search_spaces.errors import InputError
 from search_spaces.network import Network

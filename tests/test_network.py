@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from studies import MACS_TABLE, PLAIN
 
 from compress.latency.table import LatencyTable
-from compress.prune import prune_to
+from compress.stages.prune import prune_to
 from nas.score import calibrate
 from nas.supernet import Supernet, extract, largest_networks
 from search_spaces import SPACES, costs, get_space, graph_of

@@ -15,10 +15,10 @@ import compress.distill
 import compress.prune
 import compress.quantize
 import compress.training.loop
-from compress.distill import distill
 from compress.files.tensors import load_network, save_network
-from compress.prune import prune
-from compress.quantize import quantize
+from compress.stages.distill import distill
+from compress.stages.prune import prune
+from compress.stages.quantize import quantize
 from compress.stages.run import Run
 from compress.tflite.reader import check_all_int8
 from search_spaces.blocks import widths

@@ -22,8 +22,8 @@ from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_tensors, save_tensors
 from compress.latency.timing import load
-from compress.quantize import calibration_images
 from compress.stages.fitting import network_losses
+from compress.stages.quantize import calibration_images
 from compress.stages.run import Run
 from compress.tflite.conversion import convert, quantize_tflite
 from compress.tflite.reader import file_ops

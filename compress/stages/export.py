@@ -1,0 +1,67 @@
+"""Puts model.tflite, model.float.tflite, model.onnx and model.json into RUN and
+verifies them."""
+
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+
+from compress.files.atomic import write_atomically
+from compress.files.records import write_json
+from compress.latency.timing import load
+from compress.stages.run import Run, cost_metrics, write_metrics
+from compress.stages.verify import verify
+from compress.tflite.conversion import write_onnx
+
+ONNX_AGREEMENT = 0.999
+
+
+def export(run: Run) -> None:
+    begun = time.monotonic()
+    folder = run.path / "export"
+    folder.mkdir(exist_ok=True)
+    model = run.made("quantize").read_bytes()
+    network = run.network("distill")
+    for path in (run.made("export"), run.path / "model.tflite"):
+        write_atomically(path, model)
+    shutil.copyfile(run.path / "quantize" / "model.float.tflite", run.path / "model.float.tflite")
+    write_onnx(network, run.path / "model.onnx", folder / "convert.log")
+    write_json(run.path / "model.json", model_card(run, model))
+    found = verify(run)
+    metrics = {**found, **cost_metrics(run, network), "wall_s": time.monotonic() - begun}
+    write_metrics(run, "export", metrics, folder)
+
+
+def model_card(run: Run, model: bytes) -> dict[str, Any]:
+    """What an app needs to run model.tflite and read its output."""
+    interpreter = load(model, 1)
+    (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero = reads["quantization"]
+    _, height, width, _ = (int(side) for side in reads["shape"])
+    genotype = run.network("distill").genotype
+    quantized = run.metrics("quantize")
+    return {
+        "input": {
+            "shape": [1, height, width, 3],
+            "layout": "N,H,W,C",
+            "channels": "RGB",
+            "bands": run.data.pixels.to_dict(),
+            "type": np.dtype(reads["dtype"]).name,
+            "quantization": {"scale": float(scale), "zero_point": int(zero)},
+            "from_bytes": "pixel byte (0..255) minus 128; `bands` says how deeper images become bytes",
+            "resize": "bilinear with antialiasing from the image to height x width",
+        },
+        "output": {
+            "shape": [int(side) for side in makes["shape"]],
+            "layout": "N,H,W",
+            "type": np.dtype(makes["dtype"]).name,
+            "form": "class index of each pixel (argmax inside); enlarge by nearest neighbour",
+            "stride": genotype.head_stride,
+        },
+        "float_ops": sorted(quantized["float_ops"]),
+        "float_models": {"files": ["model.float.tflite", "model.onnx"], "input": "N,H,W,3 float32, byte / 255"},
+        "classes": list(run.data.classes),
+        "colours": [list(colour) for colour in run.data.colours],
+        "genotype": genotype.to_dict(),
+    }
