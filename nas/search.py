@@ -45,8 +45,8 @@ from nas.problem import Problem
 from nas.pruners import PRUNERS
 from nas.samplers import SAMPLERS
 from nas.search_settings import PARETO, STRATEGIES, SearchSettings
-from nas.storage import SPELLINGS as STORAGES
-from nas.storage import open_storage, redacted
+from nas.storage import open_storage
+from nas.storage_url import STORAGE_FORMS, redacted
 from nas.strategy import open_strategy, train_supernet
 from nas.study import Searching, candidates, finished, open_study, refused
 from nas.worker import POLL_SECONDS, STORAGE, join, problem_of, search_settings, storage_url
@@ -170,7 +170,7 @@ def add_flags(flags: Any, budget_ms: float | None = None) -> None:
     flags.add_argument("--pareto", nargs="?", const="latency", default="", help=f"mIoU against {objectives}")
     flags.add_argument("--max-size-kib", type=float, help="bound on the int8 file's size")
     flags.add_argument("--max-arena-kib", type=float, help="bound on the activations alive at once")
-    flags.add_argument("--storage", help=f"where the study lives: {STORAGES} (default: study.db in the run folder)")
+    flags.add_argument("--storage", help=f"where the study lives: {STORAGE_FORMS} (RUN/study.db)")
     flags.add_argument("--workers", type=int, default=1, help="processes of this machine that score candidates")
     flags.add_argument("--run", help="name of the run folder under runs/ (default: DATA-BUDGETms)")
     flags.add_argument("--resume", action="store_true", help="go on with the run where it stopped")

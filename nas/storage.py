@@ -17,23 +17,23 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy import Connection, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from compress.stages.cli import parser, run_command
+from nas.storage_url import check_storage_url, redacted
 from search_spaces.errors import InputError
 
-SPELLINGS = "sqlite:///FILE, journal:FILE, postgresql://USER:PASSWORD@HOST/NAME or grpc://HOST:PORT"
 SQLITE_PATIENCE_S = 120  # how long a worker waits while another one writes
 REACH_S = 15  # how long a proxy may take to answer
 
 
 def open_storage(spelling: str) -> BaseStorage:
     """Raises InputError that names the flag, and never a password, for a storage that cannot be opened."""
+    check_storage_url(spelling)
     kind, _, place = spelling.partition(":")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # the gRPC proxy
     try:
-        if kind == "journal" and place:
+        if kind == "journal":
             Path(place).parent.mkdir(parents=True, exist_ok=True)
             return optuna.storages.JournalStorage(JournalFileBackend(place))
         if kind == "grpc":
@@ -49,7 +49,7 @@ def open_storage(spelling: str) -> BaseStorage:
     except (OSError, SQLAlchemyError) as error:
         said = str(error).strip().splitlines()[0]
         raise InputError(f"--storage {redacted(spelling)}: cannot be opened ({said}); check the address") from error
-    raise InputError(f"--storage {redacted(spelling)}: give {SPELLINGS}")
+    raise AssertionError(kind)  # check_storage_url knows no other
 
 
 def _sqlite(url: str) -> BaseStorage:
@@ -83,14 +83,6 @@ def _proxy(place: str) -> BaseStorage:
     proxy = optuna.storages.GrpcStorageProxy(host=match[1], port=int(match[2]))
     proxy.wait_server_ready(timeout=REACH_S)
     return proxy
-
-
-def redacted(spelling: str) -> str:
-    """Without the password."""
-    try:
-        return make_url(spelling).render_as_string(hide_password=True) if "@" in spelling else spelling
-    except ArgumentError:
-        return spelling.partition(":")[0]
 
 
 def main() -> None:

@@ -20,7 +20,8 @@ from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
 from nas.search_settings import SearchSettings
-from nas.storage import open_storage, redacted
+from nas.storage import open_storage
+from nas.storage_url import redacted
 from nas.study import (
     MOST_STARTED,
     Searching,
