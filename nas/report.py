@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from compress.data.batches import Validation
 from compress.data.dataset import IGNORE
+from compress.data.validation import Validation
 from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import iou_per_class
 from compress.files.atomic import write_atomically

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.data.batches import Validation, at_scale, training_batches
+from compress.data.batches import training_batches
+from compress.data.resizing import at_scale
+from compress.data.validation import Validation
 from compress.evaluation.evaluate import run_tflite
 from compress.evaluation.metrics import mean_iou
 from compress.stages.run import Run

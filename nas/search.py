@@ -20,7 +20,8 @@ from typing import Any
 
 from compress.data.augmentation import AUGMENTS
 from compress.data.check import check
-from compress.data.dataset import KINDS, open_data
+from compress.data.dataset import open_data
+from compress.data.layouts import LAYOUTS
 from compress.files.atomic import RUNS, try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import save_network
@@ -198,7 +199,7 @@ def settings_of(given: Mapping[str, Any]) -> tuple[Settings, SearchSettings]:
 
 def main() -> None:
     flags = parser(__doc__, "nas.search")
-    flags.add_argument("--data", default="landcover", help=", ".join(KINDS.values()))
+    flags.add_argument("--data", default="landcover", help=", ".join(LAYOUTS.values()))
     add_flags(flags)
     start(flags.parse_args())
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.data.batches import at_scale
+from compress.data.resizing import at_scale
 from compress.distillation.losses import distillation
 from compress.training.label_losses import LabelLoss
 from compress.training.loop import autocast

@@ -9,8 +9,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+import compress.data.layouts
 from compress.data.labels import IGNORE, read_classes
-from compress.data.layouts.published import HERE
 
 CLASSES = 3
 
@@ -202,4 +202,4 @@ def volume(images: Path, masks: Path, name: str, depth: int, seed: int) -> tuple
 
 
 def names_of(kind: str) -> tuple[str, ...]:
-    return read_classes(HERE / f"{kind}.txt").names
+    return read_classes(Path(compress.data.layouts.__file__).parent / f"{kind}.txt").names

@@ -8,8 +8,11 @@ import torch
 from made_data import save
 
 from compress.data.augmentation import AUGMENTS
-from compress.data.batches import Crops, at_resolution, read_validation, training_batches
+from compress.data.batches import training_batches
+from compress.data.crops import Crops
 from compress.data.dataset import IGNORE, DataSet, open_data
+from compress.data.resizing import at_resolution
+from compress.data.validation import read_validation
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

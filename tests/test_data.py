@@ -12,9 +12,9 @@ import pytest
 from made_data import save
 from PIL import Image
 
-from compress.data.check import SMALLEST, check
+from compress.data.check import MIN_SIDE, check
 from compress.data.dataset import IGNORE, open_data, read_pair
-from compress.data.layouts.published import LANDCOVER
+from compress.data.layouts.landcover import LANDCOVER
 from search_spaces.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -93,8 +93,8 @@ def remove_mask(root: Path) -> None:
 
 
 def shrink(root: Path) -> None:
-    save(np.zeros((96, SMALLEST - 1, 3), np.uint8), root / "train/images/1.png")
-    save(np.zeros((96, SMALLEST - 1), np.uint8), root / "train/masks/1.png")
+    save(np.zeros((96, MIN_SIDE - 1, 3), np.uint8), root / "train/images/1.png")
+    save(np.zeros((96, MIN_SIDE - 1), np.uint8), root / "train/masks/1.png")
 
 
 def copy_to_val(root: Path) -> None:

@@ -10,7 +10,7 @@ from made_data import CLASSES
 from torch import Tensor, nn
 from torch.multiprocessing import spawn
 
-from compress.data.batches import Crops
+from compress.data.crops import Crops
 from compress.data.dataset import open_data
 from compress.files.tensors import load_tensors, save_tensors
 from compress.training import distributed

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from compress.data.batches import Crops, read_validation
+from compress.data.crops import Crops
 from compress.data.dataset import IGNORE, open_data
+from compress.data.validation import read_validation
 from compress.evaluation.evaluate import evaluate
 from compress.evaluation.metrics import mean_iou
 from compress.files.tensors import load_network, load_tensors, save_network, save_tensors

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.data.batches import Crops, Validation, read_validation
+from compress.data.crops import Crops
 from compress.data.dataset import IGNORE, open_data
+from compress.data.validation import Validation, read_validation
 from compress.evaluation.agreement import agreement
 from compress.evaluation.evaluate import evaluate_tflite
 from compress.tflite.conversion import int8_tflite, write_float_tflite

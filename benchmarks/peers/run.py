@@ -25,7 +25,7 @@ from front import (
 from peers import PEERS
 from shipping import Variant, do_missing
 
-from compress.data.dataset import KINDS
+from compress.data.layouts import LAYOUTS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
 from compress.stages.cli import Parser, run_command
@@ -42,7 +42,7 @@ def flags() -> argparse.Namespace:
         prog="python benchmarks/peers/run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("--work", type=Path, default=Path("runs/peers"), help="where everything is kept")
-    arguments.add_argument("--data", default="landcover", help=f"as for nas.search ({', '.join(KINDS)})")
+    arguments.add_argument("--data", default="landcover", help=f"as for nas.search ({', '.join(LAYOUTS)})")
     arguments.add_argument("--input-size", default="512", help="512 or HxW")
     arguments.add_argument("--preset", default="quick", choices=PRESETS, help="whose training recipe")
     arguments.add_argument("--like", type=Path, metavar="RUN", help="data, size and recipe of a run of nas.search")

@@ -5,17 +5,17 @@ from hashlib import blake2b
 
 import numpy as np
 
-from compress.data.dataset import DataSet, Pair, attempt, count_classes, wrong_files
+from compress.data.dataset import DataSet, Pair, count_classes, data_error, map_pairs_or_errors
 from search_spaces.errors import InputError
 
-SMALLEST = 32  # pixels a side of an image
+MIN_SIDE = 32  # pixels a side of an image
 
 
 def check(data: DataSet) -> None:
     """Reads every file once, keeping none. Classes that the training masks lack are named on stderr.
 
     Raises DataError that lists all files that are wrong: missing or undecodable ones, bands or values that differ from
-    the first image's, sizes that differ within a pair or are below SMALLEST, values and colours that are no class, and
+    the first image's, sizes that differ within a pair or are below MIN_SIDE, values and colours that are no class, and
     validation images that are training images too.
     """
     counts = np.zeros(len(data.classes), np.int64)
@@ -24,12 +24,12 @@ def check(data: DataSet) -> None:
     pairs = (*data.train, *data.val)
 
     def facts(pair: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bytes]:
-        if min(mask.shape) < SMALLEST:
+        if min(mask.shape) < MIN_SIDE:
             size = f"{mask.shape[1]}x{mask.shape[0]} pixels"
-            raise InputError(f"{pair.image}: {size} are too small; leave it out, {SMALLEST} a side is the least")
+            raise InputError(f"{pair.image}: {size} are too small; leave it out, {MIN_SIDE} a side is the least")
         return count_classes(mask, data), _content(pair, image)
 
-    for i, found in enumerate(attempt(pairs, data, facts, "check")):
+    for i, found in enumerate(map_pairs_or_errors(pairs, data, facts, "check")):
         if isinstance(found, InputError):
             faults.append(found)
         elif i < len(data.train):
@@ -39,7 +39,7 @@ def check(data: DataSet) -> None:
             twin = f"the same pixels as {seen[found[1]].image}, a training image; take it out of one split"
             faults.append(InputError(f"{pairs[i].image}: {twin}"))
     if faults:
-        raise wrong_files(faults, data)
+        raise data_error(faults, data)
     known = data.remember_counts(lambda: counts)
     missing = [name for name, count in zip(data.classes, known, strict=True) if not count]
     if missing:

@@ -4,21 +4,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from compress.data.cache import cached_result
 from compress.data.formats import read_bands, read_values
 from compress.data.labels import IGNORE, Colour, Labels
-from compress.data.layouts.folder import own_folder
-from compress.data.layouts.published import ade20k, camvid, cityscapes, landcover, voc
-from compress.data.pairs import Files, Pair
+from compress.data.layouts import LAYOUTS
+from compress.data.pairs import Listing, Pair
 from compress.data.pixels import Pixels, find_pixels
-from compress.data.scan import remembered, scan
+from compress.data.threads import map_in_threads
 from search_spaces.errors import DataError, InputError
 
-__all__ = ["IGNORE", "KINDS", "DataSet", "Pair", "open_data", "read_all", "read_pair"]
+__all__ = ["IGNORE", "DataSet", "Pair", "map_pairs", "open_data", "read_pair"]
 
 Result = TypeVar("Result")
 
@@ -42,6 +43,21 @@ class DataSet:
     def colours(self) -> tuple[Colour, ...]:
         return self.labels.colours
 
+    def facts(self) -> dict[str, Any]:
+        """What the data set consists of, to say what changed when a run is resumed.
+
+        Returns:
+            Plain JSON values: `train` and `val` (pairs of each split), `classes` (names), `bands` (how images become
+            bytes) and `fingerprint` (of all files).
+        """
+        return {
+            "train": len(self.train),
+            "val": len(self.val),
+            "classes": list(self.classes),
+            "bands": self.pixels.to_dict(),
+            "fingerprint": self.fingerprint,
+        }
+
     @property
     def fingerprint(self) -> str:
         """Changes when a file is added, removed, renamed or changes its size, or is to be read in another way."""
@@ -52,30 +68,13 @@ class DataSet:
     @cached_property
     def class_counts(self) -> np.ndarray:
         """Pixels of each class over the training masks. Raises InputError for a mask that cannot be read."""
-        found = scan(lambda pair: count_classes(read_mask(pair.mask, self), self), self.train, "class counts")
+        found = map_in_threads(lambda pair: count_classes(read_mask(pair.mask, self), self), self.train, "class counts")
         return self.remember_counts(lambda: np.sum(list(found), axis=0))
 
     def remember_counts(self, count: Callable[[], np.ndarray]) -> np.ndarray:
         """`class_counts` as `count` finds them, unless they are known already."""
         masks = [pair.mask for pair in self.train]
-        return np.array(remembered("counts", self.labels, masks, lambda: count().tolist()))
-
-
-KINDS = {
-    "landcover": "landcover",
-    "camvid": "camvid:DIR",
-    "voc": "voc:DIR",
-    "cityscapes": "cityscapes:DIR",
-    "ade20k": "ade20k:DIR",
-    "folder": "folder:DIR",
-}
-PUBLISHED: dict[str, Callable[[str, Path], Files]] = {
-    "landcover": landcover,
-    "camvid": camvid,
-    "voc": voc,
-    "cityscapes": cityscapes,
-    "ade20k": ade20k,
-}
+        return np.array(cached_result("counts", self.labels, masks, lambda: count().tolist()))
 
 
 def open_data(spec: str, seed: int = 0) -> DataSet:
@@ -85,14 +84,14 @@ def open_data(spec: str, seed: int = 0) -> DataSet:
     images and masks are not looked at: `compress.data.check` does that.
     """
     kind, _, folder = spec.partition(":")
-    if kind not in KINDS:
-        raise InputError(f"--data {spec}: unknown data set; choose from {', '.join(KINDS.values())}")
-    if ":" in KINDS[kind] and not folder:
-        raise InputError(f"--data {spec}: name the folder, {KINDS[kind]}")
+    if kind not in LAYOUTS:
+        raise InputError(f"--data {spec}: unknown data set; choose from {', '.join(LAYOUTS.values())}")
+    if ":" in LAYOUTS[kind] and not folder:
+        raise InputError(f"--data {spec}: name the folder, {LAYOUTS[kind]}")
     if folder and not Path(folder).is_dir():
         raise InputError(f"--data {spec}: there is no folder {folder}; check the path")
     root = Path(folder)
-    files = own_folder(spec, root, seed) if kind == "folder" else PUBLISHED[kind](spec, root)
+    files: Listing = import_module(f"compress.data.layouts.{kind}").list_files(spec, root, seed)
     for split, pairs in (("train", files.train), ("val", files.val)):
         if not pairs:
             raise InputError(f"--data {spec}: the {split} split has no images; see docs/data.md for the layout")
@@ -132,7 +131,7 @@ def count_classes(mask: np.ndarray, data: DataSet) -> np.ndarray:
     return np.bincount(mask.ravel(), minlength=IGNORE + 1)[: len(data.classes)]
 
 
-def attempt(
+def map_pairs_or_errors(
     pairs: Sequence[Pair], data: DataSet, work: Callable[[Pair, np.ndarray, np.ndarray], Result], title: str
 ) -> Iterator[Result | InputError]:
     """`work(pair, image, mask)` on every pair, in order, or the error that stood in its way."""
@@ -143,26 +142,26 @@ def attempt(
         except InputError as error:
             return error
 
-    return scan(one, pairs, title)
+    return map_in_threads(one, pairs, title)
 
 
-def read_all(
+def map_pairs(
     pairs: Sequence[Pair], data: DataSet, work: Callable[[Pair, np.ndarray, np.ndarray], Result], title: str
 ) -> list[Result]:
     """`work(pair, image, mask)` of every pair, in order. Raises one DataError that lists all wrong files."""
     results: list[Result] = []
     faults: list[InputError] = []
-    for result in attempt(pairs, data, work, title):
+    for result in map_pairs_or_errors(pairs, data, work, title):
         if isinstance(result, InputError):
             faults.append(result)
         else:
             results.append(result)
     if faults:
-        raise wrong_files(faults, data)
+        raise data_error(faults, data)
     return results
 
 
-def wrong_files(faults: Sequence[InputError], data: DataSet) -> DataError:
+def data_error(faults: Sequence[InputError], data: DataSet) -> DataError:
     """One error for all: a line that counts them, then a line for each file."""
     lines = [line for fault in faults for line in (fault.lines if isinstance(fault, DataError) else [str(fault)])]
     return DataError([f"--data {data.spec}: {len(lines)} wrong file{'s' * (len(lines) > 1)}", *lines])

@@ -1,4 +1,4 @@
-"""The files of a data set, as every kind lists them. What is listed need not exist: the check names what does not."""
+"""The files of a data set, as its layout lists them. What is listed need not exist: the check names what does not."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,15 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Files:
-    """What a kind of data set says: labels, the pairs of both splits, and the bands.txt, if there is one."""
+class Listing:
+    """The files of a data set.
+
+    Attributes:
+        labels: How masks are read.
+        train: The pairs of the training split.
+        val: The pairs of the validation split.
+        bands: The bands.txt, if there is one.
+    """
 
     labels: Labels
     train: tuple[Pair, ...]
@@ -26,16 +33,38 @@ class Files:
     bands: Path | None = None
 
 
-def need_folder(folder: Path, spec: str) -> None:
-    """Raises InputError when there is no such folder."""
+def require_folder(folder: Path, spec: str) -> None:
+    """Checks that a folder exists.
+
+    Args:
+        folder: The folder.
+        spec: The value of `--data`, for the message.
+
+    Raises:
+        InputError: There is no such folder.
+    """
     if not folder.is_dir():
         raise InputError(f"--data {spec}: there is no folder {folder}; see docs/data.md for the layout")
 
 
-def matched(images: Path, masks: Path, spec: str) -> tuple[Pair, ...]:
+def inner_folder(root: Path, holds: str, *inner: str) -> Path:
+    """Finds the folder of a data set that was unpacked into the folder that the user gives.
+
+    Args:
+        root: The folder that the user gives.
+        holds: The name of a folder that the data set holds.
+        inner: Where the archive puts the data set, relative to `root`.
+
+    Returns:
+        The first of the inner folders that holds such a folder; `root` when none does.
+    """
+    return next((root / name for name in inner if (root / name / holds).is_dir()), root)
+
+
+def match_by_stem(images: Path, masks: Path, spec: str) -> tuple[Pair, ...]:
     """Every image of a folder with the mask of the same stem."""
     for folder in (images, masks):
-        need_folder(folder, spec)
+        require_folder(folder, spec)
     mask_of = by_stem(masks, MASK_ENDINGS)
     ending = next((mask.name[len(name) :] for name, mask in mask_of.items()), ".png")  # of a mask that is missing
     found = by_stem(images, IMAGE_ENDINGS)
@@ -55,6 +84,7 @@ def stem(path: Path) -> str:
 
 
 def is_volume(path: Path) -> bool:
+    """Whether a file is a NIfTI volume, by its ending."""
     return path.name.lower().endswith(VOLUME_ENDINGS)
 
 

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from compress.data.cache import cached_result
 from compress.data.formats import read_bands
-from compress.data.scan import remembered, scan
+from compress.data.threads import map_in_threads
 from search_spaces.errors import InputError
 
 PERCENTILES = (1, 99)
@@ -77,7 +78,7 @@ def find_pixels(images: Sequence[Path], bands_file: Path | None) -> Pixels:
     dtype = next((array.dtype for array in map(_readable, images) if array is not None), np.dtype(np.uint8))
     found = [BYTE] * 3
     if dtype != np.uint8 and None in asked:
-        found = remembered("ranges", bands, images, lambda: percentiles(images, bands))
+        found = cached_result("ranges", bands, images, lambda: percentiles(images, bands))
     first, second, third = (given or (low, high) for given, (low, high) in zip(asked, found, strict=True))
     return Pixels(dtype.name, bands, (first, second, third))
 
@@ -126,7 +127,7 @@ def percentiles(images: Sequence[Path], bands: Channels) -> list[Range]:
         return np.asarray(few[np.isfinite(few).all(axis=1)])
 
     chosen = images[:: max(1, len(images) // SAMPLED_IMAGES)]
-    pixels = np.concatenate(list(scan(sample, chosen, "value ranges")))
+    pixels = np.concatenate(list(map_in_threads(sample, chosen, "value ranges")))
     if not len(pixels):
         return [(0.0, 1.0)] * 3
     low, high = np.percentile(pixels, PERCENTILES, axis=0).tolist()

@@ -10,9 +10,9 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
+from compress.data.cache import files_key
 from compress.data.formats import LARGEST
 from compress.data.pairs import Pair, stem
-from compress.data.scan import state_of
 from compress.files.atomic import RUNS, make_folder
 from search_spaces.errors import DataError, InputError
 
@@ -22,7 +22,7 @@ def slices_of(volumes: Sequence[Pair], spec: str) -> list[tuple[Pair, ...]]:
     slices, faults = [], []
     bar = tqdm(volumes, "slices", leave=False, unit="volume", dynamic_ncols=True, disable=None)
     for volume in bar:
-        folder = RUNS / "data" / f"slices-{state_of((volume.image, volume.mask))}"
+        folder = RUNS / "data" / f"slices-{files_key((volume.image, volume.mask))}"
         try:
             make_folder(folder, partial(_cut, volume))
         except InputError as error:

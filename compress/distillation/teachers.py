@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.data.batches import at_scale
+from compress.data.resizing import at_scale
 from compress.distillation.features import Features
 from compress.files.atomic import digest
 from compress.files.tensors import load_network

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from compress.data.batches import Validation
+from compress.data.validation import Validation
 from search_spaces.network import Network
 
 

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.data.batches import Validation
+from compress.data.validation import Validation
 from compress.evaluation.metrics import confusion
 from compress.latency.timing import load
 from search_spaces.network import Network

@@ -17,7 +17,9 @@ from torch_pruning.pruner.importance import (
     LAMPImportance,
 )
 
-from compress.data.batches import Crops, at_scale, training_batches
+from compress.data.batches import training_batches
+from compress.data.crops import Crops
+from compress.data.resizing import at_scale
 from compress.training.label_losses import LabelLoss
 from search_spaces.network import Network
 

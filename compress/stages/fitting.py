@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compress.data.batches import at_scale
+from compress.data.resizing import at_scale
 from compress.distillation.losses import DISTILLATION_TERMS
 from compress.distillation.teachers import Teaching
 from compress.stages.run import Run

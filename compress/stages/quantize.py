@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.data.batches import at_resolution
 from compress.data.dataset import read_pair
+from compress.data.resizing import at_resolution
 from compress.distillation.teachers import Teaching, as_teacher
 from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import mean_iou

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from compress.data.batches import Crops, Validation, read_validation
+from compress.data.crops import Crops
 from compress.data.dataset import DataSet, open_data
+from compress.data.validation import Validation, read_validation
 from compress.evaluation.evaluate import evaluate
 from compress.evaluation.metrics import mean_iou
 from compress.files.atomic import digest

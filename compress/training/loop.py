@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, LRScheduler, OneCycleLR, PolynomialLR
 from tqdm import tqdm
 
-from compress.data.batches import Crops, training_batches
+from compress.data.batches import training_batches
+from compress.data.crops import Crops
 from compress.files.tensors import load_tensors, save_tensors
 from compress.training import distributed
 from compress.training.averaging import average_of, averaged

@@ -1,1 +1,19 @@
-"""How the files of a data set lie in folders, one module a layout."""
+"""The table of layouts: how the files of a data set lie in folders.
+
+A layout NAME is a line of this table and a module `compress.data.layouts.NAME` with the function
+
+    list_files(spec: str, root: Path, seed: int) -> Listing
+
+which lists the files of the data set in the folder `root`. `spec` is the value of `--data`, for messages. `seed` draws
+the split of a data set that has none. `open_data` imports a module when its layout is used, so the table costs nothing.
+"""
+
+# the name of a layout, and how `--data` gives it
+LAYOUTS = {
+    "landcover": "landcover",
+    "camvid": "camvid:DIR",
+    "voc": "voc:DIR",
+    "cityscapes": "cityscapes:DIR",
+    "ade20k": "ade20k:DIR",
+    "folder": "folder:DIR",
+}

@@ -1,0 +1,24 @@
+"""CamVid in SegNet's copy (Badrinarayanan et al. 2017): 11 classes."""
+
+from pathlib import Path
+
+from compress.data.labels import read_classes
+from compress.data.pairs import Listing, match_by_stem
+
+
+def list_files(spec: str, root: Path, seed: int) -> Listing:
+    """Lists `DIR/{train,val}/NAME.png` with `DIR/{train,val}annot/NAME.png`.
+
+    Args:
+        spec: The value of `--data`, for messages.
+        root: The folder DIR.
+        seed: Not used, the splits are fixed.
+
+    Returns:
+        The pairs of both splits and the classes.
+
+    Raises:
+        InputError: A folder is missing.
+    """
+    train, val = (match_by_stem(root / split, root / f"{split}annot", spec) for split in ("train", "val"))
+    return Listing(read_classes(Path(__file__).with_name("camvid.txt")), train, val)

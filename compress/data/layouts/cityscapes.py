@@ -1,0 +1,38 @@
+"""Cityscapes, fine annotations (Cordts et al. 2016): the 19 classes of its benchmark."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from compress.data.labels import IGNORE, read_classes
+from compress.data.pairs import Listing, Pair, require_folder
+
+
+def list_files(spec: str, root: Path, seed: int) -> Listing:
+    """Lists `leftImg8bit/{train,val}/CITY/*.png` with their masks in `gtFine`.
+
+    Masks are read from labelTrainIds where the training split has them, and from labelIds elsewhere.
+
+    Args:
+        spec: The value of `--data`, for messages.
+        root: The folder that holds leftImg8bit and gtFine.
+        seed: Not used, the splits are fixed.
+
+    Returns:
+        The pairs of both splits and the classes.
+
+    Raises:
+        InputError: A folder is missing.
+    """
+    labels = read_classes(Path(__file__).with_name("cityscapes.txt"))
+    train_ids = next(root.glob("gtFine/train/*/*_gtFine_labelTrainIds.png"), None) is not None
+    if train_ids:
+        labels = replace(labels, values=tuple(range(len(labels.names))), void=(IGNORE,))
+    ending = "_gtFine_labelTrainIds.png" if train_ids else "_gtFine_labelIds.png"
+
+    def pairs(split: str) -> tuple[Pair, ...]:
+        require_folder(root / "leftImg8bit" / split, spec)
+        images = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
+        masks = root / "gtFine" / split
+        return tuple(Pair(i, masks / i.parent.name / i.name.replace("_leftImg8bit.png", ending)) for i in images)
+
+    return Listing(labels, pairs("train"), pairs("val"))

@@ -1,0 +1,37 @@
+"""Pascal VOC 2012 (Everingham et al. 2015): 21 classes."""
+
+from pathlib import Path
+
+from compress.data.labels import read_classes
+from compress.data.pairs import Listing, Pair, inner_folder, read_list
+
+
+def list_files(spec: str, root: Path, seed: int) -> Listing:
+    """Lists the images that `ImageSets/Segmentation/{train,val}.txt` name.
+
+    A mask that SegmentationClass lacks is taken from SegmentationClassAug, so lists that name the images of SBD
+    (Hariharan et al. 2011) work too.
+
+    Args:
+        spec: The value of `--data`, for messages.
+        root: The folder VOC2012, or one that holds it.
+        seed: Not used, the splits are fixed.
+
+    Returns:
+        The pairs of both splits and the classes.
+
+    Raises:
+        InputError: A list is missing.
+    """
+    root = inner_folder(root, "ImageSets", "VOC2012", "VOCdevkit/VOC2012")
+    masks, more = root / "SegmentationClass", root / "SegmentationClassAug"
+
+    def pairs(split: str) -> tuple[Pair, ...]:
+        stems = read_list(root / "ImageSets" / "Segmentation" / f"{split}.txt", spec)
+        found = ((stem, masks / f"{stem}.png", more / f"{stem}.png") for stem in stems)
+        return tuple(
+            Pair(root / "JPEGImages" / f"{stem}.jpg", other if other.exists() and not mask.exists() else mask)
+            for stem, mask, other in found
+        )
+
+    return Listing(read_classes(Path(__file__).with_name("voc.txt")), pairs("train"), pairs("val"))
