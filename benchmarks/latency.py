@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 
-from compress.latency.builder import TableSpec, build
+from compress.latency.builder import build
+from compress.latency.check import check
+from compress.latency.spec import TableSpec
 from compress.latency.table import LatencyTable
 from compress.latency.targets import HostTarget
-from nas.latency import check
 from search_spaces import get_space
 from search_spaces.trials import RandomTrial
 

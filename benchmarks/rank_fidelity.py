@@ -29,7 +29,7 @@ from scipy.stats import kendalltau
 from trainings import end_with_parent
 
 from compress.files.records import read_json, write_json
-from compress.latency.builder import TableSpec
+from compress.latency.spec import TableSpec
 from compress.latency.targets import HostTarget
 from compress.stages.config import PRESETS, Settings, parse_input_size
 from compress.stages.fitting import fit_network

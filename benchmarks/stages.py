@@ -22,7 +22,8 @@ from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, meas
 from compress.distillation.losses import TEACHING_TERMS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
-from compress.latency.builder import TableSpec, build, load_table
+from compress.latency.builder import build
+from compress.latency.spec import TableSpec, load_table
 from compress.latency.targets import HostTarget
 from compress.pruning.channel_pruning import prune_to
 from compress.pruning.importances import GRADIENT_IMAGES, crop_losses

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.latency.table import GROUPS, LatencyTable
+from compress.latency.table import GROUPS, Calibration, LatencyTable
 from search_spaces import costs
 from search_spaces.ops import Op
 
@@ -26,7 +26,7 @@ class MacsTable(LatencyTable):
         return costs.op_macs(op) / 1e7
 
 
-MACS_TABLE = MacsTable({}, {}, PLAIN, {}, {})
+MACS_TABLE = MacsTable({}, {}, PLAIN, {}, Calibration(1.0, 1.0), {})
 
 
 def free_port() -> int:

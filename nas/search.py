@@ -25,9 +25,10 @@ from compress.data.layouts import LAYOUTS
 from compress.files.atomic import RUNS, try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import save_network
-from compress.latency.builder import TableSpec, build, load_table
+from compress.latency.builder import build
+from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import LatencyTable
-from compress.latency.targets import SPELLINGS
+from compress.latency.target_names import TARGET_FORMS
 from compress.stages.cli import parser, run_command
 from compress.stages.config import PRESETS, Settings, parse_input_size
 from compress.stages.environment import environment
@@ -157,7 +158,7 @@ def add_flags(flags: Any, budget_ms: float | None = None) -> None:
     """All but `--data`; the budget may have a default."""
     budget = "latency budget in ms on the target"
     flags.add_argument("--budget-ms", type=float, required=budget_ms is None, default=budget_ms, help=budget)
-    flags.add_argument("--target", default="host", help=f"where latency counts: {SPELLINGS}")
+    flags.add_argument("--target", default="host", help=f"where latency counts: {TARGET_FORMS}")
     flags.add_argument("--table", type=Path, help="a latency table (default: built once under runs/latency)")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")
     flags.add_argument("--input-size", default="512", help="512 or HEIGHTxWIDTH")

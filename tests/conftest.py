@@ -24,7 +24,7 @@ import nas.search
 from compress.files.records import write_json
 from compress.files.tensors import save_network
 from compress.latency import builder as table_builder
-from compress.latency.builder import TableSpec
+from compress.latency.spec import TableSpec
 from compress.latency.targets import HostTarget
 from compress.stages.cli import run_command
 from compress.stages.config import Settings
@@ -147,7 +147,7 @@ def brief_table(wanted: TableSpec, path: Path) -> Path:
     """A real table of this machine, each op timed as briefly as it can be."""
     with pytest.MonkeyPatch.context() as patch:
         for plan in ("OPS", "NETWORKS"):
-            hasty = replace(getattr(table_builder, plan), seconds=0.0, agree=math.inf)
+            hasty = replace(getattr(table_builder, plan), seconds=0.0, tolerance=math.inf)
             patch.setattr(table_builder, plan, hasty)
         patch.setattr(table_builder, "FITTED", 6)
         patch.setattr(table_builder, "HELD_OUT", 2)

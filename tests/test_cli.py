@@ -20,7 +20,7 @@ import nas.latency
 import nas.report
 import nas.search
 from compress.files.tensors import load_network
-from compress.latency.builder import TableSpec
+from compress.latency.spec import TableSpec
 from compress.stages.run import STAGES, open_run
 from compress.tflite.reader import check_all_int8
 from compress.training.loop import Schedule

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import MACS_TABLE, PLAIN
 
-from compress.latency.table import LatencyTable
+from compress.latency.table import Calibration, LatencyTable
 from compress.stages.prune import prune_to
 from nas.score import calibrate
 from nas.supernet import Supernet, extract, largest_networks
@@ -164,7 +164,7 @@ class BlockTable(LatencyTable):
 
 
 def test_pruning_cuts_by_the_block_where_eight_channels_less_save_nothing(tiny: Genotype) -> None:
-    table = BlockTable({}, {}, PLAIN, {}, {})
+    table = BlockTable({}, {}, PLAIN, {}, Calibration(1.0, 1.0), {})
     broad = get_space(tiny.space).with_widths(tiny, dict.fromkeys(get_space(tiny.space).widths(tiny), 32))
     narrow = prune_to(Network(broad), table, table.predict(graph_of(broad)) * 0.3, "l2")
     assert table.predict(narrow.graph) <= table.predict(graph_of(broad)) * 0.3

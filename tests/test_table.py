@@ -13,14 +13,17 @@ from conftest import random_genotype
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.latency import builder as table_builder
-from compress.latency import repeats as looks
-from compress.latency.builder import TableSpec, fit, load_table, measuring_plan
-from compress.latency.repeats import MeasurementPlan
-from compress.latency.table import GROUPS, VERSION, Family, LatencyTable, family
+from compress.latency import repeats
+from compress.latency.builder import family_of
+from compress.latency.check import summarize
+from compress.latency.families import Family, family
+from compress.latency.fit import fit
+from compress.latency.op_plan import plan_ops, with_channels
+from compress.latency.repeats import Measurement, MeasurementPlan, combine, measure_repeatedly, median_control_time
+from compress.latency.spec import TableSpec, load_table
+from compress.latency.table import GROUPS, VERSION, Calibration, LatencyTable
 from compress.latency.targets import HostTarget, Latency
 from compress.tflite.writer import INT8, PRECISIONS
-from nas.latency import summarize
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
 from search_spaces.ops import ADD, CONV, DEPTHWISE, INPUT, MUL, Op
@@ -32,7 +35,12 @@ PLANE = Family(((8, 16), (16, 32)), (2.0, 4.0, 4.0, math.nan))
 
 def table(families: dict[str, Family]) -> LatencyTable:
     return LatencyTable(
-        {"precision": INT8}, families, {**dict.fromkeys(GROUPS, 2.0), "intercept": 0.5}, {"rmspe": 0.01}, {}
+        {"precision": INT8},
+        families,
+        {**dict.fromkeys(GROUPS, 2.0), "intercept": 0.5},
+        {"rmspe": 0.01},
+        Calibration(0.1, 3.0),
+        {},
     )
 
 
@@ -74,7 +82,7 @@ def test_a_missing_op_is_named() -> None:
 
 def test_json_round_trip() -> None:
     known = table({"f": PLANE, "g": LINE})
-    again = LatencyTable.from_json(known.to_json(), "t.json")
+    again = LatencyTable.from_json(known.to_json(), "t.json", "remedy")
     assert again.families["g"] == LINE
     assert again.to_json() == known.to_json()
     assert "NaN" not in known.to_json()
@@ -92,7 +100,7 @@ def test_json_round_trip() -> None:
 )
 def test_a_damaged_table_is_refused_with_its_name(damage, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message) as caught:
-        LatencyTable.from_json(damage(table({"f": LINE}).to_json()), "t.json")
+        LatencyTable.from_json(damage(table({"f": LINE}).to_json()), "t.json", "remedy")
     assert "t.json" in str(caught.value)
 
 
@@ -121,9 +129,9 @@ def wanted(host_wanted: TableSpec) -> TableSpec:
 @cache
 def planned(space: str, precision: str) -> LatencyTable:
     """A table of the plan's ops, each of which takes 1 ms."""
-    plan = measuring_plan(TableSpec(get_space(space), 3, (64, 64), precision, HostTarget()))
-    measured = {op.key: {"units": 1.0, "spread": 0.0} for ops in plan.values() for op in ops}
-    families = {name: table_builder.family_of(ops, measured, 1.0) for name, ops in plan.items()}
+    plan = plan_ops(TableSpec(get_space(space), 3, (64, 64), precision, HostTarget()))
+    measured = {op.key: Measurement(1.0, 1.0, 0.0) for ops in plan.values() for op in ops}
+    families = {name: family_of(ops, measured, 1.0) for name, ops in plan.items()}
     return replace(table(families), made_for={"precision": precision})
 
 
@@ -144,7 +152,7 @@ def test_a_gate_of_one_pixel_is_priced_apart_from_one_for_every_pixel() -> None:
     gates = [Op("b", ("x", "y"), MUL, (shape, second), shape) for second in (shape, pixel)]
     assert family(gates[0], INT8) != family(gates[1], INT8)
     for gate in gates:
-        assert table_builder.with_channels(gate, (16,)).in_shapes[1] == (*gate.in_shapes[1][:2], 16)
+        assert with_channels(gate, (16,)).in_shapes[1] == (*gate.in_shapes[1][:2], 16)
 
 
 def test_channels_that_kernels_or_caches_treat_otherwise_are_not_interpolated_with_others() -> None:
@@ -193,46 +201,46 @@ def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: TableSp
 
 def test_an_interrupted_build_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partial, plan = tmp_path / "t.partial", MeasurementPlan("t", 0.01, 2, 0.05)
-    looked: list[int] = []
+    measured: list[int] = []
 
     def measure(target: HostTarget, models: list[bytes], seconds: float) -> list[Latency]:
-        if len(looked) == 2:
+        if len(measured) == 2:
             raise KeyboardInterrupt
-        looked.append(len(models))
+        measured.append(len(models))
         return [Latency(1.0, 1.0, 1.0, 1.0, 1.0, 9) for _ in models]
 
     monkeypatch.setattr(HostTarget, "measure", measure)
-    monkeypatch.setattr(looks, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(repeats, "SAVE_SECONDS", 0.0)
     models = {name: lambda: b"" for name in "abcd"}
     with pytest.raises(KeyboardInterrupt):
-        looks.look(HostTarget(), models, plan, partial, {"of": "this"})
-    assert {name: len(made) for name, made in json.loads(partial.read_text())["looks"].items()} == dict.fromkeys(
+        measure_repeatedly(HostTarget(), models, plan, partial, {"of": "this"})
+    assert {name: len(made) for name, made in json.loads(partial.read_text())["measurements"].items()} == dict.fromkeys(
         "abcd", 1
     )
-    looked.clear()
-    found = looks.look(HostTarget(), models, replace(plan, together=4), partial, {"of": "this"})
-    assert looked == [4]
+    measured.clear()
+    found = measure_repeatedly(HostTarget(), models, replace(plan, group_size=4), partial, {"of": "this"})
+    assert measured == [4]
     assert {len(made) for made in found.values()} == {2}
-    looked.clear()
-    looks.look(HostTarget(), models, replace(plan, together=4), partial, {"of": "that"})
-    assert looked == [4, 4]
+    measured.clear()
+    measure_repeatedly(HostTarget(), models, replace(plan, group_size=4), partial, {"of": "that"})
+    assert measured == [4, 4]
 
 
-def test_a_model_is_looked_at_again_until_two_looks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_is_measured_again_until_two_measurements_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter([[1.0, 1.0], [1.5, 1.02], [1.03]])
 
     def measure(target: HostTarget, models: list[bytes], seconds: float) -> list[Latency]:
         return [Latency(r, r, r, r, r, 9) for r in next(said)]
 
     monkeypatch.setattr(HostTarget, "measure", measure)
-    found = looks.look(HostTarget(), {"disturbed": bytes, "calm": bytes}, MeasurementPlan("t", 0.01, 2, 0.05))
-    assert [one["units"] for one in found["disturbed"]] == [1.0, 1.5, 1.03]
-    assert [one["units"] for one in found["calm"]] == [1.0, 1.02]
-    assert looks.settled(found["disturbed"])["units"] == 1.03
-    assert looks.settled(found["calm"])["units"] == pytest.approx(1.01)
+    found = measure_repeatedly(HostTarget(), {"disturbed": bytes, "calm": bytes}, MeasurementPlan("t", 0.01, 2, 0.05))
+    assert [one.relative_time for one in found["disturbed"]] == [1.0, 1.5, 1.03]
+    assert [one.relative_time for one in found["calm"]] == [1.0, 1.02]
+    assert combine(found["disturbed"]).relative_time == 1.03
+    assert combine(found["calm"]).relative_time == pytest.approx(1.01)
 
 
-def test_what_slows_a_group_and_its_yardsticks_alike_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_slows_a_group_and_its_control_networks_alike_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
     slower = iter([1.0, 1.5, 1.0, 1.1])
     known = {b"a": 2.0, b"b": 6.0, b"short": 1.0, b"long": 4.0}
 
@@ -242,12 +250,14 @@ def test_what_slows_a_group_and_its_yardsticks_alike_is_taken_out(monkeypatch: p
 
     monkeypatch.setattr(HostTarget, "measure", measure)
     models = {"a": lambda: b"a", "b": lambda: b"b"}
-    found = looks.look(HostTarget(), models, MeasurementPlan("t", 0.01, 1, 0.05), yardsticks=[b"short", b"long"])
-    assert {name: [one["units"] for one in made] for name, made in found.items()} == {
+    found = measure_repeatedly(
+        HostTarget(), models, MeasurementPlan("t", 0.01, 1, 0.05), control_networks=[b"short", b"long"]
+    )
+    assert {name: [one.relative_time for one in made] for name, made in found.items()} == {
         "a": pytest.approx([1.0, 1.0]),
         "b": pytest.approx([3.0, 3.0]),
     }
-    assert table_builder.median_unit(found) == pytest.approx(2 * 1.05)
+    assert median_control_time(found) == pytest.approx(2 * 1.05)
 
 
 def test_check_counts_networks_that_the_table_does_not_cover() -> None:

@@ -83,7 +83,7 @@ def test_ssh_measures_as_the_host_does(ssh_server: str) -> None:
     assert board.facts()["runtime"] == host.facts()["runtime"]
     small, large = board.measure([model(8), model(512)], seconds=0.1)
     assert 0 < small.ms < large.ms
-    assert large.runs >= timing.LEAST_RUNS
+    assert large.runs >= timing.MIN_RUNS
     assert large.p10_ms <= large.ms <= large.p90_ms
     assert set(Path("/tmp").glob("slimlab-*.py")) == before  # the copy removed itself
 

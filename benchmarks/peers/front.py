@@ -20,7 +20,7 @@ from compress.stages.config import Settings, parse_input_size
 from compress.tflite.ranges import DEFAULT
 from search_spaces.errors import InputError
 
-PLAN = MeasurementPlan("latency", seconds=1.0, together=8, agree=0.04)
+PLAN = MeasurementPlan("latency", seconds=1.0, group_size=8, tolerance=0.04)
 LATENCY = "latency.json"
 SLIMLAB = "SlimLab"
 
@@ -87,8 +87,8 @@ def read_benefit(work: Path, settings: Settings, steps: int) -> list[Searched]:
 
 
 def measure(variants: Sequence[Variant], searched: Sequence[Searched], work: Path) -> None:
-    """Times a file of each peer, whatever the seed, and every SlimLab model, in turns on one core. Looks are kept:
-    a killed measurement of the same files goes on."""
+    """Times a file of each peer, whatever the seed, and every SlimLab model, in turns on one core. Measurements
+    are kept: a killed run with the same files goes on."""
     files: dict[str, Path] = {str(network.model): network.model for network in searched}
     for variant in variants:
         for stride in shipped_files(variant):
@@ -97,10 +97,10 @@ def measure(variants: Sequence[Variant], searched: Sequence[Searched], work: Pat
     facts = target.facts()
     made_for = {"digests": {key: digest(path) for key, path in files.items()}, "facts": facts}
     found = measure_repeatedly(
-        target, {key: path.read_bytes for key, path in files.items()}, PLAN, work / "looks.json", made_for
+        target, {key: path.read_bytes for key, path in files.items()}, PLAN, work / "measurements.json", made_for
     )
     one_ms = target.fastest_reference_ms()
-    ms = {key: combine(looks)["units"] * one_ms for key, looks in found.items()}
+    ms = {key: combine(made).relative_time * one_ms for key, made in found.items()}
     write_json(work / LATENCY, {"facts": facts, "ms": ms})
 
 

@@ -1,14 +1,13 @@
-"""Several short looks at many models, far apart in time, until they agree.
+"""Measures many models several times each, until the repeats of a model agree.
 
-Whatever disturbs a machine for a moment is over when the next measurement of the same model comes: all others have
-theirs between. What changes for longer, or from one process to the next, is taken out by yardsticks: models that are
-timed in turns with every group of others, which then count in units of them.
+The repeats of one model are far apart in time: all other models are measured between them. So whatever disturbs the
+machine for a moment is over when the next repeat comes. What changes for longer, or from one process to the next, is
+taken out by control networks. They are timed in turns with every group of models, which then count in units of them.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import geometric_mean, median
@@ -16,27 +15,46 @@ from typing import Any
 
 from tqdm import tqdm
 
-from compress.files.records import write_json
-from compress.latency.targets import Target
+from compress.files.records import read_json, write_json
+from compress.latency.targets import Latency, Target
+from search_spaces.errors import InputError
 
-MOST = 4  # looks at a model whose looks disagree
+MAX_REPEATS = 4  # of a model whose repeats do not agree
 SAVE_SECONDS = 5.0
 
-# `unit` in units of the reference (1 without yardsticks), time in such units, 90th less 10th percentile of the runs
-# over their median
-Measurement = dict[str, float]
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measurement of one model.
+
+    Attributes:
+        relative_time: Time of the model in units of the control networks; of the reference where there are none.
+        control_time: Time of the control networks in units of the reference; 1 where there are none.
+        spread: Of the runs: 90th less 10th percentile over the median.
+    """
+
+    relative_time: float
+    control_time: float
+    spread: float
 
 
 @dataclass(frozen=True)
 class MeasurementPlan:
-    """`seconds` of a measurement, models timed in turns `together`, by how much two may differ that `agree`, and how
-    many looks every model has at `least`."""
+    """How models are measured.
+
+    Attributes:
+        title: The title of the progress bar.
+        seconds: Duration of one measurement of one model.
+        group_size: Number of models that are timed in turns.
+        tolerance: Two repeats agree when the slower takes at most this fraction longer.
+        min_repeats: Number of repeats of every model.
+    """
 
     title: str
     seconds: float
-    together: int
-    agree: float
-    least: int = 2
+    group_size: int
+    tolerance: float
+    min_repeats: int = 2
 
 
 def measure_repeatedly(
@@ -45,47 +63,117 @@ def measure_repeatedly(
     plan: MeasurementPlan,
     partial: Path | None = None,
     made_for: Mapping[str, Any] | None = None,
-    yardsticks: Sequence[bytes] = (),
+    control_networks: Sequence[bytes] = (),
 ) -> dict[str, list[Measurement]]:
-    """The looks at each model by its key. They are kept in `partial` as they come, and those it has of the same
-    `made_for` are not made again."""
-    found: dict[str, list[Measurement]] = {}
-    if partial is not None and partial.exists():
-        stored = json.loads(partial.read_text())
-        found = stored["looks"] if stored["made_for"] == made_for else {}
+    """Measures every model at least `plan.min_repeats` times, and those whose repeats disagree up to MAX_REPEATS times.
+
+    Args:
+        target: Where the models run.
+        models: For each key a function that makes the content of a .tflite file.
+        plan: How they are measured.
+        partial: A file in which measurements are kept as they come. Those that it holds are not made again.
+        made_for: What the measurements hold true of. A partial file made for something else is not used.
+        control_networks: .tflite files that are timed in turns with every group of models.
+
+    Returns:
+        The measurements of each model, by its key.
+
+    Raises:
+        InputError: The target cannot be reached, or the partial file is damaged.
+    """
+    found = _read_partial(partial, made_for) if partial else {}
     saved = time.monotonic()
-    done = sum(min(plan.least, len(found.get(key, []))) for key in models)
-    bar = tqdm(total=len(models) * plan.least, initial=done, desc=plan.title, unit="look", dynamic_ncols=True)
-    for number in range(1, MOST + 1):
-        left = [key for key in models if wants_another(found.get(key, []), number, plan)]
-        bar.total += len(left) if number > plan.least else 0
-        for at in range(0, len(left), plan.together):
-            keys = left[at : at + plan.together]
-            latencies = target.measure([*(models[k]() for k in keys), *yardsticks], plan.seconds)
-            unit = geometric_mean([one.references for one in latencies[len(keys) :]] or [1.0])
-            for key, one in zip(keys, latencies, strict=False):
-                spread = (one.p90_ms - one.p10_ms) / one.ms
-                found.setdefault(key, []).append({"units": one.references / unit, "unit": unit, "spread": spread})
-            bar.update(len(keys))
-            if partial is not None and time.monotonic() - saved > SAVE_SECONDS:
-                write_json(partial, {"made_for": made_for, "looks": found})
-                saved = time.monotonic()
-    if partial is not None:
-        write_json(partial, {"made_for": made_for, "looks": found})
-    bar.close()
+    done = sum(min(plan.min_repeats, len(found.get(key, []))) for key in models)
+    total = len(models) * plan.min_repeats
+    with tqdm(total=total, initial=done, desc=plan.title, unit="measurement", dynamic_ncols=True) as bar:
+        for repeat in range(1, MAX_REPEATS + 1):
+            left = [key for key in models if needs_repeat(found.get(key, []), repeat, plan)]
+            bar.total += len(left) if repeat > plan.min_repeats else 0
+            for at in range(0, len(left), plan.group_size):
+                keys = left[at : at + plan.group_size]
+                files = [*(models[key]() for key in keys), *control_networks]
+                for key, one in zip(keys, _relative(target.measure(files, plan.seconds), len(keys)), strict=True):
+                    found.setdefault(key, []).append(one)
+                bar.update(len(keys))
+                if partial and time.monotonic() - saved > SAVE_SECONDS:
+                    _write_partial(partial, made_for, found)
+                    saved = time.monotonic()
+    if partial:
+        _write_partial(partial, made_for, found)
     return {key: found[key] for key in models}
 
 
-def wants_another(looks: Sequence[Measurement], number: int, plan: MeasurementPlan) -> bool:
-    """Whether a model has its `number`-th measurement to come: all have the least number, then those without two of the
-    lower half that agree (what disturbs makes slower)."""
-    if len(looks) >= number:
+def _relative(latencies: Sequence[Latency], models: int) -> list[Measurement]:
+    """The first `models` of a group in units of the others, the control networks."""
+    control = geometric_mean([one.relative for one in latencies[models:]] or [1.0])
+    return [
+        Measurement(one.relative / control, control, (one.p90_ms - one.p10_ms) / one.ms) for one in latencies[:models]
+    ]
+
+
+def _read_partial(path: Path, made_for: Mapping[str, Any] | None) -> dict[str, list[Measurement]]:
+    """The measurements of a partial file; none when it is missing or made for something else."""
+    if not path.exists():
+        return {}
+    remedy = "delete it and start the same command again, which then measures from the beginning"
+    stored = read_json(path, remedy)
+    try:
+        if stored["made_for"] != made_for:
+            return {}
+        return {key: [Measurement(**one) for one in made] for key, made in stored["measurements"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a file of measurements ({type(error).__name__}: {error}); {remedy}") from error
+
+
+def _write_partial(path: Path, made_for: Mapping[str, Any] | None, found: Mapping[str, Sequence[Measurement]]) -> None:
+    measurements = {key: [asdict(one) for one in made] for key, made in found.items()}
+    write_json(path, {"made_for": made_for, "measurements": measurements})
+
+
+def needs_repeat(measurements: Sequence[Measurement], repeat: int, plan: MeasurementPlan) -> bool:
+    """Whether a model still needs its measurement number `repeat`.
+
+    Every model gets the least number of repeats. After that, a model needs another one until two of the faster half of
+    its measurements agree: disturbances make a model slower, never faster.
+
+    Args:
+        measurements: Those of the model so far.
+        repeat: From 1 on.
+        plan: How models are measured.
+
+    Returns:
+        True when the measurement is to be made.
+    """
+    if len(measurements) >= repeat:
         return False
-    ascending = sorted(one["units"] for one in looks)
-    lower = ascending[: len(ascending) // 2 + 1]
-    return number <= plan.least or not any(b <= a * (1 + plan.agree) for a, b in pairwise(lower))
+    ascending = sorted(one.relative_time for one in measurements)
+    faster = ascending[: len(ascending) // 2 + 1]
+    return repeat <= plan.min_repeats or not any(b <= a * (1 + plan.tolerance) for a, b in pairwise(faster))
 
 
-def combine(looks: Sequence[Measurement]) -> Measurement:
-    """What the looks at a model say together: their medians."""
-    return {name: median(one[name] for one in looks) for name in looks[0]}
+def combine(measurements: Sequence[Measurement]) -> Measurement:
+    """Combines the repeats of one model.
+
+    Args:
+        measurements: At least one.
+
+    Returns:
+        The median of each figure.
+    """
+    return Measurement(
+        median(one.relative_time for one in measurements),
+        median(one.control_time for one in measurements),
+        median(one.spread for one in measurements),
+    )
+
+
+def median_control_time(found: Mapping[str, Sequence[Measurement]]) -> float:
+    """The time of the control networks over all measurements.
+
+    Args:
+        found: The measurements of each model.
+
+    Returns:
+        The median, in units of the reference.
+    """
+    return median(one.control_time for made in found.values() for one in made)

@@ -5,7 +5,6 @@ out of the figures: `compress.latency.timing`.
 """
 
 import os
-import re
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,12 +14,11 @@ from functools import cache
 from compress.latency import timing
 from compress.latency.adb import Device
 from compress.latency.ssh import Board
+from compress.latency.target_names import parse_target
 from compress.latency.timing import Timed
 from compress.tflite.writer import random_weight_model
 from search_spaces.errors import InputError
 from search_spaces.ops import INPUT, Builder
-
-SPELLINGS = "host, ssh:USER@HOST[:PORT] or adb[:SERIAL]"
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Latency:
     p10_ms: float
     p90_ms: float
     raw_ms: float
-    references: float
+    relative: float
     runs: int
 
 
@@ -61,7 +59,7 @@ class Target(ABC):
         """Times .tflite files for about `seconds` each."""
         timed, fastest_ms = self.time(models, seconds)
         one = self.reference_ms or fastest_ms
-        return [Latency(t.references * one, t.p10 * one, t.p90 * one, t.raw_ms, t.references, t.runs) for t in timed]
+        return [Latency(t.relative * one, t.p10 * one, t.p90 * one, t.raw_ms, t.relative, t.runs) for t in timed]
 
     def fastest_reference_ms(self) -> float:
         return self.time([], 0.0)[1]
@@ -137,17 +135,28 @@ class AdbTarget(Target):
         return timed, min(device.references)
 
 
-def open_target(spelling: str, threads: int, reference_ms: float | None = None) -> Target:
-    """Raises InputError that names the flag for a spelling that is no target. Nothing is connected to yet."""
-    if spelling == "host":
+def open_target(name: str, threads: int, reference_ms: float | None = None) -> Target:
+    """The target that `--target` names. Nothing is connected to yet.
+
+    Args:
+        name: See TARGET_FORMS.
+        threads: The runtime's number of threads.
+        reference_ms: Undisturbed time of the reference, where it is known from a table.
+
+    Returns:
+        The target.
+
+    Raises:
+        InputError: The name has none of the forms, or the number of threads is not possible.
+    """
+    parsed = parse_target(name)
+    if parsed.kind == "host":
         return HostTarget(threads, reference_ms)
     if threads < 1:
         raise InputError(f"--threads {threads}: give a positive number")
-    if match := re.fullmatch(r"ssh:([\w.][\w.-]*@[\w.][\w.-]*(?::\d+)?)", spelling, re.ASCII):
-        return SshTarget(threads, reference_ms, match[1])
-    if match := re.fullmatch(r"adb(?::([\w.][\w.:-]*))?", spelling, re.ASCII):
-        return AdbTarget(threads, reference_ms, match[1] or "")
-    raise InputError(f"--target {spelling}: give {SPELLINGS}")
+    if parsed.kind == "ssh":
+        return SshTarget(threads, reference_ms, parsed.address)
+    return AdbTarget(threads, reference_ms, parsed.address)
 
 
 def reference_models() -> list[bytes]:

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-WARM_UP, LEAST_RUNS, ROUNDS = 2, 4, 4
+WARM_UP_RUNS, MIN_RUNS, ROUNDS = 2, 4, 4
 ROUND_SECONDS = 0.01  # at least, of each model
 CHUNK_SECONDS = 0.002  # of runs between two looks at the reference
 COPY = "slimlab-"  # what the name of a copy on a board begins with
@@ -35,7 +35,7 @@ class Timed:
     """Of one model: median, 10th and 90th percentile in units of the reference, the plain median in ms, the number
     of runs."""
 
-    references: float
+    relative: float
     p10: float
     p90: float
     raw_ms: float
@@ -49,7 +49,7 @@ def measure(models: Sequence[bytes], seconds: float, threads: int, reference: "R
         rounds = max(1, min(ROUNDS, round(seconds / ROUND_SECONDS)))
         for turn in range(1, rounds + 1):
             for timing in timings:
-                timing.run(seconds / rounds, LEAST_RUNS * turn // rounds)
+                timing.run(seconds / rounds, MIN_RUNS * turn // rounds)
     return [timing.timed() for timing in timings]
 
 
@@ -62,7 +62,7 @@ class _Timing:
     runs: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for _ in range(WARM_UP):
+        for _ in range(WARM_UP_RUNS):
             self.interpreter.invoke()
 
     def run(self, seconds: float, least: int) -> None:

@@ -21,7 +21,7 @@ from compress.evaluation.metrics import mean_iou
 from compress.files.atomic import digest
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_network, save_network
-from compress.latency.table import LatencyTable
+from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import Target
 from compress.stages.cli import Parser, parser, run_command
 from compress.stages.config import Settings
@@ -62,12 +62,14 @@ class Run:
         path = self.path / "table.json"
         if not path.is_file():
             raise InputError(f"{path} is missing; python -m nas.search --resume writes it")
-        return LatencyTable.from_json(path.read_text(), str(path))
+        return read_table(
+            path, "restore it from a copy; python -m nas.search --resume names the command that builds one"
+        )
 
     @cached_property
     def target(self) -> Target:
         """The target, at the speed it had when the table was built."""
-        return self.settings.open_target(self.table.provenance["reference_ms"])
+        return self.settings.open_target(self.table.calibration.reference_ms)
 
     @cached_property
     def genotype(self) -> Genotype:

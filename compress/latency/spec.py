@@ -1,0 +1,102 @@
+"""What a latency table is asked to hold true of, where its file lies, and how the file is opened."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compress.files.atomic import RUNS
+from compress.latency.table import LatencyTable, read_table
+from compress.latency.targets import Target
+from search_spaces import Space
+from search_spaces.errors import InputError
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """What a table is asked to hold true of.
+
+    Attributes:
+        space: The search space.
+        classes: Number of classes of the data: the head depends on it.
+        input_size: (height, width) in pixels.
+        precision: "int8" or "float32".
+        target: Where latency is measured.
+    """
+
+    space: Space
+    classes: int
+    input_size: tuple[int, int]
+    precision: str
+    target: Target
+
+    def made_for(self) -> dict[str, Any]:
+        """The values that a table's `made_for` must have. The target is connected to.
+
+        Returns:
+            Plain values, as they stand in the table's file.
+        """
+        facts = self.target.facts()
+        return {
+            "space": self.space.name,
+            "classes": self.classes,
+            "input_size": list(self.input_size),
+            "precision": self.precision,
+            "target": self.target.name,
+            "threads": self.target.threads,
+            "runtime": facts["runtime"],
+            "processor": facts["processor"],
+        }
+
+    def path(self, folder: Path) -> Path:
+        """The file of the table where no `--table` names one.
+
+        Args:
+            folder: The folder of all tables.
+
+        Returns:
+            A path whose name tells the tables apart.
+        """
+        height, width = self.input_size
+        target = re.sub(r"[^\w.@-]", "-", self.target.name)
+        stem = f"{target}-{self.space.name}-{self.precision}-{height}x{width}"
+        return folder / f"{stem}-c{self.classes}-t{self.target.threads}.json"
+
+    def command(self, path: Path | None = None) -> str:
+        """The command that builds the table.
+
+        Args:
+            path: The file that the command writes; by default the one under runs/latency.
+
+        Returns:
+            A line for a shell.
+        """
+        height, width = self.input_size
+        return (
+            f"python -m nas.latency build --target {self.target.name} --space {self.space.name} "
+            f"--precision {self.precision} --input-size {height}x{width} --classes {self.classes} "
+            f"--threads {self.target.threads}"
+        ) + (f" --table {path}" if path not in (None, self.path(RUNS / "latency")) else "")
+
+
+def load_table(path: Path, spec: TableSpec) -> LatencyTable:
+    """Reads a table and compares what it was made for with what is asked.
+
+    Args:
+        path: The table's file.
+        spec: What the table must hold true of.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: The file is missing, damaged, or made for something else.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; build it with {spec.command(path)}")
+    table = read_table(path, f"build it again with {spec.command(path)}")
+    for name, value in spec.made_for().items():
+        if table.made_for.get(name) != value:
+            made = table.made_for.get(name)
+            raise InputError(f"{path}: made for {name} {made}, not {value}; build one with {spec.command()}")
+    return table
