@@ -11,12 +11,12 @@ from PIL import ExifTags, Image, ImageFile, ImageOps
 from search_spaces.errors import InputError
 
 TIFF_ENDINGS = (".tif", ".tiff")
-MASK_ENDINGS = (".png", *TIFF_ENDINGS)  # JPEG changes values
+MASK_ENDINGS = (".png", *TIFF_ENDINGS, ".bmp", ".gif", ".webp")  # JPEG changes values
 IMAGE_ENDINGS = (*MASK_ENDINGS, ".jpg", ".jpeg")
 VOLUME_ENDINGS = (".nii.gz", ".nii")  # read slice by slice, compress/data/volumes.py
 PLAIN_PNG = ("L", "RGB", "RGBA", "RGB;16B", "RGBA;16B")  # Pillow's names of what needs no conversion
 JPEG_END = b"\xff\xd9"
-LARGEST = 2**31  # values in one TIFF or volume, checked before anything is allocated for them
+MAX_VALUES = 2**31  # values in one TIFF or volume, checked before anything is allocated for them
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said in the InputError
 
@@ -75,7 +75,7 @@ def _read_tiff(path: Path) -> np.ndarray:
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            if series.size > LARGEST:
+            if series.size > MAX_VALUES:
                 raise InputError(f"{path}: {'x'.join(map(str, series.shape))} values are too many; cut it into tiles")
             array: np.ndarray = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
             return array.reshape(*array.shape[:2], -1) if array.ndim > 2 else array

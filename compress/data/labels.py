@@ -114,7 +114,7 @@ def read_classes(path: Path) -> Labels:
         lines = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); write one class a line, as UTF-8 text") from error
-    parsed = [_parsed(words, path) for words in lines]
+    parsed = [_parse_class(words, path) for words in lines]
     names = tuple(name for name, _ in parsed if name != VOID)
     coloured = [(name, colour) for name, colour in parsed if colour is not None]
     if len(names) < 2 or len(parsed) > IGNORE:
@@ -139,7 +139,7 @@ def read_classes(path: Path) -> Labels:
     return Labels(names, colours, values, void, paint)
 
 
-def _parsed(words: list[str], path: Path) -> tuple[str, Colour | None]:
+def _parse_class(words: list[str], path: Path) -> tuple[str, Colour | None]:
     """Name and colour of a line; three numbers at its end are a colour."""
     if len(words) < 4 or not all(word.isdecimal() for word in words[-3:]):
         return " ".join(words), None

@@ -29,7 +29,7 @@ SAMPLED_IMAGES = 256  # spread over the training images
 SAMPLED_PIXELS = 10_000  # of each, spread over the image
 
 Channels = tuple[int, int, int]
-Range = tuple[float, float]  # the values that become the bytes 0 and 255
+ByteRange = tuple[float, float]  # the values that become the bytes 0 and 255
 FIRST_BANDS = (0, 1, 2)
 BYTE = (0.0, 255.0)
 
@@ -41,7 +41,7 @@ class Pixels:
 
     dtype: str = "uint8"
     bands: Channels = FIRST_BANDS
-    ranges: tuple[Range, Range, Range] = (BYTE, BYTE, BYTE)
+    ranges: tuple[ByteRange, ByteRange, ByteRange] = (BYTE, BYTE, BYTE)
 
     def to_bytes(self, image: np.ndarray, path: Path) -> np.ndarray:
         """H,W,bands to H,W,3 bytes. Raises InputError, naming the file, for another type or too few bands."""
@@ -92,7 +92,7 @@ def _readable(path: Path, bands: Channels | None = None) -> np.ndarray | None:
         return None
 
 
-def read_bands_file(path: Path) -> tuple[Channels, tuple[Range | None, ...]]:
+def read_bands_file(path: Path) -> tuple[Channels, tuple[ByteRange | None, ...]]:
     """Bands (from 0) and ranges of the three channels. Raises InputError that names the file and the line."""
     try:
         lines = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
@@ -100,12 +100,12 @@ def read_bands_file(path: Path) -> tuple[Channels, tuple[Range | None, ...]]:
         raise InputError(f"{path} cannot be read ({error}); write BAND [LOW HIGH] on each line") from error
     if len(lines) not in (1, 3):
         raise InputError(f"{path}: {len(lines)} lines; give one for each of three channels, or one for all")
-    parsed = [_parsed(words, path) for words in lines]
+    parsed = [_parse_line(words, path) for words in lines]
     (first, second, third), ranges = zip(*(parsed if len(parsed) == 3 else parsed * 3), strict=True)
     return (first, second, third), ranges
 
 
-def _parsed(words: list[str], path: Path) -> tuple[int, Range | None]:
+def _parse_line(words: list[str], path: Path) -> tuple[int, ByteRange | None]:
     try:
         band, *limits = int(words[0]), *map(float, words[1:])
     except ValueError:
@@ -115,7 +115,7 @@ def _parsed(words: list[str], path: Path) -> tuple[int, Range | None]:
     return band - 1, (limits[0], limits[1]) if limits else None
 
 
-def percentiles(images: Sequence[Path], bands: Channels) -> list[Range]:
+def percentiles(images: Sequence[Path], bands: Channels) -> list[ByteRange]:
     """PERCENTILES of each channel over a sample of the images' pixels; files that cannot be read are left out."""
 
     def sample(path: Path) -> np.ndarray:

@@ -11,7 +11,7 @@ import tifffile
 from tqdm import tqdm
 
 from compress.data.cache import files_key
-from compress.data.formats import LARGEST
+from compress.data.formats import MAX_VALUES
 from compress.data.pairs import Pair, stem
 from compress.files.atomic import RUNS, make_folder
 from search_spaces.errors import DataError, InputError
@@ -58,7 +58,7 @@ def read_volume(path: Path) -> Any:
         raise InputError(f"{path}: the file is missing; every image needs its mask, and every mask its image")
     try:
         volume: Any = nibabel.load(path)
-        if math.prod(volume.shape) > LARGEST:
+        if math.prod(volume.shape) > MAX_VALUES:
             raise InputError(f"{path}: {'x'.join(map(str, volume.shape))} values are too many; cut it into parts")
         return np.asanyarray(volume.dataobj)
     except InputError:
