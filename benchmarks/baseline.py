@@ -27,8 +27,9 @@ from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import quantize_tflite, write_float_tflite
 from compress.tflite.writer import random_weight_model
 from search_spaces import SPACES, Space
-from search_spaces.blocks import aspp, class_map, class_scores, decoder, inverted_residual
+from search_spaces.backbone import inverted_residual
 from search_spaces.genotype import Genotype, Stage, round_channels
+from search_spaces.heads import aspp, class_map, class_scores, decoder
 from search_spaces.network import Network
 from search_spaces.ops import INPUT, Builder, Graph
 

@@ -1,9 +1,10 @@
 """The network that benchmarks/stages.py compresses, and its scalings."""
 
 from compress.latency.table import LatencyTable
-from search_spaces import get_space, graph_of
+from search_spaces import graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype, Stage, round_channels
+from search_spaces.widths import prunable_widths, with_widths
 
 FACTORS = tuple(f / 50 for f in range(50, 5, -1))  # of BASE's widths, tried from the widest on
 
@@ -30,8 +31,7 @@ BASE = Genotype(  # 0.48 M parameters
 
 
 def scaled(genotype: Genotype, factor: float) -> Genotype:
-    space = get_space(genotype.space)
-    return space.with_widths(genotype, {n: round_channels(w * factor) for n, w in space.widths(genotype).items()})
+    return with_widths(genotype, {n: round_channels(w * factor) for n, w in prunable_widths(genotype).items()})
 
 
 def sized(base: Genotype, table: LatencyTable, share: float) -> Genotype:

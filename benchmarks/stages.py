@@ -29,14 +29,14 @@ from compress.pruning.channel_pruning import prune_to
 from compress.pruning.importances import GRADIENT_IMAGES, crop_losses
 from compress.stages.cli import run_command
 from compress.stages.config import PRESETS, Preset, Settings, parse_input_size
-from compress.stages.distill import open_teaching
 from compress.stages.fitting import fit_network
 from compress.stages.prune import rounds_done, save_rounds
 from compress.stages.quantize import calibration_images, train_in_int8
 from compress.stages.run import Run
+from compress.stages.teaching import open_teaching
 from compress.tflite.ranges import DEFAULT, ESTIMATORS, observe_ranges
 from compress.tflite.writer import INT8, random_weight_model
-from compress.training.loop import Schedule
+from compress.training.schedule import Schedule
 from compress.training.terms import parse_terms
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError

@@ -37,7 +37,7 @@ from compress.tflite.writer import INT8
 from compress.training import distributed
 from compress.training.device import share_cores, training_device
 from compress.training.label_losses import CLASS_WEIGHTS, LABEL_TERMS
-from compress.training.loop import SHAPES
+from compress.training.schedule import LR_SCHEDULES
 from nas.feasible import Survey, survey
 from nas.finalists import choose
 from nas.heartbeat import Worker
@@ -181,7 +181,7 @@ def add_flags(flags: Any, budget_ms: float | None = None) -> None:
     training = flags.add_argument_group("training (docs/training.md)")
     training.add_argument("--loss", default="ce", help=f"{', '.join(LABEL_TERMS)}, added up: ce,dice=0.5 (ce)")
     training.add_argument("--class-weights", default="root", help=f"{', '.join(CLASS_WEIGHTS)} (root)")
-    training.add_argument("--schedule", default="one-cycle", help=f"{', '.join(SHAPES)} (one-cycle)")
+    training.add_argument("--schedule", default="one-cycle", help=f"{', '.join(LR_SCHEDULES)} (one-cycle)")
     training.add_argument("--ema", type=float, default=0.0, help="decay of a moving average of the weights (0: none)")
     training.add_argument("--augment", default="photo", help=f"{', '.join(AUGMENTS)} (photo)")
     training.add_argument(

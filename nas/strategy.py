@@ -118,7 +118,7 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
     losses = sandwich(supernet, draw, run.settings.input_size, run.label_loss, run.settings.seed)
     checkpoint = folder / "checkpoint.pt"
     crops = run.crops(schedule, seed=1)
-    seconds = fit(supernet, losses, crops, schedule, checkpoint, "supernet", taught=run.recipe)
+    seconds = fit(supernet, losses, crops, schedule, checkpoint, "supernet", training_key=run.recipe)
     if distributed.rank() == 0:
         write_json(folder / "supernet.json", {"seconds": seconds})
         save_tensors(supernet.state_dict(), supernet_file(run))

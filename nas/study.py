@@ -25,7 +25,7 @@ from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
 from nas.search_settings import SearchSettings
-from search_spaces.blocks import RESOLUTION_SCALE, RESOLUTION_SCALES
+from search_spaces.backbone import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 

@@ -1,12 +1,11 @@
 """Which networks exist, and what they cost."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from search_spaces import deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp
-from search_spaces.blocks import widths, with_widths
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.ops import Graph
@@ -14,30 +13,50 @@ from search_spaces.ops import Graph
 
 @dataclass(frozen=True)
 class Space:
-    """`sample(trial, classes, (H, W))` draws a genotype, `graph(genotype)` lists its ops, `widths(genotype)` and
-    `with_widths(genotype, widths)` read and change the channels that pruning may narrow."""
+    """A family of networks.
+
+    Attributes:
+        name: What `--space` calls it.
+        sample: Draws a genotype: of (trial, classes, (H, W)).
+        graph: Lists the ops of a genotype.
+    """
 
     name: str
     sample: Callable[[Any, int, tuple[int, int]], Genotype]
     graph: Callable[[Genotype], Graph]
-    widths: Callable[[Genotype], dict[str, int]]
-    with_widths: Callable[[Genotype, Mapping[str, int]], Genotype]
 
 
 def _space(module: ModuleType) -> Space:
-    return Space(module.NAME, module.sample, module.graph, widths, with_widths)
+    return Space(module.NAME, module.sample, module.graph)
 
 
 SPACES = {module.NAME: _space(module) for module in (deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp)}
 
 
 def get_space(name: str) -> Space:
-    """Raises InputError that lists the spaces there are."""
+    """Finds a space.
+
+    Args:
+        name: Its name, such as `deeplabv3plus`.
+
+    Returns:
+        The space.
+
+    Raises:
+        InputError: There is no space of this name; the message lists them all.
+    """
     if name not in SPACES:
         raise InputError(f"--space {name}: no such space; choose from {', '.join(SPACES)}")
     return SPACES[name]
 
 
 def graph_of(genotype: Genotype) -> Graph:
-    """The op list of a genotype of any space."""
+    """Lists the ops of a network.
+
+    Args:
+        genotype: A genotype of any space.
+
+    Returns:
+        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+    """
     return get_space(genotype.space).graph(genotype)

@@ -1,16 +1,9 @@
 """DeepLabV2 (Chen et al. 2016): ASPP of atrous branches, each with a classifier of its own; the class scores are
 summed."""
 
-from search_spaces.blocks import (
-    HEAD_STRIDES,
-    backbone,
-    class_map,
-    class_scores,
-    require_parts,
-    sample_backbone,
-    spatial,
-)
-from search_spaces.genotype import Genotype
+from search_spaces.backbone import backbone, sample_backbone
+from search_spaces.genotype import HEAD_STRIDES, Genotype
+from search_spaces.heads import class_map, class_scores, require_parts, spatial
 from search_spaces.ops import Builder, Graph
 from search_spaces.trials import Trial
 

@@ -1,19 +1,9 @@
 """DeepLabV3+ (Chen et al. 2018): DeepLabV3's ASPP and a decoder that joins features of stride 4. On inverted residuals
 of MobileNetV2, depthwise separable throughout."""
 
-from search_spaces.blocks import (
-    BRANCH_RATES,
-    HEAD_STRIDES,
-    aspp,
-    backbone,
-    class_map,
-    class_scores,
-    decoder,
-    require_parts,
-    sample_aspp,
-    sample_backbone,
-)
-from search_spaces.genotype import Genotype
+from search_spaces.backbone import backbone, sample_backbone
+from search_spaces.genotype import HEAD_STRIDES, Genotype
+from search_spaces.heads import BRANCH_RATES, aspp, class_map, class_scores, decoder, require_parts, sample_aspp
 from search_spaces.ops import Builder, Graph
 from search_spaces.trials import Trial
 

@@ -9,7 +9,9 @@ from typing import Any
 from search_spaces.errors import InputError
 
 CHANNEL_STEP = 8  # every width is a multiple: the kernels of phone runtimes work on blocks of 8
-MOST_BRANCHES = 5  # of ASPP: XNNPACK takes no concat of more
+MAX_ASPP_BRANCHES = 5  # XNNPACK takes no concat of more values
+OUTPUT_STRIDES = (16, 8)  # pixels of the image per feature of the backbone, a side; the cheapest first
+HEAD_STRIDES = (4, 2, 1)  # pixels of the image per pixel of the class map, a side; the cheapest first
 
 
 def round_channels(channels: float) -> int:
@@ -100,15 +102,15 @@ class Genotype:
         _require(isinstance(self.classes, int) and 2 <= self.classes <= 255, "classes must be 2 to 255", self.classes)
         sides_fit = len(self.resolution) == 2 and all(isinstance(s, int) and s >= 32 for s in self.resolution)
         _require(sides_fit, "resolution must be two sides of at least 32 pixels", self.resolution)
-        _require(self.output_stride in (8, 16), "output_stride must be 8 or 16", self.output_stride)
-        _require(self.head_stride in (1, 2, 4), "head_stride must be 1, 2 or 4", self.head_stride)
+        _require(self.output_stride in OUTPUT_STRIDES, "output_stride must be 8 or 16", self.output_stride)
+        _require(self.head_stride in HEAD_STRIDES, "head_stride must be 1, 2 or 4", self.head_stride)
         _require(1 <= len(self.stages) <= 8, "there must be 1 to 8 stages", len(self.stages))
         rates_fit = all(isinstance(r, int) and r >= 1 for r in self.aspp_rates)
         _require(rates_fit, "aspp_rates must be positive rates", self.aspp_rates)
         for name in ("image_pooling", "aspp_1x1", "separable"):
             _require(isinstance(getattr(self, name), bool), f"{name} must be true or false", getattr(self, name))
         branches = self.aspp_1x1 + len(self.aspp_rates) + self.image_pooling
-        _require(1 <= branches <= MOST_BRANCHES, f"there must be 1 to {MOST_BRANCHES} ASPP branches", branches)
+        _require(1 <= branches <= MAX_ASPP_BRANCHES, f"there must be 1 to {MAX_ASPP_BRANCHES} ASPP branches", branches)
         _require(len(self.aspp_widths) == branches, f"aspp_widths must name {branches} branches", self.aspp_widths)
         some = self.separable or len(self.aspp_rates) + len(self.decoder) > 0
         _require(some, "separable must be true where there is no 3x3 convolution after the backbone", self.separable)

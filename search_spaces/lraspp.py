@@ -5,8 +5,9 @@ The paper enlarges the scaled features before it classifies them. A 1x1 convolut
 places without changing the result, and class scores are the cheaper of the two to enlarge.
 """
 
-from search_spaces.blocks import HEAD_STRIDES, backbone, class_map, class_scores, gated, require_parts, sample_backbone
-from search_spaces.genotype import Genotype
+from search_spaces.backbone import backbone, gated, sample_backbone
+from search_spaces.genotype import HEAD_STRIDES, Genotype
+from search_spaces.heads import class_map, class_scores, require_parts
 from search_spaces.ops import CLASSIFIER, Builder, Graph
 from search_spaces.trials import Trial
 

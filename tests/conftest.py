@@ -31,7 +31,7 @@ from compress.stages.config import Settings
 from compress.stages.fitting import fit_network
 from compress.stages.run import Run
 from compress.tflite.writer import INT8
-from compress.training.loop import Schedule
+from compress.training.schedule import Schedule
 from nas.feasible import Survey, survey
 from search_spaces import get_space
 from search_spaces.genotype import Genotype, Stage

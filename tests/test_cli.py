@@ -23,7 +23,7 @@ from compress.files.tensors import load_network
 from compress.latency.spec import TableSpec
 from compress.stages.run import STAGES, open_run
 from compress.tflite.reader import check_all_int8
-from compress.training.loop import Schedule
+from compress.training.schedule import Schedule
 from search_spaces import costs, get_space
 
 

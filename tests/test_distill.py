@@ -11,9 +11,9 @@ import torch
 from stage_runs import SIDE, KilledError, killed_at, metrics
 from torch import nn
 
-import compress.distill
-import compress.prune
-import compress.quantize
+import compress.stages.distill
+import compress.stages.prune
+import compress.stages.quantize
 import compress.training.loop
 from compress.files.tensors import save_network
 from compress.stages.distill import distill
@@ -39,7 +39,7 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
     torch.jit.trace(Foreign(), torch.rand(1, 3, SIDE, SIDE)).save(tmp_path / "teacher.pt")
     asked = {"teacher": str(tmp_path / "teacher.pt"), "loss": "kl=0.5,cwd,dist,skd,boundary"}
     monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
-    heal = killed_at(monkeypatch, compress.distill, "record_network", 1)
+    heal = killed_at(monkeypatch, compress.stages.distill, "record_network", 1)
     with pytest.raises(KilledError):
         distill(run, **asked)
     heal()
@@ -56,9 +56,9 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
     assert resumed == [2]  # both steps of the toy preset were done
     assert metrics(run, "distill")["loss"] == {"kl": 0.5, "cwd": 3.0, "dist": 1.0, "skd": 10.0, "boundary": 1.0}
     with pytest.raises(KilledError):
-        killed_at(monkeypatch, compress.distill, "record_network", 1)
+        killed_at(monkeypatch, compress.stages.distill, "record_network", 1)
         distill(run, **asked)
-    monkeypatch.setattr(compress.distill, "record_network", lambda *_, **__: None)
+    monkeypatch.setattr(compress.stages.distill, "record_network", lambda *_, **__: None)
     distill(run, teacher=str(run.made("train")))
     assert resumed == [2, 0, 0]
 
@@ -70,7 +70,7 @@ def test_a_distillation_that_makes_the_network_worse_is_undone(
         for parameter in network.parameters():
             nn.init.zeros_(parameter)
 
-    monkeypatch.setattr(compress.distill, "fit_network", ruin)
+    monkeypatch.setattr(compress.stages.distill, "fit_network", ruin)
     distill(run, teacher=str(run.made("train")))
     found = metrics(run, "distill")
     assert found["undone"]

@@ -14,7 +14,8 @@ from compress.data.crops import Crops
 from compress.data.dataset import open_data
 from compress.files.tensors import load_tensors, save_tensors
 from compress.training import distributed
-from compress.training.loop import Schedule, fit
+from compress.training.loop import fit
+from compress.training.schedule import Schedule
 from search_spaces.errors import InputError
 
 
@@ -39,7 +40,7 @@ def one_of_two(rank: int, port: int, folder: Path, data: Path, schedule: Schedul
         assert distributed.broadcast(rank == 0)
 
 
-@pytest.mark.parametrize("schedule", [Schedule(5, 4, 64), Schedule(5, 4, 64, shape="poly", ema=0.9)], ids=str)
+@pytest.mark.parametrize("schedule", [Schedule(5, 4, 64), Schedule(5, 4, 64, lr_schedule="poly", ema=0.9)], ids=str)
 def test_two_processes_train_as_one(folder_data: Path, tmp_path: Path, schedule: Schedule) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -17,7 +17,8 @@ from compress.files.tensors import load_network, load_tensors, save_network, sav
 from compress.training import log as training_log
 from compress.training import loop as fit_module
 from compress.training.label_losses import cross_entropy
-from compress.training.loop import SHAPES, Losses, Schedule, fit
+from compress.training.loop import StepLosses, fit
+from compress.training.schedule import LR_SCHEDULES, Schedule
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -27,7 +28,7 @@ class KilledError(Exception):
     pass
 
 
-def losses_of(network: Network, killed_at: int | None = None) -> Losses:
+def losses_of(network: Network, killed_at: int | None = None) -> StepLosses:
     seen = 0
 
     def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
@@ -54,15 +55,19 @@ def test_it_learns(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
     assert mean_iou(counts) > 0.6
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("lr_schedule", LR_SCHEDULES)
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(
-    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str, ema: float
+    tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr_schedule: str, ema: float
 ) -> None:
     monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
     crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 12, 0)
     monkeypatch.setattr(training_log, "EVERY", 2)
-    schedule, checkpoint, other = Schedule(6, 2, 64, shape=shape, ema=ema), tmp_path / "c.pt", tmp_path / "other"
+    schedule, checkpoint, other = (
+        Schedule(6, 2, 64, lr_schedule=lr_schedule, ema=ema),
+        tmp_path / "c.pt",
+        tmp_path / "other",
+    )
     whole = fresh(tiny)
     fit(whole, losses_of(whole), crops, schedule, other / "c.pt", "whole")
     killed = fresh(tiny)
@@ -138,7 +143,7 @@ def test_the_average_is_that_of_every_step(
 def test_an_average_evaluates_as_well_as_it_should(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
     data = open_data(f"folder:{folder_data}")
     network = fresh(tiny)
-    schedule = Schedule(150, 4, 64, shape="poly", ema=0.99)
+    schedule = Schedule(150, 4, 64, lr_schedule="poly", ema=0.99)
     fit(network, losses_of(network), Crops(data, (96, 96), 64, 600, 0), schedule, tmp_path / "c.pt", "test")
     counts = evaluate(network, read_validation(data, (96, 96)), torch.device("cpu"))
     assert mean_iou(counts) > 0.6
@@ -148,7 +153,7 @@ def test_an_average_evaluates_as_well_as_it_should(tiny: Genotype, folder_data: 
 def test_poly_rises_and_falls_as_its_formula(steps: int) -> None:
     schedule = Schedule(steps, 2, 64, lr=0.1)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], schedule.lr)
-    rate = SHAPES["poly"](optimizer, schedule)
+    rate = LR_SCHEDULES["poly"](optimizer, schedule)
     warm_up = max(1, round(0.05 * steps))
     for step in range(steps):
         expected = 0.1 * (1 - step / steps) ** 0.9 * min(1, (step + 1) / (warm_up + 1))

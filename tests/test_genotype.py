@@ -2,18 +2,19 @@
 
 import dataclasses
 import random
-from collections.abc import Sequence
 
 import pytest
 from conftest import random_genotype, tiny_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from optuna.trial import FixedTrial
 
 from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype, Stage
 from search_spaces.ops import ARGMAX, CONCAT, INPUT
-from search_spaces.trials import Choice, LargestTrial, RandomTrial, SmallestTrial
+from search_spaces.trials import LargestTrial, RandomTrial, SmallestTrial
+from search_spaces.widths import prunable_widths, with_widths
 
 seeds = st.integers(0, 10**6)
 names = st.sampled_from(sorted(SPACES))
@@ -67,15 +68,7 @@ def test_same_draws_give_the_same_genotype(seed: int, name: str) -> None:
 def test_drawn_params_replay_to_the_same_genotype(seed: int, name: str) -> None:
     drawn, space = RandomTrial(random.Random(seed)), get_space(name)
     genotype = space.sample(drawn, 3, (128, 128))
-
-    class Replay:
-        def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
-            return int(drawn.params[name])
-
-        def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
-            return drawn.params[name]  # type: ignore[return-value]
-
-    assert space.sample(Replay(), 3, (128, 128)) == genotype
+    assert space.sample(FixedTrial(drawn.params), 3, (128, 128)) == genotype
 
 
 @given(genotypes)
@@ -108,8 +101,8 @@ def test_no_draw_is_outside_smallest_and_largest(genotype: Genotype) -> None:
 @given(genotypes)
 def test_widths_read_and_write_the_same(genotype: Genotype) -> None:
     space = get_space(genotype.space)
-    widths = space.widths(genotype)
-    assert space.with_widths(genotype, widths) == genotype
+    widths = prunable_widths(genotype)
+    assert with_widths(genotype, widths) == genotype
     made = {op.name: op.shape[2] for op in space.graph(genotype) if op.has_weights}
     assert widths.items() <= made.items()
 
@@ -121,9 +114,8 @@ def test_no_concat_has_more_parts_than_xnnpack_takes(genotype: Genotype) -> None
 
 @pytest.mark.parametrize("name", ["stem", "stage2.0.project", "stage3.0.expand", "aspp.1x1", "decoder.1.pointwise"])
 def test_a_narrower_width_changes_that_convolution(tiny: Genotype, name: str) -> None:
-    space = get_space(tiny.space)
     tiny = dataclasses.replace(tiny, stem=16)
-    narrower = space.with_widths(tiny, space.widths(tiny) | {name: 8})
+    narrower = with_widths(tiny, prunable_widths(tiny) | {name: 8})
     assert {op.name: op.shape[2] for op in graph_of(narrower)}[name] == 8
     assert costs.params(graph_of(narrower)) < costs.params(graph_of(tiny))
 

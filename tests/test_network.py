@@ -16,12 +16,12 @@ from compress.stages.prune import prune_to
 from nas.score import calibrate
 from nas.supernet import Supernet, extract, largest_networks
 from search_spaces import SPACES, costs, get_space, graph_of
-from search_spaces.blocks import widths
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, Op
 from search_spaces.trials import LargestTrial, SmallestTrial
+from search_spaces.widths import prunable_widths, with_widths
 
 
 def warmed(network: torch.nn.Module, side: int = 64) -> torch.nn.Module:
@@ -165,7 +165,7 @@ class BlockTable(LatencyTable):
 
 def test_pruning_cuts_by_the_block_where_eight_channels_less_save_nothing(tiny: Genotype) -> None:
     table = BlockTable({}, {}, PLAIN, {}, Calibration(1.0, 1.0), {})
-    broad = get_space(tiny.space).with_widths(tiny, dict.fromkeys(get_space(tiny.space).widths(tiny), 32))
+    broad = with_widths(tiny, dict.fromkeys(prunable_widths(tiny), 32))
     narrow = prune_to(Network(broad), table, table.predict(graph_of(broad)) * 0.3, "l2")
     assert table.predict(narrow.graph) <= table.predict(graph_of(broad)) * 0.3
 
@@ -177,7 +177,7 @@ def test_pruning_reaches_its_target_with_widths_of_eight(space: str) -> None:
     before = MACS_TABLE.predict(network.graph)
     narrow = prune_to(network, MACS_TABLE, before * 0.6, "l2")
     assert MACS_TABLE.predict(narrow.graph) <= before * 0.6
-    assert all(w % 8 == 0 for w in widths(narrow.genotype).values())
+    assert all(w % 8 == 0 for w in prunable_widths(narrow.genotype).values())
     assert Genotype.from_dict(narrow.genotype.to_dict()) == narrow.genotype
     x = torch.rand(1, 3, *network.genotype.resolution)
     with torch.inference_mode():
@@ -189,14 +189,14 @@ def test_every_width_can_be_pruned_and_no_other_changes(space: str) -> None:
     """Eight channels fewer where the genotype says so is what torch-pruning makes of the network: all coupled layers
     fit."""
     genotype = tiny_of(space)
-    for name, width in widths(genotype).items():
+    for name, width in prunable_widths(genotype).items():
         if width == 8:
             continue
         network = Network(genotype).eval()
         groups = tp.DependencyGraph().build_dependency(network, torch.rand(1, 3, 64, 64))
         conv = network.get_submodule(f"layers.{layer_name(name)}.conv")
         groups.get_pruning_group(conv, tp.prune_conv_out_channels, list(range(8))).prune()
-        narrower = Network(get_space(space).with_widths(genotype, {**widths(genotype), name: width - 8}))
+        narrower = Network(with_widths(genotype, {**prunable_widths(genotype), name: width - 8}))
         narrower.load_state_dict(network.state_dict())
 
 
@@ -214,7 +214,7 @@ def test_pruning_channels_that_are_zero_changes_nothing(tiny: Genotype) -> None:
     graph = graph_of(tiny)
     one_cut = MACS_TABLE.predict(graph) * 0.999
     narrow = prune_to(network, MACS_TABLE, one_cut, "l2")
-    assert widths(narrow.genotype)["stage3.0.expand"] == 24
+    assert prunable_widths(narrow.genotype)["stage3.0.expand"] == 24
     x = torch.rand(1, 3, *tiny.resolution)
     with torch.inference_mode():
         torch.testing.assert_close(narrow(x), network(x), atol=1e-5, rtol=1e-5)

@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from compress.pruning.channel_pruning import prune_to
 from compress.pruning.importances import IMPORTANCES, MAGNITUDES, SQUARED, gradients, lost
-from search_spaces.blocks import widths
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
+from search_spaces.widths import prunable_widths
 
 
 def test_bn_scale_leaves_what_has_no_batch_norm(tiny: Genotype) -> None:
@@ -47,7 +47,7 @@ def test_the_target_is_reached_with_widths_of_eight(network: Network, importance
     target_ms = 0.7 * MACS_TABLE.predict(network.graph)
     narrow = prune_to(network, MACS_TABLE, target_ms, importance, losses)
     assert MACS_TABLE.predict(narrow.graph) <= target_ms
-    assert all(width % 8 == 0 for width in widths(narrow.genotype).values())
+    assert all(width % 8 == 0 for width in prunable_widths(narrow.genotype).values())
     with torch.inference_mode():
         assert torch.isfinite(narrow(torch.rand(1, 3, 64, 96))).all()
 

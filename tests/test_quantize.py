@@ -26,7 +26,8 @@ from compress.tflite.ranges import ESTIMATORS, Ranges, observe_ranges, tied_valu
 from compress.tflite.reader import check_all_int8, read_model, tensor_names, tied_tensors
 from compress.tflite.simulated_int8 import FakeQuantized, fake_quantize
 from compress.training.label_losses import cross_entropy
-from compress.training.loop import Schedule, fit
+from compress.training.loop import fit
+from compress.training.schedule import Schedule
 from search_spaces import SPACES
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype

@@ -11,9 +11,9 @@ import torch
 from stage_runs import BySize, KilledError, killed_at, metrics
 from studies import MACS_TABLE
 
-import compress.distill
-import compress.prune
-import compress.quantize
+import compress.stages.distill
+import compress.stages.prune
+import compress.stages.quantize
 import compress.training.loop
 from compress.files.tensors import load_network, save_network
 from compress.stages.distill import distill
@@ -21,25 +21,25 @@ from compress.stages.prune import prune
 from compress.stages.quantize import quantize
 from compress.stages.run import Run
 from compress.tflite.reader import check_all_int8
-from search_spaces.blocks import widths
 from search_spaces.errors import InputError
+from search_spaces.widths import prunable_widths
 
 
 def test_rounds_narrow_step_by_step_and_resume_after_a_kill(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compress.prune, "GRADIENT_IMAGES", 4)
+    monkeypatch.setattr(compress.stages.prune, "GRADIENT_IMAGES", 4)
     run.__dict__["table"] = MACS_TABLE  # of so small a network this machine's time is mostly what no cut saves
     start = run.table.predict(run.network("train").graph)
     whole = Path(shutil.copytree(run.path, tmp_path / "whole"))
     other = dataclasses.replace(run, path=whole)
     other.__dict__.update(target=run.target, table=MACS_TABLE)
     prune(other, target_ms=0.7 * start, importance="taylor", rounds=3)
-    heal = killed_at(monkeypatch, compress.prune, "fit_network", 3)
+    heal = killed_at(monkeypatch, compress.stages.prune, "fit_network", 3)
     with pytest.raises(KilledError):
         prune(run, target_ms=0.7 * start, importance="taylor", rounds=3)
     heal()
-    calls = killed_at(monkeypatch, compress.prune, "fit_network", 2)  # only the third round is left to do
+    calls = killed_at(monkeypatch, compress.stages.prune, "fit_network", 2)  # only the third round is left to do
     prune(run, target_ms=0.7 * start, importance="taylor", rounds=3)
     calls()
     rounds = metrics(run, "prune")["rounds"]
@@ -49,7 +49,7 @@ def test_rounds_narrow_step_by_step_and_resume_after_a_kill(
     assert predicted == sorted(predicted, reverse=True)
     assert predicted[-1] <= 0.7 * start
     assert not any(one["undone"] for one in rounds)
-    assert all(width % 8 == 0 for width in widths(run.network("prune").genotype).values())
+    assert all(width % 8 == 0 for width in prunable_widths(run.network("prune").genotype).values())
     weights, expected = (each.network("prune").state_dict() for each in (run, other))
     for name, value in weights.items():
         torch.testing.assert_close(value, expected[name], msg=name)
@@ -59,7 +59,7 @@ def test_rounds_narrow_step_by_step_and_resume_after_a_kill(
 def test_rounds_of_another_pruning_are_not_gone_on_from(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.__dict__["table"] = MACS_TABLE
     start = run.table.predict(run.network("train").graph)
-    heal = killed_at(monkeypatch, compress.prune, "fit_network", 2)
+    heal = killed_at(monkeypatch, compress.stages.prune, "fit_network", 2)
     with pytest.raises(KilledError):
         prune(run, target_ms=0.7 * start, importance="l1", rounds=2)
     heal()
@@ -88,7 +88,7 @@ def test_quantizing_trains_falls_back_and_resumes(run: Run, monkeypatch: pytest.
         network.get_submodule("layers.decoder_1_pointwise.conv").weight[:, 0] /= 300
     save_network(network, run.made("distill"))
     monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
-    heal = killed_at(monkeypatch, compress.quantize, "converted", 1)
+    heal = killed_at(monkeypatch, compress.stages.quantize, "converted", 1)
     with pytest.raises(KilledError):
         quantize(run, ranges="minmax", qat_steps=2, max_drop=0.02)
     heal()

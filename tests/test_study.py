@@ -32,7 +32,7 @@ from nas.study import (
     scored_candidates,
     write_listing,
 )
-from search_spaces.blocks import RESOLUTION_SCALE, RESOLUTION_SCALES
+from search_spaces.backbone import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
 

@@ -28,6 +28,7 @@ from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
 from search_spaces.ops import ADD, CONV, DEPTHWISE, INPUT, MUL, Op
 from search_spaces.trials import LargestTrial
+from search_spaces.widths import prunable_widths, with_widths
 
 LINE = Family(((8, 16, 32),), (1.0, 2.0, 4.0))
 PLANE = Family(((8, 16), (16, 32)), (2.0, 4.0, 4.0, math.nan))
@@ -141,8 +142,8 @@ def planned(space: str, precision: str) -> LatencyTable:
 def test_the_plan_covers_every_network_and_what_pruning_makes_of_it(name: str, seed: int, precision: str) -> None:
     space, rng = get_space(name), random.Random(seed)
     genotype = random_genotype(seed, side=64, space=name)
-    narrower = {conv: rng.randrange(8, width + 8, 8) for conv, width in space.widths(genotype).items()}
-    for drawn in (genotype, space.with_widths(genotype, narrower)):
+    narrower = {conv: rng.randrange(8, width + 8, 8) for conv, width in prunable_widths(genotype).items()}
+    for drawn in (genotype, with_widths(genotype, narrower)):
         graph = space.graph(drawn)
         assert planned(name, precision).predict(graph) == pytest.approx(0.5 + 2 * len(graph))
 
@@ -168,7 +169,7 @@ def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, 
     known = load_table(host_table, wanted)
     space = wanted.space
     largest = space.sample(LargestTrial(), 3, (64, 64))
-    narrow = space.with_widths(largest, dict.fromkeys(space.widths(largest), 8))
+    narrow = with_widths(largest, dict.fromkeys(prunable_widths(largest), 8))
     assert 0 < known.predict(space.graph(narrow)) < known.predict(space.graph(largest))
     assert known.provenance["ops"] > 500
     assert known.residuals["models"] > 0

@@ -13,11 +13,11 @@ from made_data import CLASSES
 from torch import Tensor, nn
 from torch.export import Dim
 
-from compress.distillation.teachers import open_teacher
 from compress.files.atomic import digest
 from compress.files.tensors import save_network
 from compress.stages.config import Settings
 from compress.stages.run import Run
+from compress.stages.teaching import open_run_teacher
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -74,16 +74,16 @@ def write_onnx(module: nn.Module, path: Path) -> None:
 
 def test_torchscript_teaches(run: Run, foreign: Foreign, tmp_path: Path) -> None:
     torch.jit.trace(foreign, IMAGES).save(tmp_path / "teacher.pt")
-    assert torch.equal(open_teacher(run, str(tmp_path / "teacher.pt"))[0](IMAGES), foreign(IMAGES))
+    assert torch.equal(open_run_teacher(run, str(tmp_path / "teacher.pt"))[0](IMAGES), foreign(IMAGES))
 
 
 def test_an_exported_program_teaches(run: Run, foreign: Foreign, program: Path) -> None:
-    torch.testing.assert_close(open_teacher(run, str(program))[0](IMAGES), foreign(IMAGES))
+    torch.testing.assert_close(open_run_teacher(run, str(program))[0](IMAGES), foreign(IMAGES))
 
 
 def test_onnx_teaches(run: Run, foreign: Foreign, tmp_path: Path) -> None:
     write_onnx(foreign, tmp_path / "t.onnx")
-    made = open_teacher(run, str(tmp_path / "t.onnx"))[0](IMAGES)
+    made = open_run_teacher(run, str(tmp_path / "t.onnx"))[0](IMAGES)
     torch.testing.assert_close(made, foreign(IMAGES), atol=1e-5, rtol=1e-5)
 
 
@@ -107,8 +107,8 @@ def test_distilling_from_a_file_of_ones_own(
 
 def test_a_network_file_teaches_as_the_runs_own_does(run: Run, tmp_path: Path) -> None:
     shutil.copyfile(run.made("train"), tmp_path / "network.pt")
-    named, digest = open_teacher(run, str(tmp_path / "network.pt"))
-    own, same = open_teacher(run, "train")
+    named, digest = open_run_teacher(run, str(tmp_path / "network.pt"))
+    own, same = open_run_teacher(run, "train")
     assert digest == same
     with torch.inference_mode():
         assert torch.equal(named(IMAGES), own(IMAGES))
@@ -133,7 +133,7 @@ def script(module: nn.Module) -> Callable[[Path], None]:
 def test_a_file_that_cannot_teach_is_said(run: Run, tmp_path: Path, write: Callable[[Path], None], said: str) -> None:
     write(tmp_path / "teacher.pt")
     with pytest.raises(InputError, match=said) as caught:
-        open_teacher(run, str(tmp_path / "teacher.pt"))
+        open_run_teacher(run, str(tmp_path / "teacher.pt"))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -143,12 +143,12 @@ def test_a_teacher_of_one_size_is_told_to_be_of_any(run: Run, foreign: Foreign, 
     with pytest.raises(
         InputError, match=r"fails on 2,3,64,64 images .*; export it for images N,3,H,W of any N, H and W"
     ):
-        open_teacher(run, str(tmp_path / "fixed.pt2"))
+        open_run_teacher(run, str(tmp_path / "fixed.pt2"))
 
 
 def test_the_largest_network_is_missed_by_name(run: Run) -> None:
     with pytest.raises(InputError, match=r"--teacher largest: there is no file .*search/teacher\.pt"):
-        open_teacher(run, "largest")
+        open_run_teacher(run, "largest")
 
 
 def edited(program: Path, path: Path, ending: str, change: Callable[[bytes], bytes]) -> Path:
@@ -207,5 +207,5 @@ def test_an_exported_program_that_runs_code_is_refused(
 ) -> None:
     path = edited(program, tmp_path / "evil.pt2", ending, change)
     with pytest.raises(InputError, match="holds code or pickled objects"):
-        open_teacher(run, str(path))
+        open_run_teacher(run, str(path))
     assert "must not" not in capfd.readouterr().out

@@ -28,7 +28,7 @@ from compress.stages.run import Run
 from compress.tflite.conversion import convert, quantize_tflite
 from compress.tflite.reader import file_ops
 from compress.training.loop import fit
-from search_spaces.blocks import scaled_side
+from search_spaces.backbone import scaled_side
 from search_spaces.ops import out_size
 
 HEAD_STRIDES = (4, 1)  # image pixels a side for each of the class map; SlimLab chooses among 4, 2 and 1
@@ -104,7 +104,7 @@ def train(variant: Variant) -> None:
     network = variant.network().to(run.device)
     losses = network_losses(run, network, variant.resolution)
     title = f"{run.path.name}/{variant.title}"
-    seconds = fit(network, losses, run.crops(schedule, seed=2), schedule, checkpoint, title, taught=run.recipe)
+    seconds = fit(network, losses, run.crops(schedule, seed=2), schedule, checkpoint, title, training_key=run.recipe)
     save_tensors(network.state_dict(), variant.folder / "network.pt")
     params = sum(parameter.numel() for parameter in network.parameters())
     write_json(variant.folder / TRAINED, {"params": params, "wall_s": seconds})

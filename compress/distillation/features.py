@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from compress.distillation.losses import LAYERS
+from compress.distillation.losses import LAYER_DISTILLERS
 from compress.tflite.conversion import printed_to
 from compress.training.terms import match
 from search_spaces.errors import InputError
@@ -75,7 +75,7 @@ class Features:
             }
             for place, found in links.items()
         ]
-        distiller = getattr(distillation, LAYERS[kind][0])
+        distiller = getattr(distillation, LAYER_DISTILLERS[kind][0])
         self.distiller = distiller(self.student, taught, None, self.teacher, lambda images, model: model(images))
         self.linears = nn.ModuleList()
         if kind == "adaptive":

@@ -82,5 +82,5 @@ DISTILLATION_TERMS: Terms = {  # of (student, teacher, masks, ignore)
 
 
 # of layers (`compress.distillation.features`): nni's class; the usual weight
-LAYERS = {"dynamic": ("DynamicLayerwiseDistiller", 1.0), "adaptive": ("Adaptive1dLayerwiseDistiller", 1.0)}
-TEACHING_TERMS: Mapping[str, tuple[object, float]] = {**DISTILLATION_TERMS, **LAYERS}
+LAYER_DISTILLERS = {"dynamic": ("DynamicLayerwiseDistiller", 1.0), "adaptive": ("Adaptive1dLayerwiseDistiller", 1.0)}
+TEACHING_TERMS: Mapping[str, tuple[object, float]] = {**DISTILLATION_TERMS, **LAYER_DISTILLERS}

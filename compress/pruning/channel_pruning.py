@@ -13,14 +13,15 @@ from search_spaces import get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, Genotype
 from search_spaces.network import Network, layer_name
+from search_spaces.widths import prunable_widths, with_widths
 
 EXAMPLE = 64  # pixels a side of the input that the dependency graph is traced with
 CUTS = (CHANNEL_STEP, 2 * CHANNEL_STEP, 4 * CHANNEL_STEP)  # kernels work on blocks: eight less alone may save nothing
-Losses = Callable[[Network], Iterator[Tensor]]
+CropLosses = Callable[[Network], Iterator[Tensor]]
 
 
 def prune_to(
-    network: Network, table: LatencyTable, target_ms: float, importance: str, losses: Losses | None = None
+    network: Network, table: LatencyTable, target_ms: float, importance: str, losses: CropLosses | None = None
 ) -> Network:
     """A narrower network with the most important channels, predicted to take `target_ms` or less.
 
@@ -66,7 +67,7 @@ def best_cut(
     best, best_value = None, 0.0
     scored = IMPORTANCES[importance]()
     space = get_space(genotype.space)
-    for name, width in space.widths(genotype).items():
+    for name, width in prunable_widths(genotype).items():
         saves = {cut: now - table.predict(space.graph(_narrower(genotype, name, cut))) for cut in CUTS if cut < width}
         if max(saves.values(), default=0.0) <= 0:
             continue
@@ -90,6 +91,5 @@ def _conv(network: Network, name: str) -> torch.nn.Conv2d:
 
 
 def _narrower(genotype: Genotype, name: str, cut: int) -> Genotype:
-    space = get_space(genotype.space)
-    widths = space.widths(genotype)
-    return space.with_widths(genotype, widths | {name: widths[name] - cut})
+    widths = prunable_widths(genotype)
+    return with_widths(genotype, widths | {name: widths[name] - cut})

@@ -9,7 +9,7 @@ from typing import Any
 from compress.data.augmentation import AUGMENTS
 from compress.latency.targets import Target, open_target
 from compress.training.label_losses import CLASS_WEIGHTS, LABEL_TERMS
-from compress.training.loop import SHAPES, Schedule
+from compress.training.schedule import LR_SCHEDULES, Schedule
 from compress.training.terms import parse_terms
 from search_spaces import get_space
 from search_spaces.errors import InputError
@@ -88,7 +88,7 @@ class Settings:
         for flag, value, choices in (
             ("--preset", self.preset, PRESETS),
             ("--class-weights", self.class_weights, CLASS_WEIGHTS),
-            ("--schedule", self.schedule, SHAPES),
+            ("--schedule", self.schedule, LR_SCHEDULES),
             ("--augment", self.augment, AUGMENTS),
         ):
             if value not in choices:
@@ -110,12 +110,12 @@ class Settings:
 
     @property
     def schedules(self) -> Preset:
-        """The preset's, in the shape and with the moving average of the weights that were asked for."""
+        """The preset's, with the learning-rate schedule and the moving average of the weights that were asked for."""
         preset = PRESETS[self.preset]
         parts: dict[str, Any] = {field.name: getattr(preset, field.name) for field in fields(Preset)}
         for name, part in parts.items():
             if isinstance(part, Schedule):
-                parts[name] = replace(part, shape=self.schedule, ema=self.ema)
+                parts[name] = replace(part, lr_schedule=self.schedule, ema=self.ema)
         return Preset(**parts)
 
     def open_target(self, reference_ms: float | None = None) -> Target:

@@ -8,19 +8,12 @@ al. 2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu 
 """
 
 import time
-from dataclasses import replace
-from pathlib import Path
 
-import torch
-
-from compress.distillation.features import PLACES, Features, parse_places
-from compress.distillation.losses import DISTILLATION_TERMS, LAYERS, TEACHING_TERMS
-from compress.distillation.teachers import OwnTeacher, Teaching, open_teacher
+from compress.distillation.losses import TEACHING_TERMS
 from compress.stages.fitting import fit_network
 from compress.stages.run import Run, record_network
+from compress.stages.teaching import open_teaching
 from compress.training.terms import parse_terms
-from search_spaces.errors import InputError
-from search_spaces.network import Network
 
 LOSS = "cwd"
 
@@ -46,29 +39,3 @@ def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | 
     asked = {"teacher": teacher, "teacher_digest": file, "loss": terms, "features": features}
     record_network(run, "distill", kept, miou, begun, **asked, **figures)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
-
-
-def open_teaching(
-    run: Run, student: Network, teacher: str, terms: dict[str, float], features: str | None, folder: Path
-) -> tuple[Teaching, str]:
-    """What `--teacher`, `--loss` and `--features` ask for, and the digest of the teacher's file."""
-    teaches, file = open_teacher(run, teacher)
-    spelling = f"{file} {terms}"
-    of_layers = [name for name in terms if name in LAYERS]
-    teaching = Teaching(
-        teaches, {name: weight for name, weight in terms.items() if name in DISTILLATION_TERMS}, spelling
-    )
-    if not of_layers:
-        if features is not None:
-            raise InputError(f"--features {features}: add {' or '.join(LAYERS)} to --loss, which compare layers")
-        return teaching, file
-    if len(of_layers) > 1:
-        raise InputError(f"--loss {','.join(of_layers)}: both compare the same layers; take one")
-    if not isinstance(teaches, OwnTeacher):
-        raise InputError(f"--teacher {teacher}: shows its logits only; --loss {of_layers[0]} needs a network.pt")
-    (kind,) = of_layers
-    places = PLACES if features is None else parse_places(features)
-    torch.manual_seed(run.settings.seed)  # the linear maps of `adaptive` begin at random
-    compared = Features(kind, terms[kind], places, student.to(run.device), teaches.network, folder / "nni.log")
-    seen = replace(teaches, network=compared.teacher)
-    return replace(teaching, teacher=seen, spelling=f"{spelling} {places}", features=compared), file

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from compress.data.resizing import at_scale
 from compress.distillation.losses import DISTILLATION_TERMS
-from compress.distillation.teachers import Teaching
+from compress.distillation.teaching import Teaching
 from compress.stages.run import Run
-from compress.training.loop import Schedule, autocast, fit
+from compress.training.loop import autocast, fit
+from compress.training.schedule import Schedule
 from compress.training.terms import weighted_sum
 from search_spaces.network import Network
 
@@ -54,8 +55,8 @@ def fit_network(
     `compress.training.loop`'s rungs."""
     network.to(run.device)
     losses = network_losses(run, network, network.genotype.resolution, teaching)
-    taught = f"{run.recipe} {teaching.spelling if teaching else ''}"
+    key = f"{run.recipe} {teaching.training_key if teaching else ''}"
     checkpoint = folder / "checkpoint.pt"
     features = teaching.features if teaching else None
     trained = network if features is None else nn.ModuleList([network, features.linears])
-    fit(trained, losses, run.crops(schedule, seed), schedule, checkpoint, title, taught=taught, **watch)
+    fit(trained, losses, run.crops(schedule, seed), schedule, checkpoint, title, training_key=key, **watch)

@@ -22,7 +22,7 @@ from compress.pruning.importances import DEFAULT, GRADIENT_IMAGES, crop_losses
 from compress.stages.fitting import fit_network
 from compress.stages.run import Run, record_network
 from compress.tflite.writer import random_weight_model
-from compress.training.loop import Schedule
+from compress.training.schedule import Schedule
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from compress.data.dataset import read_pair
 from compress.data.resizing import at_resolution
-from compress.distillation.teachers import Teaching, as_teacher
+from compress.distillation.teachers import own_teacher
+from compress.distillation.teaching import Teaching
 from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import mean_iou
 from compress.files.atomic import write_atomically
@@ -98,7 +99,7 @@ def train_in_int8(run: Run, network: Network, ranges: Ranges, steps: int, folder
     """Quantization-aware fine-tuning: weights and ranges learn with int8 simulated, taught by the float network."""
     simulated = fake_quantize(network, ranges)
     schedule = replace(run.settings.schedules.recover, steps=steps, lr=QAT_LR)
-    teaching = Teaching(as_teacher(run, network), {"kl": 1.0}, "itself in float")
+    teaching = Teaching(own_teacher(network, run.settings.input_size, run.device), {"kl": 1.0}, "itself in float")
     fit_network(run, simulated, schedule, folder, "quantize: training in int8", seed=50, teaching=teaching)
     return simulated.plain().to(run.device), simulated.ranges()
 

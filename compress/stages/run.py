@@ -28,7 +28,7 @@ from compress.stages.config import Settings
 from compress.tflite.writer import random_weight_model
 from compress.training.device import share_cores, training_device
 from compress.training.label_losses import LABEL_TERMS, LabelLoss, class_weights, label_loss
-from compress.training.loop import Schedule
+from compress.training.schedule import Schedule
 from compress.training.terms import parse_terms
 from search_spaces import costs
 from search_spaces.errors import InputError

@@ -3,14 +3,11 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, LRScheduler, OneCycleLR, PolynomialLR
 from tqdm import tqdm
 
 from compress.data.batches import training_batches
@@ -19,60 +16,28 @@ from compress.files.tensors import load_tensors, save_tensors
 from compress.training import distributed
 from compress.training.averaging import average_of, averaged
 from compress.training.log import TrainingLog
+from compress.training.schedule import LR_SCHEDULES, Schedule
 
 CHECKPOINT_SECONDS = 20.0
-POLY_WARM_UP = 0.05  # of the steps
-Losses = Callable[[Tensor, Tensor], Iterator[Tensor]]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """`steps` optimizer steps of AdamW on `batch` crops of `crop` pixels. The rate is at most `lr`; `shape` names its
-    way there and down (SHAPES). With an `ema` the result is the moving average of the weights with that decay
-    (`compress.training.averaging`)."""
-
-    steps: int
-    batch: int
-    crop: int
-    lr: float = 4e-3
-    weight_decay: float = 1e-3
-    shape: str = "one-cycle"
-    ema: float = 0.0
-
-
-def one_cycle(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
-    """Up for a fifth of the steps, then down along a cosine, momentum against it (Smith 2018)."""
-    total = schedule.steps + 1
-    warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
-    return OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
-
-
-def poly(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
-    """(1 - step / steps) ** 0.9 (DeepLab, Chen et al. 2017), over the first steps times a linear warm-up."""
-    warm_up = max(1, round(POLY_WARM_UP * schedule.steps))
-    rise = LinearLR(optimizer, 1 / (warm_up + 1), total_iters=warm_up)
-    return ChainedScheduler([rise, PolynomialLR(optimizer, schedule.steps, power=0.9)], optimizer)
-
-
-SHAPES: dict[str, Callable[[Optimizer, Schedule], LRScheduler]] = {"one-cycle": one_cycle, "poly": poly}
+StepLosses = Callable[[Tensor, Tensor], Iterator[Tensor]]
 
 
 def fit(
     model: nn.Module,
-    losses: Losses,
+    losses: StepLosses,
     crops: Crops,
     schedule: Schedule,
     checkpoint: Path,
     title: str,
     rungs: int = 0,
     at_rung: Callable[[int], None] = lambda rung: None,
-    taught: str = "",
+    training_key: str = "",
 ) -> float:
     """Trains `model` in place and returns the seconds it took, those before a kill included.
 
     `losses(images, masks)` yields one loss or several; each is propagated before the next is computed, so a
     sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
-    exists is continued from if it started from the same weights, schedule and losses (`taught` spells these out where
+    exists is continued from if it started from the same weights, schedule and losses (`training_key` names these where
     they vary); it is left for the caller to remove once the result is saved. `at_rung(1)` to `at_rung(rungs)` are
     called at even distances, the last at the end, with the model in eval mode and, where there is one, with the average
     of its weights; what it raises ends the training. In a process group (`compress.training.distributed`) the ranks
@@ -82,12 +47,12 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
-    rate = SHAPES[schedule.shape](optimizer, schedule)
+    rate = LR_SCHEDULES[schedule.lr_schedule](optimizer, schedule)
     average = average_of(model, schedule.ema) if schedule.ema else None
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "rate": rate}
     if average is not None:
         parts["average"] = average
-    origin = origin_of(model, schedule, taught)
+    origin = origin_of(model, schedule, training_key)
     start, spent = resume(checkpoint, origin, parts)
     saved = time.monotonic()
     begun = saved - spent
@@ -134,9 +99,9 @@ def fit(
     return time.monotonic() - begun
 
 
-def origin_of(model: nn.Module, schedule: Schedule, taught: str) -> str:
+def origin_of(model: nn.Module, schedule: Schedule, training_key: str) -> str:
     """Names what a training starts from, so that a checkpoint of another one is not mistaken for its own."""
-    hashed = hashlib.sha256(f"{schedule!r} {taught}".encode())
+    hashed = hashlib.sha256(f"{schedule!r} {training_key}".encode())
     for name, value in model.state_dict().items():
         hashed.update(name.encode())
         hashed.update(value.cpu().contiguous().numpy().tobytes())

@@ -1,0 +1,68 @@
+"""How long a training is, and how its learning rate rises and falls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, LRScheduler, OneCycleLR, PolynomialLR
+
+POLY_WARM_UP = 0.05  # share of the steps in which `poly` rises
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The length and the optimizer of a training with AdamW (Loshchilov and Hutter 2019).
+
+    Attributes:
+        steps: Optimizer steps.
+        batch: Crops in a batch.
+        crop: Side of a crop in pixels.
+        lr: The highest learning rate.
+        weight_decay: AdamW's weight decay.
+        lr_schedule: How the learning rate rises and falls; a key of LR_SCHEDULES.
+        ema: Decay of the moving average of the weights, which is then the result (`compress.training.averaging`); 0
+            for none.
+    """
+
+    steps: int
+    batch: int
+    crop: int
+    lr: float = 4e-3
+    weight_decay: float = 1e-3
+    lr_schedule: str = "one-cycle"
+    ema: float = 0.0
+
+
+def one_cycle(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
+    """The learning rate rises for a fifth of the steps and then falls along a cosine (Smith 2018).
+
+    The momentum falls while the learning rate rises.
+
+    Args:
+        optimizer: The optimizer.
+        schedule: The training's length and highest rate.
+
+    Returns:
+        The scheduler, to be stepped after each optimizer step.
+    """
+    total = schedule.steps + 1
+    warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
+    return OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
+
+
+def poly(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
+    """The learning rate falls as (1 - step / steps) ** 0.9, after a linear warm-up (DeepLab, Chen et al. 2017).
+
+    Args:
+        optimizer: The optimizer.
+        schedule: The training's length.
+
+    Returns:
+        The scheduler, to be stepped after each optimizer step.
+    """
+    warm_up = max(1, round(POLY_WARM_UP * schedule.steps))
+    rise = LinearLR(optimizer, 1 / (warm_up + 1), total_iters=warm_up)
+    return ChainedScheduler([rise, PolynomialLR(optimizer, schedule.steps, power=0.9)], optimizer)
+
+
+LR_SCHEDULES: dict[str, Callable[[Optimizer, Schedule], LRScheduler]] = {"one-cycle": one_cycle, "poly": poly}
