@@ -22,6 +22,7 @@ from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, meas
 from compress.distillation.losses import TEACHING_TERMS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
+from compress.files.tensors import save_network
 from compress.latency.builder import build
 from compress.latency.spec import TableSpec, load_table
 from compress.latency.targets import HostTarget
@@ -30,7 +31,7 @@ from compress.pruning.importances import GRADIENT_IMAGES, crop_losses
 from compress.stages.cli import run_command
 from compress.stages.config import PRESETS, Preset, Settings, parse_input_size
 from compress.stages.fitting import fit_network
-from compress.stages.prune import rounds_done, save_rounds
+from compress.stages.prune import rounds_done
 from compress.stages.quantize import calibration_images, train_in_int8
 from compress.stages.run import Run
 from compress.stages.teaching import open_teaching
@@ -154,7 +155,7 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
             network = prune_to(network.to(run.device), run.table, step_ms, importance, losses)
             network = fit(run, folder, network, share / rounds, 30 + number, **taught).cpu()
             done.append({"round": number, "target_ms": step_ms})
-            save_rounds(state, spelling, network, done)
+            save_network(network, state, asked=spelling, done=done)
         return network
 
     def in_int8(source: str, estimator: str, run: Run, folder: Path) -> Network:

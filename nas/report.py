@@ -22,7 +22,7 @@ from compress.data.validation import Validation
 from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import iou_per_class
 from compress.files.atomic import write_atomically
-from compress.files.records import read_json, write_json
+from compress.files.records import read_json, write_record
 from compress.stages.cli import parser, run_command
 from compress.stages.run import SEARCH, STAGES, Run, open_run, require
 from nas.study import scored_candidates
@@ -96,7 +96,7 @@ def write_result(run: Run) -> dict[str, Any]:
         "search": read_json(run.path / "search" / "search.json", "run python -m nas.search --resume"),
         "stages": [{key: stage[key] for key in keys} for stage in stages],
     }
-    write_json(run.path / "result.json", result)
+    write_record(run.path / "result.json", result)
     return result
 
 

@@ -18,7 +18,7 @@ import torch
 from optuna.trial import Trial
 
 from compress.files.records import write_json
-from compress.files.tensors import load_network, load_tensors, save_network, save_tensors
+from compress.files.tensors import check_weights, load_network, load_tensors, save_network, save_tensors
 from compress.stages.fitting import fit_network
 from compress.stages.run import SEARCH, Run
 from compress.training import distributed
@@ -65,7 +65,9 @@ def _supernet(run: Run) -> Supernet:
 
 def trained_supernet(run: Run) -> Supernet:
     supernet = _supernet(run)
-    supernet.load_state_dict(load_tensors(supernet_file(run)))
+    weights = load_tensors(supernet_file(run))
+    check_weights(supernet.state_dict(), weights, supernet_file(run))
+    supernet.load_state_dict(weights)
     return supernet.eval()
 
 

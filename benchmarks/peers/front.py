@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from shipping import SHIPPED, TRAINED, Variant, int8_file
 
 from compress.files.atomic import digest
-from compress.files.records import read_json, write_json
+from compress.files.records import read_json, read_record, write_json
 from compress.latency.repeats import MeasurementPlan, combine, measure_repeatedly
 from compress.latency.targets import HostTarget
 from compress.stages.config import Settings, parse_input_size
@@ -60,7 +60,7 @@ def read_searched(paths: Iterable[Path], settings: Settings) -> list[Searched]:
     """Raises InputError for a run that is not finished, or is of other data or another input size."""
     found = []
     for path in paths:
-        result = read_json(path / "result.json", "finish it with python -m nas.search --resume")
+        result = read_record(path / "result.json", "finish it with python -m nas.search --resume")
         config = Settings.from_dict(read_json(path / "config.json", "start the run anew"), str(path / "config.json"))
         for what, here, there in (
             ("--data", settings.data, config.data),

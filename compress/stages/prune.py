@@ -7,7 +7,6 @@ With --rounds the way to the target is cut into as many steps of equal ratio, ea
 that does not lower the latency measured on the target is undone. The result is a narrower genotype and plain weights.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from compress.files.atomic import digest
-from compress.files.tensors import load_tensors, save_tensors
+from compress.files.tensors import load_network_and_facts, save_network
 from compress.pruning.channel_pruning import prune_to
 from compress.pruning.importances import DEFAULT, GRADIENT_IMAGES, crop_losses
 from compress.stages.fitting import fit_network
@@ -24,7 +23,6 @@ from compress.stages.run import Run, record_network
 from compress.tflite.writer import random_weight_model
 from compress.training.schedule import Schedule
 from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
 LOOKS = 3  # measurements of a round, of which the fastest counts: what disturbs makes slower
@@ -50,7 +48,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, r
         step = start * (goal / start) ** (number / rounds)
         network, figures = prune_round(run, network, step, importance, folder, number)
         done.append({"round": number, "target_ms": step, **figures})
-        save_rounds(state, asked, network, done)
+        save_network(network, state, asked=asked, done=done)
     miou = done[-1]["miou"] if done else run.miou(network)
     record_network(run, "prune", network, miou, begun, target_ms=goal, importance=importance, rounds=done)
     for leftover in (folder / "checkpoint.pt", state):
@@ -89,20 +87,10 @@ def prune_round(
     return narrow.cpu(), figures
 
 
-def save_rounds(path: Path, asked: dict[str, Any], network: Network, done: list[dict[str, Any]]) -> None:
-    """Everything a killed pruning needs to go on after its last whole round, in one file."""
-    texts = {"asked": asked, "done": done, "genotype": network.genotype.to_dict()}
-    save_tensors({**{name: json.dumps(value) for name, value in texts.items()}, "weights": network.state_dict()}, path)
-
-
 def rounds_done(path: Path, asked: dict[str, Any]) -> tuple[Network, list[dict[str, Any]]] | None:
     """The network after the last whole round and the figures of each; None unless the same was asked of the same
     network."""
     if not path.exists():
         return None
-    state = load_tensors(path)
-    if json.loads(state["asked"]) != asked:
-        return None
-    network = Network(Genotype.from_dict(json.loads(state["genotype"])))
-    network.load_state_dict(state["weights"])
-    return network.eval(), json.loads(state["done"])
+    network, facts = load_network_and_facts(path, "asked", "done")
+    return (network, facts["done"]) if facts["asked"] == asked else None
