@@ -1,54 +1,163 @@
 """Finds everything that is wrong with a data set, before anything is trained on it."""
 
 import sys
-from hashlib import blake2b
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
-from compress.data.dataset import DataSet, Pair, count_classes, data_error, map_pairs_or_errors
+from compress.data.dataset import DataSet, Pair, results_or_errors
+from compress.data.decoding import decode
+from compress.data.faults import data_error
+from compress.data.left_out import LeftOut
+from compress.data.statistics import SplitStatistics, content_digest, file_digest, mask_counts, split_statistics
 from search_spaces.errors import InputError
 
 MIN_SIDE = 32  # pixels a side of an image
 
 
-def check(data: DataSet) -> None:
-    """Reads every file once, keeping none. Classes that the training masks lack are named on stderr.
+@dataclass(frozen=True)
+class Examined:
+    """What the check keeps of a pair: its size H,W, the counts of its mask's values, and digests."""
 
-    Raises DataError that lists all files that are wrong: missing or undecodable ones, bands or values that differ from
-    the first image's, sizes that differ within a pair or are below MIN_SIDE, values and colours that are no class, and
-    validation images that are training images too.
+    size: tuple[int, int]
+    counts: np.ndarray
+    pixels: bytes
+    files: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the check of a data set without faults found.
+
+    Attributes:
+        statistics: Sizes and class counts of the splits `train` and `val`.
+        copies: Images that have the pixels of another image of the same split.
+        warnings: What may be wrong, a line each.
     """
-    counts = np.zeros(len(data.classes), np.int64)
-    faults: list[InputError] = []
-    seen: dict[bytes, Pair] = {}
+
+    statistics: dict[str, SplitStatistics]
+    copies: LeftOut
+    warnings: tuple[str, ...]
+
+
+def check(data: DataSet) -> Findings:
+    """Reads every file once and keeps none. What may be wrong is printed on stderr.
+
+    Args:
+        data: The data set.
+
+    Returns:
+        What was found. Sizes, class counts and the digest of the contents are kept under runs/data.
+
+    Raises:
+        DataError: Files are wrong; all are listed. They are missing or cannot be decoded, their bands or values differ
+            from the first image's, sizes differ within a pair or are below MIN_SIDE, values or colours are no class, or
+            a validation image is a training image too.
+        InputError: All masks of a split are void.
+    """
     pairs = (*data.train, *data.val)
-
-    def facts(pair: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bytes]:
-        if min(mask.shape) < MIN_SIDE:
-            size = f"{mask.shape[1]}x{mask.shape[0]} pixels"
-            raise InputError(f"{pair.image}: {size} are too small; leave it out, {MIN_SIDE} a side is the least")
-        return count_classes(mask, data), _content(pair, image)
-
-    for i, found in enumerate(map_pairs_or_errors(pairs, data, facts, "check")):
+    examined: list[Examined] = []
+    faults: list[InputError] = []
+    copies: list[Path] = []
+    seen: dict[bytes, int] = {}
+    for i, found in enumerate(results_or_errors(pairs, lambda pair: examine(pair, data), "check")):
         if isinstance(found, InputError):
             faults.append(found)
-        elif i < len(data.train):
-            counts += found[0]
-            seen[found[1]] = pairs[i]
-        elif found[1] in seen:
-            twin = f"the same pixels as {seen[found[1]].image}, a training image; take it out of one split"
-            faults.append(InputError(f"{pairs[i].image}: {twin}"))
+            continue
+        examined.append(found)
+        twin = seen.setdefault(found.pixels, i)
+        if twin < len(data.train) <= i:
+            same = f"the same pixels as {pairs[twin].image}, a training image; take it out of one split"
+            faults.append(InputError(f"{pairs[i].image}: {same}"))
+        elif twin < i:
+            copies.append(pairs[i].image)
     if faults:
-        raise data_error(faults, data)
-    known = data.remember_counts(lambda: counts)
-    missing = [name for name, count in zip(data.classes, known, strict=True) if not count]
+        raise data_error(faults, data.spec)
+    statistics = _kept_statistics(data, examined)
+    _refuse_void(data, statistics)
+    copied = LeftOut("images that are copies of others in their split", tuple(copies))
+    warnings = tuple(f"--data {data.spec}: {line}" for line in _warnings(data, statistics, copied))
+    for line in warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    return Findings(statistics, copied, warnings)
+
+
+def examine(pair: Pair, data: DataSet) -> Examined:
+    """Reads a pair for the check.
+
+    Args:
+        pair: The files.
+        data: The data set, which says how they are read.
+
+    Returns:
+        What the check keeps of them.
+
+    Raises:
+        InputError: The pair is wrong.
+    """
+    decoded = decode(pair, data.labels, data.pixels)
+    height, width = decoded.mask.shape
+    if min(height, width) < MIN_SIDE:
+        size = f"{width}x{height} pixels"
+        raise InputError(f"{pair.image}: {size} are too small; leave it out, {MIN_SIDE} a side is the least")
+    files = (file_digest(pair.image), file_digest(pair.mask))
+    return Examined((height, width), mask_counts(decoded.mask), _pixel_digest(pair, decoded.stored), files)
+
+
+def _pixel_digest(pair: Pair, stored: np.ndarray) -> bytes:
+    """The same for the same stored values. Images of one colour, such as the empty slices of a scan, are alike by
+    nature: they count as the same only when they are the same file."""
+    colour = stored[0, 0]
+    if (stored[0] == colour).all() and (stored == colour).all():
+        return str(pair.image).encode("utf-8", "surrogateescape")
+    digest = sha256(np.ascontiguousarray(stored).data)
+    digest.update(f"{stored.shape} {stored.dtype}".encode())
+    return digest.digest()[:16]
+
+
+def _kept_statistics(data: DataSet, examined: list[Examined]) -> dict[str, SplitStatistics]:
+    """The statistics of both splits; they and the digest of the contents are kept for later."""
+    count = len(data.train)
+
+    def statistics() -> dict[str, SplitStatistics]:
+        splits = {"train": examined[:count], "val": examined[count:]}
+        return {
+            split: split_statistics(((one.size, one.counts) for one in found), len(data.classes), data.ignore)
+            for split, found in splits.items()
+        }
+
+    data.keep_content(lambda: content_digest(digest for one in examined for digest in one.files))
+    return data.keep_statistics(statistics)
+
+
+def _refuse_void(data: DataSet, statistics: dict[str, SplitStatistics]) -> None:
+    """No loss and no mIoU exist over nothing but void."""
+    for split, use in (("train", "nothing can be learnt from it"), ("val", "no mIoU can be computed over it")):
+        if not any(statistics[split].counts):
+            remedy = "give masks with classes, or move pairs of the other split into it"
+            raise InputError(f"--data {data.spec}: every pixel of the {split} masks is void, so {use}; {remedy}")
+
+
+def _warnings(data: DataSet, statistics: dict[str, SplitStatistics], copies: LeftOut) -> list[str]:
+    """What may be wrong with a data set that has no faults."""
+    lines = []
+    trained, validated = statistics["train"].counts, statistics["val"].counts
+    missing = [name for name, count in zip(data.classes, trained, strict=True) if not count]
     if missing:
-        print(f"warning: --data {data.spec}: no training mask has {', '.join(missing)}", file=sys.stderr)
-
-
-def _content(pair: Pair, image: np.ndarray) -> bytes:
-    """The same for the same pixels. Images of one colour, such as the empty slices of a scan, are alike by nature:
-    they count as the same only when they are the same file."""
-    if (image == image[0, 0]).all():
-        return str(pair.image).encode()
-    return blake2b(image.data, digest_size=16, person=repr(image.shape).encode()[:16]).digest()
+        lines.append(f"no training mask has {', '.join(missing)}")
+    unseen = [
+        name for name, *counts in zip(data.classes, trained, validated, strict=True) if counts[0] and not counts[1]
+    ]
+    if unseen:
+        lines.append(
+            f"no validation mask has {', '.join(unseen)}; mIoU is the mean over the classes that the masks or the "
+            "predictions have, so one pixel that is wrongly predicted as such a class adds an IoU of 0 to the mean"
+        )
+    if copies.files:
+        lines.append(str(copies))
+    if data.left_out:
+        count = sum(len(group.files) for group in data.left_out)
+        lines.append(f"{count} file{'s are' if count > 1 else ' is'} not used: {'; '.join(map(str, data.left_out))}")
+    return lines

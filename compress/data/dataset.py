@@ -1,9 +1,8 @@
-"""Data sets: pairs of image and mask files, and how they become bytes and class indices. Layouts: docs/data.md."""
+"""Data sets: the pairs of image and mask files, and how they become bytes and class indices. Layouts: docs/data.md."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,13 +10,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from compress.data.cache import cached_result
-from compress.data.formats import read_bands, read_values
+from compress.data.decoding import decode
+from compress.data.faults import data_error
+from compress.data.fingerprints import fingerprint, fingerprint_of_sizes
 from compress.data.labels import IGNORE, Colour, Labels
 from compress.data.layouts import LAYOUTS
+from compress.data.left_out import LeftOut
 from compress.data.pairs import Listing, Pair
 from compress.data.pixels import Pixels, find_pixels
+from compress.data.statistics import SplitStatistics, mask_counts, read_digest, split_statistics
 from compress.data.threads import map_in_threads
-from search_spaces.errors import DataError, InputError
+from search_spaces.errors import InputError
 
 __all__ = ["IGNORE", "DataSet", "Pair", "map_pairs", "open_data", "read_pair"]
 
@@ -26,7 +29,17 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pairs of both splits, and how masks (`labels`) and images (`pixels`) are read; `ignore` is the index of void."""
+    """A data set that is open: its files are listed, and how they are read is known.
+
+    Attributes:
+        spec: The value of `--data`.
+        labels: How masks become class indices.
+        pixels: How images become bytes.
+        train: The pairs of the training split.
+        val: The pairs of the validation split.
+        ignore: The class index of void pixels.
+        left_out: Files in the folders of the data set that are not used.
+    """
 
     spec: str
     labels: Labels
@@ -34,14 +47,22 @@ class DataSet:
     train: tuple[Pair, ...]
     val: tuple[Pair, ...]
     ignore: int = IGNORE
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
         return self.labels.names
 
     @property
     def colours(self) -> tuple[Colour, ...]:
+        """The colour of each class, as red, green and blue from 0 to 255."""
         return self.labels.colours
+
+    @property
+    def files(self) -> list[Path]:
+        """Image and mask of each pair, of training and then of validation."""
+        return [file for pair in self.train + self.val for file in (pair.image, pair.mask)]
 
     def facts(self) -> dict[str, Any]:
         """What the data set consists of, to say what changed when a run is resumed.
@@ -58,110 +79,171 @@ class DataSet:
             "fingerprint": self.fingerprint,
         }
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed, renamed or changes its size, or is to be read in another way."""
-        files = [f for pair in self.train + self.val for f in (pair.image, pair.mask)]
-        sizes = [(f.name, f.stat().st_size if f.exists() else None) for f in files]
-        return sha256(repr((sizes, self.labels, self.pixels)).encode()).hexdigest()[:12]
+        """Changes when a file is added, removed, renamed or gets another content, or is to be read in another way.
+
+        It does not depend on where the files are.
+        """
+        return fingerprint(self.files, self.content, self.labels, self.pixels)
+
+    def has_fingerprint(self, stored: str) -> bool:
+        """Whether a stored fingerprint is that of this data set.
+
+        Args:
+            stored: A fingerprint, also one that an older version made of the names and sizes of the files alone.
+
+        Returns:
+            Whether the data set is the same.
+        """
+        return stored in (self.fingerprint, fingerprint_of_sizes(self.files, self.labels, self.pixels))
 
     @cached_property
-    def class_counts(self) -> np.ndarray:
-        """Pixels of each class over the training masks. Raises InputError for a mask that cannot be read."""
-        found = map_in_threads(lambda pair: count_classes(read_mask(pair.mask, self), self), self.train, "class counts")
-        return self.remember_counts(lambda: np.sum(list(found), axis=0))
+    def content(self) -> str:
+        """The digest of the contents of all files."""
+        return self.keep_content(lambda: read_digest(self.files))
 
-    def remember_counts(self, count: Callable[[], np.ndarray]) -> np.ndarray:
-        """`class_counts` as `count` finds them, unless they are known already."""
-        masks = [pair.mask for pair in self.train]
-        return np.array(cached_result("counts", self.labels, masks, lambda: count().tolist()))
+    def keep_content(self, compute: Callable[[], str]) -> str:
+        """The digest of the contents of all files, computed unless it is known for their present state.
+
+        Args:
+            compute: Computes the digest.
+
+        Returns:
+            The digest.
+        """
+        return cached_result("contents", None, self.files, compute)
+
+    @cached_property
+    def statistics(self) -> dict[str, SplitStatistics]:
+        """Sizes and class counts of the splits `train` and `val`. Raises DataError when files cannot be read."""
+        return self.keep_statistics(self._read_statistics)
+
+    def keep_statistics(self, compute: Callable[[], dict[str, SplitStatistics]]) -> dict[str, SplitStatistics]:
+        """The statistics of both splits, computed unless they are known for the present state of the files.
+
+        Args:
+            compute: Computes them.
+
+        Returns:
+            The statistics by the name of the split.
+        """
+
+        def plain() -> dict[str, Any]:
+            return {split: found.to_dict() for split, found in compute().items()}
+
+        stored = cached_result("statistics", (self.labels, self.pixels), self.files, plain)
+        return {split: SplitStatistics.from_dict(found) for split, found in stored.items()}
+
+    def _read_statistics(self) -> dict[str, SplitStatistics]:
+        found = {}
+        for split, pairs in (("train", self.train), ("val", self.val)):
+            read = map_pairs(pairs, self, lambda _, image, mask: (image.shape[:2], mask_counts(mask)), "class counts")
+            found[split] = split_statistics(read, len(self.classes), self.ignore)
+        return found
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Pixels of each class over the training masks. Raises DataError when files cannot be read."""
+        return np.array(self.statistics["train"].counts)
 
 
 def open_data(spec: str, seed: int = 0) -> DataSet:
-    """The data set a `--data` value names; the seed draws the split of a folder that has none.
+    """Opens the data set that a `--data` value names. Single images and masks are not read: `check` does that.
 
-    Raises InputError for an unknown kind, a missing folder or list, DataError for volumes that cannot be read. Single
-    images and masks are not looked at: `compress.data.check` does that.
+    Args:
+        spec: A layout and a folder, such as `folder:DIR`. `~` stands for the home folder.
+        seed: Draws the split of a data set that has none.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: The layout is unknown, a folder or list is missing, or a split has no images.
+        DataError: Volumes cannot be read.
     """
-    kind, _, folder = spec.partition(":")
-    if kind not in LAYOUTS:
-        raise InputError(f"--data {spec}: unknown data set; choose from {', '.join(LAYOUTS.values())}")
-    if ":" in LAYOUTS[kind] and not folder:
-        raise InputError(f"--data {spec}: name the folder, {LAYOUTS[kind]}")
-    if folder and not Path(folder).is_dir():
+    layout, _, folder = spec.partition(":")
+    if layout not in LAYOUTS:
+        remedy = f"give folder:{spec}, or another of" if Path(spec).expanduser().is_dir() else "choose from"
+        raise InputError(f"--data {spec}: unknown data set; {remedy} {', '.join(LAYOUTS.values())}")
+    if ":" in LAYOUTS[layout] and not folder:
+        raise InputError(f"--data {spec}: name the folder, {LAYOUTS[layout]}")
+    root = Path(folder).expanduser()
+    if folder and not root.is_dir():
         raise InputError(f"--data {spec}: there is no folder {folder}; check the path")
-    root = Path(folder)
-    files: Listing = import_module(f"compress.data.layouts.{kind}").list_files(spec, root, seed)
+    files: Listing = import_module(f"compress.data.layouts.{layout}").list_files(spec, root, seed)
     for split, pairs in (("train", files.train), ("val", files.val)):
         if not pairs:
             raise InputError(f"--data {spec}: the {split} split has no images; see docs/data.md for the layout")
     pixels = find_pixels([pair.image for pair in files.train], files.bands)
-    return DataSet(spec, files.labels, pixels, files.train, files.val)
+    return DataSet(spec, files.labels, pixels, files.train, files.val, left_out=files.left_out)
 
 
 def read_pair(pair: Pair, data: DataSet) -> tuple[np.ndarray, np.ndarray]:
-    """Image (H,W,3) and mask (H,W), uint8, void pixels as IGNORE.
+    """Reads and checks a pair.
 
-    Raises InputError for a file that cannot be decoded, sizes that differ or a class out of range; DataError when both
-    files are wrong.
+    Args:
+        pair: The files.
+        data: The data set, which says how they are read.
+
+    Returns:
+        Image H,W,3 and mask H,W, both bytes, void pixels as IGNORE.
+
+    Raises:
+        InputError: A file cannot be decoded, the sizes differ, or a value is no class.
+        DataError: Both files are wrong.
     """
-    faults = []
-    try:
-        image = data.pixels.to_bytes(read_bands(pair.image), pair.image)
-    except InputError as error:
-        faults.append(str(error))
-    try:
-        mask = read_mask(pair.mask, data)
-    except InputError as error:
-        faults.append(str(error))
-    if faults:
-        raise DataError(faults) if len(faults) > 1 else InputError(faults[0])
-    if mask.shape != image.shape[:2]:
-        sizes = f"{mask.shape[1]}x{mask.shape[0]} but {pair.image} is {image.shape[1]}x{image.shape[0]}"
-        raise InputError(f"{pair.mask}: the mask is {sizes}; make them the same size")
-    return image, mask
-
-
-def read_mask(path: Path, data: DataSet) -> np.ndarray:
-    return data.labels.class_map(read_values(path), path)
-
-
-def count_classes(mask: np.ndarray, data: DataSet) -> np.ndarray:
-    """Pixels of each class."""
-    return np.bincount(mask.ravel(), minlength=IGNORE + 1)[: len(data.classes)]
-
-
-def map_pairs_or_errors(
-    pairs: Sequence[Pair], data: DataSet, work: Callable[[Pair, np.ndarray, np.ndarray], Result], title: str
-) -> Iterator[Result | InputError]:
-    """`work(pair, image, mask)` on every pair, in order, or the error that stood in its way."""
-
-    def one(pair: Pair) -> Result | InputError:
-        try:
-            return work(pair, *read_pair(pair, data))
-        except InputError as error:
-            return error
-
-    return map_in_threads(one, pairs, title)
+    decoded = decode(pair, data.labels, data.pixels)
+    return decoded.image, decoded.mask
 
 
 def map_pairs(
     pairs: Sequence[Pair], data: DataSet, work: Callable[[Pair, np.ndarray, np.ndarray], Result], title: str
 ) -> list[Result]:
-    """`work(pair, image, mask)` of every pair, in order. Raises one DataError that lists all wrong files."""
+    """Calls a function on every pair, in threads.
+
+    Args:
+        pairs: The pairs.
+        data: The data set, which says how they are read.
+        work: The function of a pair, its image H,W,3 and its mask H,W.
+        title: The title of a progress bar.
+
+    Returns:
+        The results, in the order of the pairs.
+
+    Raises:
+        DataError: Files are wrong; all of them are listed.
+    """
     results: list[Result] = []
     faults: list[InputError] = []
-    for result in map_pairs_or_errors(pairs, data, work, title):
+    for result in results_or_errors(pairs, lambda pair: work(pair, *read_pair(pair, data)), title):
         if isinstance(result, InputError):
             faults.append(result)
         else:
             results.append(result)
     if faults:
-        raise data_error(faults, data)
+        raise data_error(faults, data.spec)
     return results
 
 
-def data_error(faults: Sequence[InputError], data: DataSet) -> DataError:
-    """One error for all: a line that counts them, then a line for each file."""
-    lines = [line for fault in faults for line in (fault.lines if isinstance(fault, DataError) else [str(fault)])]
-    return DataError([f"--data {data.spec}: {len(lines)} wrong file{'s' * (len(lines) > 1)}", *lines])
+def results_or_errors(
+    pairs: Sequence[Pair], work: Callable[[Pair], Result], title: str
+) -> Iterator[Result | InputError]:
+    """Calls a function on every pair, in threads.
+
+    Args:
+        pairs: The pairs.
+        work: The function of a pair.
+        title: The title of a progress bar.
+
+    Returns:
+        Of each pair, in order, the result or the InputError that the function raised.
+    """
+
+    def one(pair: Pair) -> Result | InputError:
+        try:
+            return work(pair)
+        except InputError as error:
+            return error
+
+    return map_in_threads(one, pairs, title)

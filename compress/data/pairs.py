@@ -1,10 +1,15 @@
 """The files of a data set, as its layout lists them. What is listed need not exist: the check names what does not."""
 
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from compress.data.formats import IMAGE_ENDINGS, MASK_ENDINGS, VOLUME_ENDINGS
 from compress.data.labels import Labels
+from compress.data.left_out import LeftOut, is_hidden, left_out_of
+from compress.data.missing import explain_no_images, explain_no_masks
 from search_spaces.errors import InputError
 
 
@@ -25,12 +30,27 @@ class Listing:
         train: The pairs of the training split.
         val: The pairs of the validation split.
         bands: The bands.txt, if there is one.
+        left_out: The files of its folders that are not used.
     """
 
     labels: Labels
     train: tuple[Pair, ...]
     val: tuple[Pair, ...]
     bands: Path | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The images of a folder with their masks.
+
+    Attributes:
+        pairs: The pairs, in the order of the images' names.
+        left_out: The files of both folders that are in no pair.
+    """
+
+    pairs: tuple[Pair, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def require_folder(folder: Path, spec: str) -> None:
@@ -61,35 +81,130 @@ def inner_folder(root: Path, holds: str, *inner: str) -> Path:
     return next((root / name for name in inner if (root / name / holds).is_dir()), root)
 
 
-def match_by_stem(images: Path, masks: Path, spec: str) -> tuple[Pair, ...]:
-    """Every image of a folder with the mask of the same stem."""
+def match_by_stem(images: Path, masks: Path, spec: str) -> Matched:
+    """Finds the mask of every image of a folder: the one with the same name but for the ending.
+
+    Args:
+        images: The folder of the images.
+        masks: The folder of the masks.
+        spec: The value of `--data`, for messages.
+
+    Returns:
+        A pair for each image. A mask that is missing is listed under the name that it should have.
+
+    Raises:
+        InputError: A folder is missing, a name is there twice, or no image or no mask is found.
+    """
     for folder in (images, masks):
         require_folder(folder, spec)
-    mask_of = by_stem(masks, MASK_ENDINGS)
-    ending = next((mask.name[len(name) :] for name, mask in mask_of.items()), ".png")  # of a mask that is missing
-    found = by_stem(images, IMAGE_ENDINGS)
-    return tuple(Pair(image, mask_of.get(name, masks / (name + ending))) for name, image in found.items())
+    image_of, mask_of = by_stem(images, IMAGE_ENDINGS, spec), by_stem(masks, MASK_ENDINGS, spec)
+    if not image_of:
+        raise InputError(f"--data {spec}: {explain_no_images(images)}")
+    if not image_of.keys() & mask_of.keys():
+        raise InputError(f"--data {spec}: {explain_no_masks(image_of, masks, MASK_ENDINGS)}")
+    ending = next(mask.name[len(stem(mask)) :] for mask in mask_of.values())  # of a mask that is missing
+    pairs = tuple(Pair(image, mask_of.get(name, masks / f"{stem(image)}{ending}")) for name, image in image_of.items())
+    left_out = (
+        *left_out_of(images, IMAGE_ENDINGS + VOLUME_ENDINGS, [pair.image for pair in pairs], "images"),
+        *left_out_of(masks, MASK_ENDINGS + VOLUME_ENDINGS, [pair.mask for pair in pairs], "masks without an image"),
+    )
+    return Matched(pairs, left_out)
 
 
-def by_stem(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
-    """The images or volumes of a folder under their names without ending, in order of names."""
-    endings = (*endings, *VOLUME_ENDINGS)
-    return {stem(path): path for path in sorted(folder.iterdir()) if path.name.lower().endswith(endings)}
+def by_stem(folder: Path, endings: tuple[str, ...], spec: str) -> dict[str, Path]:
+    """Lists the images or volumes of a folder.
+
+    Args:
+        folder: The folder. Its sub-folders are not looked into.
+        endings: The endings of the images; those of volumes are added.
+        spec: The value of `--data`, for the message.
+
+    Returns:
+        The files under their `same_name`, in order of their names.
+
+    Raises:
+        InputError: Two files differ in nothing but the ending.
+    """
+    readable = (*endings, *VOLUME_ENDINGS)
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        if path.name.lower().endswith(readable) and not is_hidden(path):
+            found[same_name(stem(path))].append(path)
+    twice = [paths for paths in found.values() if len(paths) > 1]
+    if twice:
+        names = " and ".join(path.name for path in twice[0])
+        count = f"{len(twice)} names are there twice" if len(twice) > 1 else "a name is there twice"
+        raise InputError(f"--data {spec}: {folder}: {count}, such as {names}; keep one file of each name")
+    return {name: paths[0] for name, paths in found.items()}
 
 
 def stem(path: Path) -> str:
-    """The name without an ending that is known; one ending has two dots."""
+    """The name of a file without its ending.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The name without an ending of IMAGE_ENDINGS or VOLUME_ENDINGS; the whole name when it has none of them.
+    """
     known = (ending for ending in (*VOLUME_ENDINGS, *IMAGE_ENDINGS) if path.name.lower().endswith(ending))
     return path.name[: len(path.name) - len(next(known, ""))]
 
 
+def same_name(name: str) -> str:
+    """The form of a name by which names are compared.
+
+    macOS decomposes accented letters (NFD) where Linux and Windows keep them whole (NFC).
+
+    Args:
+        name: The name of a file without its ending.
+
+    Returns:
+        The name in NFC.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def is_volume(path: Path) -> bool:
-    """Whether a file is a NIfTI volume, by its ending."""
+    """Whether a file is a NIfTI volume, by its ending.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Whether the name ends as a volume's.
+    """
     return path.name.lower().endswith(VOLUME_ENDINGS)
 
 
+def unlisted(found: Iterable[Pair], *splits: Iterable[Pair]) -> tuple[LeftOut, ...]:
+    """The images that no list of a split names.
+
+    Args:
+        found: All pairs of the data set.
+        splits: The pairs of the splits.
+
+    Returns:
+        One group, or none.
+    """
+    listed = {pair.image for split in splits for pair in split}
+    images = tuple(pair.image for pair in found if pair.image not in listed)
+    return (LeftOut("images that no list names", images),) if images else ()
+
+
 def read_list(path: Path, spec: str) -> list[str]:
-    """The lines of a split list. Raises InputError when it is missing or no text."""
+    """Reads the list of a split.
+
+    Args:
+        path: A text file with one name a line.
+        spec: The value of `--data`, for the message.
+
+    Returns:
+        The lines that are not empty.
+
+    Raises:
+        InputError: The list is missing or is not text.
+    """
     try:
         return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compress.data.labels import read_classes
+from compress.data.left_out import merged
 from compress.data.pairs import Listing, inner_folder, match_by_stem
 
 
@@ -18,10 +19,10 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
         The pairs of both splits and the classes.
 
     Raises:
-        InputError: A folder is missing.
+        InputError: A folder is missing, no image or no mask is found, or a name is there twice.
     """
     root = inner_folder(root, "images", "ADEChallengeData2016")
-    train, val = (
-        match_by_stem(root / "images" / s, root / "annotations" / s, spec) for s in ("training", "validation")
-    )
-    return Listing(read_classes(Path(__file__).with_name("ade20k.txt")), train, val)
+    images, masks = root / "images", root / "annotations"
+    train, val = (match_by_stem(images / split, masks / split, spec) for split in ("training", "validation"))
+    labels = read_classes(Path(__file__).with_name("ade20k.txt"))
+    return Listing(labels, train.pairs, val.pairs, left_out=merged((*train.left_out, *val.left_out)))

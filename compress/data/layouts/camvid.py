@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compress.data.labels import read_classes
+from compress.data.left_out import merged
 from compress.data.pairs import Listing, match_by_stem
 
 
@@ -18,7 +19,8 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
         The pairs of both splits and the classes.
 
     Raises:
-        InputError: A folder is missing.
+        InputError: A folder is missing, no image or no mask is found, or a name is there twice.
     """
     train, val = (match_by_stem(root / split, root / f"{split}annot", spec) for split in ("train", "val"))
-    return Listing(read_classes(Path(__file__).with_name("camvid.txt")), train, val)
+    labels = read_classes(Path(__file__).with_name("camvid.txt"))
+    return Listing(labels, train.pairs, val.pairs, left_out=merged((*train.left_out, *val.left_out)))

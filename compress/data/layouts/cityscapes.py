@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compress.data.labels import IGNORE, read_classes
+from compress.data.left_out import LeftOut, merged
 from compress.data.pairs import Listing, Pair, require_folder
 
 
@@ -35,4 +36,19 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
         masks = root / "gtFine" / split
         return tuple(Pair(i, masks / i.parent.name / i.name.replace("_leftImg8bit.png", ending)) for i in images)
 
-    return Listing(labels, pairs("train"), pairs("val"))
+    train, val = pairs("train"), pairs("val")
+    left_out = [
+        group for split, listed in (("train", train), ("val", val)) for group in _left_out(root, split, ending, listed)
+    ]
+    return Listing(labels, train, val, left_out=merged(left_out))
+
+
+def _left_out(root: Path, split: str, ending: str, pairs: tuple[Pair, ...]) -> list[LeftOut]:
+    """Images of another name or in another depth of folders, and masks without an image."""
+    images, masks = {pair.image for pair in pairs}, {pair.mask for pair in pairs}
+    groups = {
+        "images that are not CITY/NAME_leftImg8bit.png": (root / "leftImg8bit" / split).rglob("*.png"),
+        "masks without an image": (root / "gtFine" / split).rglob(f"*{ending}"),
+    }
+    found = {reason: tuple(sorted({*files} - images - masks)) for reason, files in groups.items()}
+    return [LeftOut(reason, files) for reason, files in found.items() if files]

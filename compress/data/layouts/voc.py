@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compress.data.labels import read_classes
+from compress.data.left_out import left_out_of, merged
 from compress.data.pairs import Listing, Pair, inner_folder, read_list
 
 
@@ -10,7 +11,7 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
     """Lists the images that `ImageSets/Segmentation/{train,val}.txt` name.
 
     A mask that SegmentationClass lacks is taken from SegmentationClassAug, so lists that name the images of SBD
-    (Hariharan et al. 2011) work too.
+    (Hariharan et al. 2011) work too. A line of a list is a name, or the two paths of an image and its mask.
 
     Args:
         spec: The value of `--data`, for messages.
@@ -27,11 +28,15 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
     masks, more = root / "SegmentationClass", root / "SegmentationClassAug"
 
     def pairs(split: str) -> tuple[Pair, ...]:
-        stems = read_list(root / "ImageSets" / "Segmentation" / f"{split}.txt", spec)
+        lines = read_list(root / "ImageSets" / "Segmentation" / f"{split}.txt", spec)
+        stems = [Path(line.split()[0]).stem if "/" in line else line for line in lines]
         found = ((stem, masks / f"{stem}.png", more / f"{stem}.png") for stem in stems)
         return tuple(
             Pair(root / "JPEGImages" / f"{stem}.jpg", other if other.exists() and not mask.exists() else mask)
             for stem, mask, other in found
         )
 
-    return Listing(read_classes(Path(__file__).with_name("voc.txt")), pairs("train"), pairs("val"))
+    train, val = pairs("train"), pairs("val")
+    used = [pair.image for pair in (*train, *val)]
+    left_out = left_out_of(root / "JPEGImages", (".jpg",), used, "images that no list names")
+    return Listing(read_classes(Path(__file__).with_name("voc.txt")), train, val, left_out=merged(left_out))

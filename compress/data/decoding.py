@@ -1,0 +1,76 @@
+"""Reads the two files of a pair as a network sees them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from compress.data.formats import read_bands, read_values
+from compress.data.labels import Labels
+from compress.data.pairs import Pair
+from compress.data.pixels import Pixels
+from search_spaces.errors import DataError, InputError
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The content of a pair.
+
+    Attributes:
+        stored: The image as the file has it: H,W,bands in the file's own type.
+        image: The image as a network sees it: H,W,3 bytes.
+        mask: The class of each pixel: H,W bytes, IGNORE for void.
+    """
+
+    stored: np.ndarray
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def decode(pair: Pair, labels: Labels, pixels: Pixels) -> Decoded:
+    """Reads and checks a pair.
+
+    Args:
+        pair: The files.
+        labels: How the mask becomes class indices.
+        pixels: How the image becomes bytes.
+
+    Returns:
+        The content.
+
+    Raises:
+        InputError: A file cannot be decoded, the sizes differ, or a value is no class.
+        DataError: Both files are wrong.
+    """
+    faults = []
+    try:
+        stored = read_bands(pair.image)
+        image = pixels.to_bytes(stored, pair.image)
+    except InputError as error:
+        faults.append(str(error))
+    try:
+        mask = decode_mask(pair.mask, labels)
+    except InputError as error:
+        faults.append(str(error))
+    if faults:
+        raise DataError(faults) if len(faults) > 1 else InputError(faults[0])
+    if mask.shape != image.shape[:2]:
+        sizes = f"{mask.shape[1]}x{mask.shape[0]} but {pair.image} is {image.shape[1]}x{image.shape[0]}"
+        raise InputError(f"{pair.mask}: the mask is {sizes}; make them the same size")
+    return Decoded(stored, image, mask)
+
+
+def decode_mask(path: Path, labels: Labels) -> np.ndarray:
+    """Reads a mask.
+
+    Args:
+        path: The file.
+        labels: How it becomes class indices.
+
+    Returns:
+        The class of each pixel: H,W bytes, IGNORE for void.
+
+    Raises:
+        InputError: The file cannot be decoded, or a value is no class.
+    """
+    return labels.class_map(read_values(path), path)
