@@ -11,7 +11,8 @@ import time
 
 import numpy as np
 
-from compress.latency.targets import HostTarget, Latency
+from compress.latency.measuring import Latency
+from compress.latency.targets import HostTarget
 from compress.tflite.writer import random_weight_model
 from search_spaces import deeplabv3plus
 from search_spaces.trials import RandomTrial
@@ -40,11 +41,11 @@ def row(name: str, found: list[Latency]) -> str:
 def main() -> None:
     model = random_weight_model(deeplabv3plus.graph(deeplabv3plus.sample(RandomTrial(random.Random(5)), 8, (256, 256))))
     target = HostTarget()
-    alone = [target.measure([model], SECONDS)[0] for _ in range(REPEATS)]
+    alone = [target.measure_once([model], SECONDS)[0] for _ in range(REPEATS)]
     others = [multiprocessing.Process(target=bursts, daemon=True) for _ in range(multiprocessing.cpu_count())]
     for other in others:
         other.start()
-    beside = [target.measure([model], SECONDS)[0] for _ in range(REPEATS)]
+    beside = [target.measure_once([model], SECONDS)[0] for _ in range(REPEATS)]
     for other in others:
         other.terminate()
     facts = target.facts()

@@ -18,11 +18,12 @@ from compress.latency.builder import family_of
 from compress.latency.check import summarize
 from compress.latency.families import Family, family
 from compress.latency.fit import fit
+from compress.latency.measuring import Latency
 from compress.latency.op_plan import plan_ops, with_channels
 from compress.latency.repeats import Measurement, MeasurementPlan, combine, measure_repeatedly, median_control_time
 from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import GROUPS, VERSION, Calibration, LatencyTable
-from compress.latency.targets import HostTarget, Latency
+from compress.latency.targets import HostTarget
 from compress.tflite.writer import INT8, PRECISIONS
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
@@ -210,7 +211,7 @@ def test_an_interrupted_build_measures_nothing_twice(tmp_path: Path, monkeypatch
         measured.append(len(models))
         return [Latency(1.0, 1.0, 1.0, 1.0, 1.0, 9) for _ in models]
 
-    monkeypatch.setattr(HostTarget, "measure", measure)
+    monkeypatch.setattr(HostTarget, "measure_once", measure)
     monkeypatch.setattr(repeats, "SAVE_SECONDS", 0.0)
     models = {name: lambda: b"" for name in "abcd"}
     with pytest.raises(KeyboardInterrupt):
@@ -233,7 +234,7 @@ def test_a_model_is_measured_again_until_two_measurements_agree(monkeypatch: pyt
     def measure(target: HostTarget, models: list[bytes], seconds: float) -> list[Latency]:
         return [Latency(r, r, r, r, r, 9) for r in next(said)]
 
-    monkeypatch.setattr(HostTarget, "measure", measure)
+    monkeypatch.setattr(HostTarget, "measure_once", measure)
     found = measure_repeatedly(HostTarget(), {"disturbed": bytes, "calm": bytes}, MeasurementPlan("t", 0.01, 2, 0.05))
     assert [one.relative_time for one in found["disturbed"]] == [1.0, 1.5, 1.03]
     assert [one.relative_time for one in found["calm"]] == [1.0, 1.02]
@@ -249,7 +250,7 @@ def test_what_slows_a_group_and_its_control_networks_alike_is_taken_out(monkeypa
         now = next(slower)
         return [Latency(r, r, r, r, r, 9) for r in (known[model] * now for model in models)]
 
-    monkeypatch.setattr(HostTarget, "measure", measure)
+    monkeypatch.setattr(HostTarget, "measure_once", measure)
     models = {"a": lambda: b"a", "b": lambda: b"b"}
     found = measure_repeatedly(
         HostTarget(), models, MeasurementPlan("t", 0.01, 1, 0.05), control_networks=[b"short", b"long"]

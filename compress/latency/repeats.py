@@ -16,7 +16,8 @@ from typing import Any
 from tqdm import tqdm
 
 from compress.files.records import read_json, write_json
-from compress.latency.targets import Latency, Target
+from compress.latency.measuring import Latency
+from compress.latency.targets import Target
 from search_spaces.errors import InputError
 
 MAX_REPEATS = 4  # of a model whose repeats do not agree
@@ -92,7 +93,7 @@ def measure_repeatedly(
             for at in range(0, len(left), plan.group_size):
                 keys = left[at : at + plan.group_size]
                 files = [*(models[key]() for key in keys), *control_networks]
-                for key, one in zip(keys, _relative(target.measure(files, plan.seconds), len(keys)), strict=True):
+                for key, one in zip(keys, _relative(target.measure_once(files, plan.seconds), len(keys)), strict=True):
                     found.setdefault(key, []).append(one)
                 bar.update(len(keys))
                 if partial and time.monotonic() - saved > SAVE_SECONDS:

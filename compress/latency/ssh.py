@@ -1,63 +1,125 @@
-"""A Linux board reached by ssh: `compress/latency/timing.py` is copied there and answers requests over the connection.
+"""A Linux board reached by ssh.
 
-The board needs python3 with ai-edge-litert (`pip install ai-edge-litert`) and a key that logs in without a password.
+`compress/latency/timing.py` and `compress/latency/device_facts.py` are sent over the connection and run there, so no
+file is written on the board. The board needs python3 (3.9 or newer) with ai-edge-litert (`pip install ai-edge-litert`)
+and a key that logs in without a password.
 """
 
+import contextlib
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
-from compress.latency import timing
+from compress.latency import device_facts, timing
 from compress.latency.timing import Timed
 from search_spaces.errors import InputError
 
+START_TIMEOUT_S = 180.0  # a slow board imports the runtime and runs the reference
+TIMEOUT_FACTOR = 60  # a measurement may take so many times its seconds, on a slow board with large models
+# ssh ends a connection whose other side has been gone for 90 s
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=30")
+
 
 class Board:
-    """Raises InputError when it cannot be reached or lacks the runtime."""
+    """A connection to a board, on which `timing.serve` runs.
+
+    Args:
+        destination: USER@HOST or USER@HOST:PORT.
+        reference: The parts of the reference, as .tflite files.
+
+    Raises:
+        InputError: The board cannot be reached, or lacks the runtime.
+    """
 
     def __init__(self, destination: str, reference: Sequence[bytes]) -> None:
         self.destination = destination
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the connection)
         login, _, port = destination.partition(":")
-        ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", *(["-p", port] if port else []), "--", login]
-        copy = f"/tmp/{timing.COPY}{token_hex(8)}.py"
+        sources = [Path(str(module.__file__)).read_bytes() for module in (device_facts, timing)]
+        reads = "; ".join(f"exec(sys.stdin.buffer.read({len(source)}))" for source in sources)
+        program = f"exec python3 -c 'import sys; {reads}; serve(facts())'"
         try:
-            # noclobber: a file that somebody put there before us is not written through
-            subprocess.run(
-                [*ssh, f"umask 077; set -C; cat > {copy}"],
-                input=Path(timing.__file__).read_bytes(),
-                stderr=self.errors,
-                check=True,
-            )
             self.process = subprocess.Popen(
-                [*ssh, f"exec python3 {copy}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors
+                [*SSH, *(["-p", port] if port else []), "--", login, program],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.errors,
             )
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise self._failure() from error
-        self.facts: dict[str, str] = self._ask({}, reference)["facts"]
+        except OSError as error:
+            raise InputError(f"--target ssh:{destination}: {error}; is the ssh client installed?") from error
+        answer = self._ask({}, reference, START_TIMEOUT_S, b"".join(sources))
+        self.facts: dict[str, str] = {str(name): str(value) for name, value in answer["facts"].items()}
 
     def time(self, models: Sequence[bytes], seconds: float, threads: int) -> tuple[list[Timed], float]:
-        answer = self._ask({"seconds": seconds, "threads": threads}, models)
-        return [Timed(**timed) for timed in answer["timed"]], answer["fastest_ms"]
+        """Times models in turns.
 
-    def _ask(self, header: dict[str, Any], models: Sequence[bytes]) -> dict[str, Any]:
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs.
+            threads: Threads of the runtime.
+
+        Returns:
+            The timing of each model, and the undisturbed time of the reference in ms.
+
+        Raises:
+            InputError: The connection broke.
+        """
+        limit = START_TIMEOUT_S + TIMEOUT_FACTOR * max(1.0, seconds) * len(models)
+        answer = self._ask({"seconds": seconds, "threads": threads}, models, limit)
+        return [Timed(**timed) for timed in answer["timed"]], float(answer["fastest_ms"])
+
+    def close(self) -> None:
+        """Ends the connection, and with it the program on the board."""
+        self._end()
+        with contextlib.suppress(OSError):  # what was not sent yet cannot be
+            assert self.process.stdin
+            self.process.stdin.close()
+        assert self.process.stdout
+        self.process.stdout.close()
+        self.errors.close()
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _ask(
+        self, header: dict[str, Any], models: Sequence[bytes], limit_s: float, before: bytes = b""
+    ) -> dict[str, Any]:
+        """Sends a message and returns the header of the answer."""
         assert self.process.stdin and self.process.stdout
+        too_late = threading.Event()
+
+        def end() -> None:
+            too_late.set()
+            self.process.kill()
+
+        timer = threading.Timer(limit_s, end)
+        timer.daemon = True
+        timer.start()
         try:
+            self.process.stdin.write(before)
             timing.send(self.process.stdin, header, models)
             answer = timing.receive(self.process.stdout)
-        except (OSError, ValueError) as error:
-            raise self._failure() from error
+        except (OSError, ValueError, KeyError, TypeError):
+            answer = None
+        finally:
+            timer.cancel()
         if answer is None:
-            raise self._failure()
+            raise self._failure(f"no answer within {limit_s:.0f} s" if too_late.is_set() else "")
         return answer[0]
 
-    def _failure(self) -> InputError:
+    def _failure(self, reason: str) -> InputError:
+        """The error to raise: the reason, or else the last line that ssh or the board wrote on standard error."""
+        self._end()
         self.errors.seek(0)
-        said = self.errors.read().decode(errors="replace").strip().splitlines() or ["no answer"]
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        self.close()
+        login, _, port = self.destination.partition(":")
+        login = f"-p {port} {login}" if port else login
         return InputError(
-            f"--target ssh:{self.destination}: {said[-1]}; this must work without a password: "
-            f"ssh {self.destination.partition(':')[0]} python3 -c 'import ai_edge_litert'"
+            f"--target ssh:{self.destination}: {reason or (lines or ['no answer'])[-1]}; this must work without a "
+            f"password: ssh {login} python3 -c \"'import ai_edge_litert'\""
         )

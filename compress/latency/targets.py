@@ -1,9 +1,9 @@
 """Where latency is measured: this machine, a board reached by ssh, or an Android device reached by adb.
 
-All three time the LiteRT runtime with XNNPACK and return the same record. How the machine's other work is taken
-out of the figures: `compress.latency.timing`.
+All three time the LiteRT runtime with XNNPACK and return the same record.
 """
 
+import atexit
 import os
 import statistics
 from abc import ABC, abstractmethod
@@ -11,33 +11,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from compress.latency import timing
+from compress.latency import device_facts, timing
 from compress.latency.adb import Device
+from compress.latency.measuring import Latency, latency_of, measure_until_quiet
+from compress.latency.reference import reference_models
 from compress.latency.ssh import Board
 from compress.latency.target_names import parse_target
 from compress.latency.timing import Timed
-from compress.tflite.writer import random_weight_model
 from search_spaces.errors import InputError
-from search_spaces.ops import INPUT, Builder
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Of one model: median, 10th and 90th percentile in ms, corrected for the machine's momentary speed; the plain
-    median `raw_ms`; the median in units of the reference; the number of runs."""
-
-    ms: float
-    p10_ms: float
-    p90_ms: float
-    raw_ms: float
-    relative: float
-    runs: int
 
 
 @dataclass(frozen=True)
 class Target(ABC):
-    """`threads` is the runtime's number of threads, `reference_ms` the undisturbed time of the reference (default:
-    the fastest tenth seen so far)."""
+    """A device on which models are timed. A connection is opened when it is first needed.
+
+    Attributes:
+        threads: The runtime's number of threads.
+        reference_ms: Undisturbed time of the reference; by default the fastest tenth of what this process has seen.
+    """
 
     threads: int = 1
     reference_ms: float | None = None
@@ -45,29 +36,65 @@ class Target(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """As `--target` spells it."""
+        """The target as `--target` names it."""
 
     @abstractmethod
     def facts(self) -> dict[str, str]:
-        """`runtime`, `processor` and what else is known of the device."""
+        """What is known of the device.
+
+        Returns:
+            `runtime`, `processor` and more.
+        """
 
     @abstractmethod
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
-        """Times .tflite files for about `seconds` each; also the fastest reference seen so far, in ms."""
+        """Times models in turns.
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs.
+
+        Returns:
+            The timing of each model, and the undisturbed time of the reference in ms.
+        """
+
+    def measure_once(self, models: Sequence[bytes], seconds: float) -> list[Latency]:
+        """Measures models once, busy machine or not.
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs.
+
+        Returns:
+            The latency of each model.
+        """
+        timed, fastest_ms = self.time(models, seconds)
+        return [latency_of(one, self.reference_ms or fastest_ms) for one in timed]
 
     def measure(self, models: Sequence[bytes], seconds: float = 1.0) -> list[Latency]:
-        """Times .tflite files for about `seconds` each."""
-        timed, fastest_ms = self.time(models, seconds)
-        one = self.reference_ms or fastest_ms
-        return [Latency(t.relative * one, t.p10 * one, t.p90 * one, t.raw_ms, t.relative, t.runs) for t in timed]
+        """Measures models, and again those for which the machine was busy (`compress.latency.measuring`).
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs, each time.
+
+        Returns:
+            The latency of each model.
+        """
+        return measure_until_quiet(lambda some: self.measure_once(some, seconds), models)
 
     def fastest_reference_ms(self) -> float:
+        """The undisturbed time of the reference.
+
+        Returns:
+            The fastest tenth of what this process has seen, in ms.
+        """
         return self.time([], 0.0)[1]
 
 
 @dataclass(frozen=True)
 class HostTarget(Target):
-    """The LiteRT interpreter with XNNPACK on this machine."""
+    """The LiteRT interpreter with XNNPACK in this process."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= (os.cpu_count() or 1):
@@ -75,48 +102,101 @@ class HostTarget(Target):
 
     @property
     def name(self) -> str:
+        """The target as `--target` names it."""
         return "host"
 
     def facts(self) -> dict[str, str]:
-        return timing.facts()
+        """See `Target.facts`.
+
+        Returns:
+            What is known of this machine.
+        """
+        return device_facts.facts()
 
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
+        """See `Target.time`.
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs.
+
+        Returns:
+            The timing of each model, and the undisturbed time of the reference in ms.
+        """
         reference = _host_reference()
         return timing.measure(models, seconds, self.threads, reference), reference.fastest_ms()
 
 
 @dataclass(frozen=True)
 class SshTarget(Target):
-    """The same on a Linux board whose python3 has ai-edge-litert; `destination` is USER@HOST or USER@HOST:PORT."""
+    """The same on a Linux board whose python3 has ai-edge-litert.
+
+    Attributes:
+        destination: USER@HOST or USER@HOST:PORT.
+    """
 
     destination: str = ""
 
     @property
     def name(self) -> str:
+        """The target as `--target` names it."""
         return f"ssh:{self.destination}"
 
     def facts(self) -> dict[str, str]:
+        """See `Target.facts`.
+
+        Returns:
+            What the board says of itself.
+        """
         return _board(self.destination).facts
 
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
+        """See `Target.time`.
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs.
+
+        Returns:
+            The timing of each model, and the undisturbed time of the reference in ms.
+        """
         return _board(self.destination).time(models, seconds, self.threads)
 
 
 @dataclass(frozen=True)
 class AdbTarget(Target):
-    """TensorFlow Lite's `benchmark_model` on an Android device; the binary is the user's, named by the environment
-    variable SLIMLAB_BENCHMARK_MODEL."""
+    """TensorFlow Lite's `benchmark_model` on an Android device. The binary is the user's, named by the environment
+    variable SLIMLAB_BENCHMARK_MODEL.
+
+    Attributes:
+        serial: As `adb devices` lists it; "" for the only device.
+    """
 
     serial: str = ""
 
     @property
     def name(self) -> str:
+        """The target as `--target` names it."""
         return f"adb:{self.serial}" if self.serial else "adb"
 
     def facts(self) -> dict[str, str]:
+        """See `Target.facts`.
+
+        Returns:
+            The device's properties, and the digest of the binary as runtime.
+        """
         return _device(self.serial).facts
 
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
+        """Times models one after the other, and the reference before and after them.
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For at least so long each model runs.
+
+        Returns:
+            The timing of each model, and the shortest time of the reference so far in ms.
+        """
         device, parts = _device(self.serial), reference_models()
         runs = device.run([*parts, *models, *parts], seconds, self.threads)
         around = (*runs[: len(parts)], *runs[-len(parts) :])
@@ -159,15 +239,8 @@ def open_target(name: str, threads: int, reference_ms: float | None = None) -> T
     return AdbTarget(threads, reference_ms, parsed.address)
 
 
-def reference_models() -> list[bytes]:
-    """The parts of the reference (`compress.latency.timing`)."""
-    arithmetic, near, far = Builder((32, 32)), Builder((64, 64)), Builder((256, 256))
-    arithmetic.shapes[INPUT], near.shapes[INPUT] = (32, 32, 64), (64, 64, 48)
-    far.shapes |= {"a": (256, 256, 16), "b": (256, 256, 16)}
-    arithmetic.conv("reference", INPUT, 64)
-    near.depthwise("reference", INPUT)
-    far.add("reference", "a", "b")
-    return [random_weight_model(tuple(builder.ops)) for builder in (arithmetic, near, far)]
+_boards: dict[str, Board] = {}
+_devices: dict[str, Device] = {}
 
 
 @cache
@@ -175,11 +248,21 @@ def _host_reference() -> timing.Reference:
     return timing.Reference(reference_models())
 
 
-@cache
 def _board(destination: str) -> Board:
-    return Board(destination, reference_models())
+    if destination not in _boards:
+        _boards[destination] = Board(destination, reference_models())
+    return _boards[destination]
 
 
-@cache
 def _device(serial: str) -> Device:
-    return Device(serial)
+    if serial not in _devices:
+        _devices[serial] = Device(serial)
+    return _devices[serial]
+
+
+@atexit.register
+def close_connections() -> None:
+    """Ends all connections to boards and devices, and removes what lies on them."""
+    for opened in (_boards, _devices):
+        while opened:
+            opened.popitem()[1].close()

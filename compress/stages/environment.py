@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from compress.latency.timing import processor_name
+from compress.latency.device_facts import processor_name
 
 PACKAGES = ("torch", "optuna", "torch-pruning", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "onnxruntime")
 
