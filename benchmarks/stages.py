@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from baseline import machine, scaled_to, search, untrained
@@ -22,16 +21,15 @@ from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, meas
 from compress.distillation.losses import TEACHING_TERMS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
-from compress.files.tensors import save_network
 from compress.latency.builder import build
 from compress.latency.spec import TableSpec, load_table
 from compress.latency.targets import HostTarget
 from compress.pruning.channel_pruning import prune_to
-from compress.pruning.importances import GRADIENT_IMAGES, crop_losses
 from compress.stages.cli import run_command
 from compress.stages.config import PRESETS, Preset, Settings, parse_input_size
 from compress.stages.fitting import fit_network
-from compress.stages.prune import rounds_done
+from compress.stages.prune import importance_losses
+from compress.stages.prune_rounds import SaveRound, prune_in_rounds
 from compress.stages.quantize import calibration_images, train_in_int8
 from compress.stages.run import Run
 from compress.stages.teaching import open_teaching
@@ -140,23 +138,17 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
     def prune(
         source: str, importance: str, rounds: int, share: float, run: Run, folder: Path, **taught: str
     ) -> Network:
-        """`compress.prune` without a look at the clock: a busy machine would undo steps at random."""
+        """`compress.prune` without measurements: a busy machine would undo rounds at random."""
 
-        def losses(of: Network) -> Any:
-            crops = run.crops(Schedule(GRADIENT_IMAGES, 1, asked.crop), seed=30)
-            return crop_losses(of, crops, run.settings.input_size, run.label_loss)
+        def one_round(network: Network, step_ms: float, number: int, save: SaveRound) -> None:
+            losses = importance_losses(run, asked.crop)
+            narrow = prune_to(network.to(run.device), run.table, step_ms, importance, losses)
+            save(fit(run, folder, narrow, share / rounds, 30 + number, **taught).cpu(), {})
 
-        network = network_of(run, source)
-        start, goal = run.table.predict(network.graph), KEPT * run.table.predict(graph_of(sizes["base"]))
-        state, spelling = folder / "rounds.pt", {"source": source, "importance": importance, "rounds": rounds}
-        network, done = rounds_done(state, spelling) or (network, [])
-        for number in range(len(done) + 1, rounds + 1):
-            step_ms = start * (goal / start) ** (number / rounds)
-            network = prune_to(network.to(run.device), run.table, step_ms, importance, losses)
-            network = fit(run, folder, network, share / rounds, 30 + number, **taught).cpu()
-            done.append({"round": number, "target_ms": step_ms})
-            save_network(network, state, asked=spelling, done=done)
-        return network
+        goal = KEPT * run.table.predict(graph_of(sizes["base"]))
+        key = {"source": source, "importance": importance, "rounds": rounds}
+        wide, state = network_of(run, source), folder / "rounds.pt"
+        return prune_in_rounds(wide, run.table, goal, rounds, state, key, one_round)[0]
 
     def in_int8(source: str, estimator: str, run: Run, folder: Path) -> Network:
         network = network_of(run, source).to(run.device)

@@ -7,7 +7,7 @@ With --rounds the way to the target is cut into as many steps of equal ratio, ea
 that does not lower the latency measured on the target is undone. The result is a narrower genotype and plain weights.
 """
 
-from compress.pruning.importances import DEFAULT, IMPORTANCES
+from compress.pruning.importances import DEFAULT_IMPORTANCE, IMPORTANCES
 from compress.stages.cli import Parser
 from compress.stages.config import PRUNED_SHARE
 from compress.stages.prune import prune
@@ -18,7 +18,9 @@ def flags(arguments: Parser) -> None:
     arguments.add_argument(
         "--target-ms", type=float, help=f"predicted latency to reach (default: {PRUNED_SHARE} of the budget)"
     )
-    arguments.add_argument("--importance", choices=IMPORTANCES, default=DEFAULT, help="what a channel is worth")
+    arguments.add_argument(
+        "--importance", choices=IMPORTANCES, default=DEFAULT_IMPORTANCE, help="what a channel is worth"
+    )
     arguments.add_argument("--rounds", type=int, default=1, help="steps of cutting and recovery training")
 
 

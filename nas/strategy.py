@@ -19,11 +19,11 @@ from optuna.trial import Trial
 
 from compress.files.records import write_json
 from compress.files.tensors import check_weights, load_network, load_tensors, save_network, save_tensors
-from compress.stages.fitting import fit_network
+from compress.stages.fitting import CHECKPOINT, fit_network
 from compress.stages.run import SEARCH, Run
 from compress.training import distributed
 from compress.training.device import share_cores
-from compress.training.loop import fit
+from compress.training.loop import AbandonedError, Rungs, fit
 from nas.feasible import Survey
 from nas.initial_weights import read_initial_weights
 from nas.pruners import RUNGS
@@ -86,9 +86,10 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
         if not file.exists():
             network = network_of(candidate.genotype)
             title = f"finalist {candidate.genotype.id}"
-            fit_network(run, network, run.settings.schedules.finalist, file.parent, title, seed=7)
-            save_network(network.cpu(), file)
-            (file.parent / "checkpoint.pt").unlink(missing_ok=True)
+            schedule = run.settings.schedules.finalist
+            fit_network(
+                run, network, schedule, file.parent, title, seed=7, save=lambda _: save_network(network.cpu(), file)
+            )
         return scorer.score(load_network(file).to(run.device))
 
     def network_of(genotype: Genotype) -> Network:
@@ -114,17 +115,19 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
     feasible = [drawn.genotype for drawn in survey.feasible]
     large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
 
-    def draw(rng: random.Random) -> list[Genotype]:
+    crops = run.crops(schedule, seed=1)
+
+    def draw(step: int) -> list[Genotype]:
+        rng = random.Random(f"{run.settings.seed} {crops.seed + step}")
         return [rng.choice(large), rng.choice(feasible), smallest]
 
-    losses = sandwich(supernet, draw, run.settings.input_size, run.label_loss, run.settings.seed)
-    checkpoint = folder / "checkpoint.pt"
-    crops = run.crops(schedule, seed=1)
-    seconds = fit(supernet, losses, crops, schedule, checkpoint, "supernet", training_key=run.recipe)
-    if distributed.rank() == 0:
+    def save(seconds: float) -> None:
         write_json(folder / "supernet.json", {"seconds": seconds})
         save_tensors(supernet.state_dict(), supernet_file(run))
-        checkpoint.unlink(missing_ok=True)
+
+    losses = sandwich(supernet, draw, run.settings.input_size, run.label_loss)
+    file = folder / CHECKPOINT
+    fit(supernet, losses, crops, schedule, file, "supernet", training_key=run.recipe, save=save)
 
 
 def trained_alone(run: Run, scorer: Scorer) -> Strategy:
@@ -146,12 +149,16 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
                 return
             trial.report(mious[-1], rung)
             if trial.should_prune() and rung < RUNGS:
-                (place / "checkpoint.pt").unlink(missing_ok=True)
-                raise optuna.TrialPruned
+                raise AbandonedError
 
-        fit_network(run, network, schedule, place, f"candidate {trial.number}", seed=8, rungs=RUNGS, at_rung=at_rung)
-        save_network(network.cpu(), place / "network.pt")
-        (place / "checkpoint.pt").unlink(missing_ok=True)
+        def save(seconds: float) -> None:
+            save_network(network.cpu(), place / "network.pt")
+
+        title, rungs = f"candidate {trial.number}", Rungs(RUNGS, at_rung)
+        try:
+            fit_network(run, network, schedule, place, title, seed=8, rungs=rungs, save=save)
+        except AbandonedError:
+            raise optuna.TrialPruned from None
         return mious[-1]
 
     def network(genotype: Genotype) -> Network:

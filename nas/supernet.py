@@ -4,7 +4,6 @@ Training follows the sandwich rule with in-place distillation (BigNAS, Yu et al.
 subnet on the labels, and the smallest and a random one on labels and the large one's output.
 """
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
@@ -15,7 +14,7 @@ from torch.func import functional_call
 from compress.data.resizing import at_scale
 from compress.distillation.losses import distillation
 from compress.training.label_losses import LabelLoss
-from compress.training.loop import autocast
+from compress.training.loop import StepLosses, autocast
 from search_spaces import Space, graph_of
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, layer_name
@@ -129,16 +128,24 @@ def extract(supernet: Supernet, genotype: Genotype) -> Network:
 
 def sandwich(
     supernet: Supernet,
-    draw: Callable[[random.Random], Sequence[Genotype]],
+    draw: Callable[[int], Sequence[Genotype]],
     input_size: tuple[int, int],
     label_loss: LabelLoss,
-    seed: int,
-) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
-    """Losses for `compress.training.loop`. `draw` gives a step's subnets, the large one first."""
+) -> StepLosses:
+    """The losses of a supernet's training by the sandwich rule (BigNAS, Yu et al. 2020).
 
-    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
-        rng = random.Random(f"{seed} {torch.initial_seed()}")  # fit seeds torch by the step
-        large, *others = draw(rng)
+    Args:
+        supernet: The supernet.
+        draw: Gives the subnets of a step, counted from 0, the large one first.
+        input_size: The run's input size (H, W) in pixels.
+        label_loss: The loss on the labels.
+
+    Returns:
+        The losses for `compress.training.loop.fit`: one for each subnet.
+    """
+
+    def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
+        large, *others = draw(step)
         with autocast(images.device):
             logits = supernet(at_scale(images, large.resolution, input_size), large).float()
         teacher = logits.detach()

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from torch import nn
 import compress.stages.distill
 import compress.stages.prune
 import compress.stages.quantize
-import compress.training.loop
+import compress.training.checkpoint
 from compress.files.tensors import save_network
 from compress.stages.distill import distill
 from compress.stages.run import Run
+from compress.training.checkpoint import Checkpoint
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
@@ -38,20 +40,20 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
     """The checkpoint of a killed distillation serves the same one and no other."""
     torch.jit.trace(Foreign(), torch.rand(1, 3, SIDE, SIDE)).save(tmp_path / "teacher.pt")
     asked = {"teacher": str(tmp_path / "teacher.pt"), "loss": "kl=0.5,cwd,dist,skd,boundary"}
-    monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(compress.training.checkpoint, "CHECKPOINT_SECONDS", 0.0)
     heal = killed_at(monkeypatch, compress.stages.distill, "record_network", 1)
     with pytest.raises(KilledError):
         distill(run, **asked)
     heal()
     resumed: list[int] = []
-    real = compress.training.loop.resume
+    real = Checkpoint.load
 
-    def watched(*arguments: Any) -> tuple[int, float]:
-        found = real(*arguments)
+    def watched(checkpoint: Checkpoint) -> tuple[int, float]:
+        found = real(checkpoint)
         resumed.append(found[0])
         return found
 
-    monkeypatch.setattr(compress.training.loop, "resume", watched)
+    monkeypatch.setattr(Checkpoint, "load", watched)
     distill(run, **asked)
     assert resumed == [2]  # both steps of the toy preset were done
     assert metrics(run, "distill")["loss"] == {"kl": 0.5, "cwd": 3.0, "dist": 1.0, "skd": 10.0, "boundary": 1.0}
@@ -66,9 +68,10 @@ def test_distilling_goes_on_only_with_the_same_teacher_and_losses(
 def test_a_distillation_that_makes_the_network_worse_is_undone(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ruin(run: Run, network: Network, *_: Any, **__: Any) -> None:
+    def ruin(run: Run, network: Network, *_: Any, save: Callable[[float], None], **__: Any) -> None:
         for parameter in network.parameters():
             nn.init.zeros_(parameter)
+        save(0.0)
 
     monkeypatch.setattr(compress.stages.distill, "fit_network", ruin)
     distill(run, teacher=str(run.made("train")))
@@ -105,8 +108,8 @@ def test_a_killed_distillation_goes_on_with_its_linear_maps(
         save_network(network, each.made("prune"))
     asked = {"loss": "kl,adaptive=0.5", "features": "backbone,aspp"}
     distill(other, **asked)
-    monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
-    heal = killed_at(monkeypatch, compress.training.loop, "save_tensors", 2)
+    monkeypatch.setattr(compress.training.checkpoint, "CHECKPOINT_SECONDS", 0.0)
+    heal = killed_at(monkeypatch, compress.training.checkpoint, "save_tensors", 2)
     with pytest.raises(KilledError):
         distill(run, **asked)
     heal()

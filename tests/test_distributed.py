@@ -26,7 +26,7 @@ def train(folder: Path, data: Path, schedule: Schedule) -> None:
     network = nn.Conv2d(3, CLASSES, 3, padding=1)
     crops = Crops(open_data(f"folder:{data}"), (96, 96), 64, 20, 0)
 
-    def losses(images: Tensor, masks: Tensor):  # type: ignore[no-untyped-def]
+    def losses(images: Tensor, masks: Tensor, step: int):  # type: ignore[no-untyped-def]
         yield (network(images) - masks[:, None].clamp(max=2)).square().mean()
 
     fit(network, losses, crops, schedule, folder / "checkpoint.pt", "test")

@@ -14,10 +14,10 @@ from compress.data.validation import read_validation
 from compress.evaluation.evaluate import evaluate
 from compress.evaluation.metrics import mean_iou
 from compress.files.tensors import load_network, load_tensors, save_network, save_tensors
+from compress.training import checkpoint as checkpoint_module
 from compress.training import log as training_log
-from compress.training import loop as fit_module
 from compress.training.label_losses import cross_entropy
-from compress.training.loop import StepLosses, fit
+from compress.training.loop import Rungs, StepLosses, fit
 from compress.training.schedule import LR_SCHEDULES, Schedule
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -31,7 +31,7 @@ class KilledError(Exception):
 def losses_of(network: Network, killed_at: int | None = None) -> StepLosses:
     seen = 0
 
-    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+    def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
         nonlocal seen
         if seen == killed_at:
             raise KilledError
@@ -60,9 +60,9 @@ def test_it_learns(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
 def test_a_killed_run_ends_where_an_uninterrupted_one_does(
     tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lr_schedule: str, ema: float
 ) -> None:
-    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_module, "CHECKPOINT_SECONDS", 0.0)
     crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 12, 0)
-    monkeypatch.setattr(training_log, "EVERY", 2)
+    monkeypatch.setattr(training_log, "LOG_STEPS", 2)
     schedule, checkpoint, other = (
         Schedule(6, 2, 64, lr_schedule=lr_schedule, ema=ema),
         tmp_path / "c.pt",
@@ -86,7 +86,7 @@ def test_a_killed_run_ends_where_an_uninterrupted_one_does(
 def test_a_run_killed_in_its_last_rung_does_that_rung_again(
     tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_module, "CHECKPOINT_SECONDS", 0.0)
     crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 8, 0)
     rungs: list[int] = []
 
@@ -95,7 +95,7 @@ def test_a_run_killed_in_its_last_rung_does_that_rung_again(
         if rungs == [1, 2]:
             raise KilledError
 
-    asked = (crops, Schedule(4, 2, 64), tmp_path / "c.pt", "test", 2, dying)
+    asked = (crops, Schedule(4, 2, 64), tmp_path / "c.pt", "test", Rungs(2, dying))
     killed, resumed = fresh(tiny), fresh(tiny)
     with pytest.raises(KilledError):
         fit(killed, losses_of(killed), *asked)
@@ -126,9 +126,9 @@ def test_the_average_is_that_of_every_step(
     def state(of: Network) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in of.state_dict().items() if value.is_floating_point()}
 
-    every = {"rungs": 6, "at_rung": lambda _: steps.append(state(plain))}
+    every = {"rungs": Rungs(6, lambda _: steps.append(state(plain)))}
     fit(plain, losses_of(plain), crops, Schedule(6, 2, 64), tmp_path / "a.pt", "plain", **every)
-    every = {"rungs": 2, "at_rung": lambda _: seen.append(state(smooth))}
+    every = {"rungs": Rungs(2, lambda _: seen.append(state(smooth)))}
     fit(smooth, losses_of(smooth), crops, Schedule(6, 2, 64, ema=0.3), tmp_path / "b.pt", "smooth", **every)
     expected = steps[0]
     for n, step in enumerate(steps[1:], 1):
@@ -165,7 +165,7 @@ def test_poly_rises_and_falls_as_its_formula(steps: int) -> None:
 def test_a_checkpoint_of_other_weights_is_not_gone_on_from(
     tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint_module, "CHECKPOINT_SECONDS", 0.0)
     crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 4, 0)
     schedule, checkpoint = Schedule(2, 2, 64), tmp_path / "c.pt"
     killed = Network(dataclasses.replace(tiny, stem=16))

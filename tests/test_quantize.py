@@ -66,7 +66,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, tiny: G
     torch.manual_seed(0)
     network = every_tap(Network(tiny))
 
-    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+    def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
         yield cross_entropy(network(images), masks, IGNORE)
 
     fit(network, losses, Crops(data, (64, 96), 64, 400, 0), Schedule(100, 4, 64), folder / "c.pt", "test")
@@ -250,7 +250,7 @@ def test_training_in_int8_mends_ranges_that_are_far_too_wide(trained: Trained, f
             batches = trained.validation.batches(trained.network.genotype.resolution)
             return float(np.mean([cross_entropy(simulated(i), m, IGNORE).item() for i, m in batches]))
 
-    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+    def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
         yield cross_entropy(simulated(images), masks, IGNORE)
 
     before, widths = loss(), simulated.ranges()

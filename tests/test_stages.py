@@ -14,6 +14,7 @@ from studies import MACS_TABLE
 import compress.stages.distill
 import compress.stages.prune
 import compress.stages.quantize
+import compress.training.checkpoint
 import compress.training.loop
 from compress.files.tensors import load_network, save_network
 from compress.stages.distill import distill
@@ -87,7 +88,7 @@ def test_quantizing_trains_falls_back_and_resumes(run: Run, monkeypatch: pytest.
         norm.bias[0] *= 300
         network.get_submodule("layers.decoder_1_pointwise.conv").weight[:, 0] /= 300
     save_network(network, run.made("distill"))
-    monkeypatch.setattr(compress.training.loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(compress.training.checkpoint, "CHECKPOINT_SECONDS", 0.0)
     heal = killed_at(monkeypatch, compress.stages.quantize, "converted", 1)
     with pytest.raises(KilledError):
         quantize(run, ranges="minmax", qat_steps=2, max_drop=0.02)

@@ -22,7 +22,7 @@ from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_tensors, save_tensors
 from compress.latency.timing import load
-from compress.stages.fitting import network_losses
+from compress.stages.fitting import CHECKPOINT, network_losses
 from compress.stages.quantize import calibration_images
 from compress.stages.run import Run
 from compress.tflite.conversion import convert, quantize_tflite
@@ -98,17 +98,20 @@ class Variant:
 
 def train(variant: Variant) -> None:
     """As `compress.train`: loss, crops, batch, optimizer and schedule are the run's, but for the number of steps."""
-    run, checkpoint = variant.run, variant.folder / "checkpoint.pt"
+    run, checkpoint = variant.run, variant.folder / CHECKPOINT
     schedule = replace(run.settings.schedules.train, steps=variant.steps)
     torch.manual_seed(run.settings.seed)
     network = variant.network().to(run.device)
     losses = network_losses(run, network, variant.resolution)
     title = f"{run.path.name}/{variant.title}"
-    seconds = fit(network, losses, run.crops(schedule, seed=2), schedule, checkpoint, title, training_key=run.recipe)
-    save_tensors(network.state_dict(), variant.folder / "network.pt")
-    params = sum(parameter.numel() for parameter in network.parameters())
-    write_json(variant.folder / TRAINED, {"params": params, "wall_s": seconds})
-    checkpoint.unlink(missing_ok=True)
+
+    def save(seconds: float) -> None:
+        save_tensors(network.state_dict(), variant.folder / "network.pt")
+        params = sum(parameter.numel() for parameter in network.parameters())
+        write_json(variant.folder / TRAINED, {"params": params, "wall_s": seconds})
+
+    crops = run.crops(schedule, seed=2)
+    fit(network, losses, crops, schedule, checkpoint, title, training_key=run.recipe, save=save)
 
 
 def ship(variant: Variant) -> None:

@@ -23,7 +23,7 @@ from compress.data.resizing import at_scale
 from compress.training.label_losses import LabelLoss
 from search_spaces.network import Network
 
-DEFAULT = "taylor"
+DEFAULT_IMPORTANCE = "taylor"
 IMPORTANCES: dict[str, Callable[[], Importance]] = {
     "l1": partial(GroupMagnitudeImportance, p=1),
     "l2": partial(GroupMagnitudeImportance, p=2),

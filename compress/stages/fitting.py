@@ -1,8 +1,7 @@
-"""Trains one network on a run's data: on labels, and with a teacher where there is one."""
+"""Trains one network on a run's data: on the labels, and with a teacher where there is one."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,21 +10,32 @@ from compress.data.resizing import at_scale
 from compress.distillation.losses import DISTILLATION_TERMS
 from compress.distillation.teaching import Teaching
 from compress.stages.run import Run
-from compress.training.loop import autocast, fit
+from compress.training.loop import Rungs, StepLosses, autocast, fit
 from compress.training.schedule import Schedule
 from compress.training.terms import weighted_sum
 from search_spaces.network import Network
 
+CHECKPOINT = "checkpoint.pt"
+
 
 def network_losses(
     run: Run, network: nn.Module, resolution: tuple[int, int], teaching: Teaching | None = None
-) -> Callable[[Tensor, Tensor], Iterator[Tensor]]:
-    """The run's loss on the labels of a network that sees images at `resolution`, and with a teacher the distillation
-    terms as well."""
+) -> StepLosses:
+    """The loss that a network is trained on.
+
+    Args:
+        run: The run, whose loss on the labels is taken.
+        network: Takes N,3,h,w images and gives N,classes,h',w' logits.
+        resolution: The resolution (H, W) in pixels that the network is made for.
+        teaching: The teacher and the losses that compare the network with it.
+
+    Returns:
+        The losses for `compress.training.loop.fit`: one a step.
+    """
     features = teaching.features if teaching else None
     student = features.student if features else network
 
-    def losses(images: Tensor, masks: Tensor) -> Iterator[Tensor]:
+    def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
         seen = at_scale(images, resolution, run.settings.input_size)
         with autocast(run.device):
             logits = student(seen).float()
@@ -49,14 +59,32 @@ def fit_network(
     title: str,
     seed: int,
     teaching: Teaching | None = None,
-    **watch: Any,
-) -> None:
-    """Trains a network in place on the run's data; a killed run goes on from FOLDER/checkpoint.pt. `watch` are
-    `compress.training.loop`'s rungs."""
+    rungs: Rungs | None = None,
+    save: Callable[[float], None] | None = None,
+) -> float:
+    """Trains a network in place on a run's data; a killed training goes on from FOLDER/checkpoint.pt.
+
+    Args:
+        run: The run.
+        network: The network; it is moved to the run's device.
+        schedule: The length and the learning rate.
+        folder: Where the checkpoint and log.csv are written.
+        title: What the training is called in the progress bar and in messages.
+        seed: Chooses the crops, together with the run's seed.
+        teaching: The teacher and the losses that compare the network with it.
+        rungs: Calls on the way.
+        save: Writes the result; the checkpoint is deleted after it. Without it the checkpoint stays.
+
+    Returns:
+        The seconds the training took, those before a kill included.
+
+    Raises:
+        DivergedError: A loss or a weight is not finite.
+        InputError: The checkpoint or the log is damaged.
+    """
     network.to(run.device)
     losses = network_losses(run, network, network.genotype.resolution, teaching)
     key = f"{run.recipe} {teaching.training_key if teaching else ''}"
-    checkpoint = folder / "checkpoint.pt"
     features = teaching.features if teaching else None
     trained = network if features is None else nn.ModuleList([network, features.linears])
-    fit(trained, losses, run.crops(schedule, seed), schedule, checkpoint, title, training_key=key, **watch)
+    return fit(trained, losses, run.crops(schedule, seed), schedule, folder / CHECKPOINT, title, rungs, key, save)

@@ -1,10 +1,8 @@
-"""Narrows the trained network until the
-table says it is fast enough; one that is already is left as it is.
+"""Removes channels from the trained network until the table says it is fast enough (channel pruning).
 
-Channels go in eights, each time where the milliseconds saved per importance lost are most. Groups of
-coupled channels and their importance are torch-pruning's (DepGraph, Fang et al. 2023; `compress.pruning.importances`).
-With --rounds the way to the target is cut into as many steps of equal ratio, each followed by recovery training; a step
-that does not lower the latency measured on the target is undone. The result is a narrower genotype and plain weights.
+A network that is fast enough already is left as it is. With several rounds the way to the target is cut into steps of
+equal ratio, each followed by recovery training. A round whose network is not faster when measured on the target is
+undone. The result is a narrower genotype and plain weights.
 """
 
 import time
@@ -15,20 +13,31 @@ from typing import Any
 from torch import Tensor
 
 from compress.files.atomic import digest
-from compress.files.tensors import load_network_and_facts, save_network
-from compress.pruning.channel_pruning import prune_to
-from compress.pruning.importances import DEFAULT, GRADIENT_IMAGES, crop_losses
+from compress.pruning.channel_pruning import CropLosses, prune_to
+from compress.pruning.importances import DEFAULT_IMPORTANCE, GRADIENT_IMAGES, crop_losses
 from compress.stages.fitting import fit_network
+from compress.stages.prune_rounds import SaveRound, prune_in_rounds
 from compress.stages.run import Run, record_network
 from compress.tflite.writer import random_weight_model
 from compress.training.schedule import Schedule
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
-LOOKS = 3  # measurements of a round, of which the fastest counts: what disturbs makes slower
+MEASUREMENTS = 3  # of a round; the fastest counts, because what disturbs a measurement makes it slower
 
 
-def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, rounds: int = 1) -> None:
+def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT_IMPORTANCE, rounds: int = 1) -> None:
+    """Prunes the trained network and records it in RUN/prune.
+
+    Args:
+        run: The run; its training is done.
+        target_ms: The predicted latency to reach, in ms; None for the run's share of the budget.
+        importance: What a channel is worth; a key of IMPORTANCES.
+        rounds: Steps of cutting and recovery training.
+
+    Raises:
+        InputError: A value is out of range, no network is as fast as that, or a recovery training diverged.
+    """
     if target_ms is not None and not target_ms > 0:
         raise InputError(f"--target-ms {target_ms:g}: give a positive number of milliseconds")
     if rounds < 1:
@@ -42,55 +51,83 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT, r
         print(f"prune: {start:.2f} ms predicted, {goal:.2f} ms asked for: nothing to cut")
         rounds = 0
     asked = {"source": digest(run.made("train")), "target_ms": goal, "importance": importance, "rounds": rounds}
+
+    def one_round(wide: Network, step_ms: float, number: int, save: SaveRound) -> None:
+        prune_round(run, wide, step_ms, importance, folder, number, save)
+
     state = folder / "rounds.pt"
-    network, done = rounds_done(state, asked) or (network, [])
-    for number in range(len(done) + 1, rounds + 1):
-        step = start * (goal / start) ** (number / rounds)
-        network, figures = prune_round(run, network, step, importance, folder, number)
-        done.append({"round": number, "target_ms": step, **figures})
-        save_network(network, state, asked=asked, done=done)
+    network, done = prune_in_rounds(network, run.table, goal, rounds, state, asked, one_round)
     miou = done[-1]["miou"] if done else run.miou(network)
     record_network(run, "prune", network, miou, begun, target_ms=goal, importance=importance, rounds=done)
-    for leftover in (folder / "checkpoint.pt", state):
-        leftover.unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
+
+
+def importance_losses(run: Run, crop: int) -> CropLosses:
+    """The losses by which gradients say what a channel is worth.
+
+    Args:
+        run: The run.
+        crop: Side of a crop in pixels.
+
+    Returns:
+        A function that gives the loss of a network on each of GRADIENT_IMAGES crops.
+    """
+
+    def losses(network: Network) -> Iterator[Tensor]:
+        crops = run.crops(Schedule(GRADIENT_IMAGES, 1, crop), seed=30)
+        return crop_losses(network, crops, run.settings.input_size, run.label_loss)
+
+    return losses
 
 
 def prune_round(
-    run: Run, network: Network, target_ms: float, importance: str, folder: Path, number: int
-) -> tuple[Network, dict[str, Any]]:
-    """The narrower network after its recovery training, or the same one if the cut gains nothing on the target; and
-    the round's figures."""
+    run: Run, network: Network, target_ms: float, importance: str, folder: Path, number: int, save: SaveRound
+) -> None:
+    """One round: cuts, measures, and trains what is left.
 
-    def losses(of: Network) -> Iterator[Tensor]:
-        crops = run.crops(Schedule(GRADIENT_IMAGES, 1, run.settings.schedules.recover.crop), seed=30)
-        return crop_losses(of, crops, run.settings.input_size, run.label_loss)
-
+    Args:
+        run: The run.
+        network: The network before the round.
+        target_ms: The predicted latency to reach, in ms.
+        importance: What a channel is worth.
+        folder: The stage's folder.
+        number: The round, from 1.
+        save: Saves the network after the round (the one before it if the cut gains nothing) and the round's figures.
+    """
+    schedule = run.settings.schedules.recover
+    losses = importance_losses(run, schedule.crop)
     narrow = prune_to(network.to(run.device), run.table, target_ms, importance, losses)
-    looks = [
-        run.target.measure([random_weight_model(network.graph), random_weight_model(narrow.graph)])
-        for _ in range(LOOKS)
-    ]
-    before_ms, after_ms = (min(look[which].ms for look in looks) for which in (0, 1))
+    before_ms, after_ms = measured_ms(run, network, narrow)
     undone = narrow.genotype != network.genotype and after_ms >= before_ms
+
+    def finish(kept: Network) -> None:
+        figures: dict[str, Any] = {
+            "predicted_latency_ms": run.table.predict(kept.graph),
+            "latency_before_ms": before_ms,
+            "latency_ms": after_ms,
+            "undone": undone,
+            "miou": run.miou(kept),
+        }
+        save(kept.cpu(), figures)
+
     if undone:
         print(f"prune: round {number} is undone: {after_ms:.2f} ms measured, no less than {before_ms:.2f} ms before")
-        narrow = network
+        finish(network)
     else:
-        fit_network(run, narrow, run.settings.schedules.recover, folder, f"prune: recovery {number}", seed=30 + number)
-    figures = {
-        "predicted_latency_ms": run.table.predict(narrow.graph),
-        "latency_before_ms": before_ms,
-        "latency_ms": after_ms,
-        "undone": undone,
-        "miou": run.miou(narrow),
-    }
-    return narrow.cpu(), figures
+        title = f"prune: recovery {number}"
+        fit_network(run, narrow, schedule, folder, title, seed=30 + number, save=lambda _: finish(narrow))
 
 
-def rounds_done(path: Path, asked: dict[str, Any]) -> tuple[Network, list[dict[str, Any]]] | None:
-    """The network after the last whole round and the figures of each; None unless the same was asked of the same
-    network."""
-    if not path.exists():
-        return None
-    network, facts = load_network_and_facts(path, "asked", "done")
-    return (network, facts["done"]) if facts["asked"] == asked else None
+def measured_ms(run: Run, *networks: Network) -> list[float]:
+    """Measures networks on the target, MEASUREMENTS times in turns.
+
+    Args:
+        run: The run.
+        networks: The networks; their weights do not matter.
+
+    Returns:
+        The least ms of each.
+    """
+    models = [random_weight_model(network.graph) for network in networks]
+    repeats = [run.target.measure(models) for _ in range(MEASUREMENTS)]
+    return [min(latency.ms for latency in latencies) for latencies in zip(*repeats, strict=True)]

@@ -1,25 +1,140 @@
-"""The one training loop. It checkpoints as it goes, goes on from the last checkpoint, and keeps a log."""
+"""The one training loop. It saves a checkpoint as it goes, goes on from it after a kill, and keeps a log."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from compress.data.batches import training_batches
 from compress.data.crops import Crops
-from compress.files.tensors import load_tensors, save_tensors
 from compress.training import distributed
 from compress.training.averaging import average_of, averaged
+from compress.training.checkpoint import Checkpoint, origin_of
+from compress.training.finite import DivergedError, require_finite_loss
 from compress.training.log import TrainingLog
 from compress.training.schedule import LR_SCHEDULES, Schedule
 
-CHECKPOINT_SECONDS = 20.0
-StepLosses = Callable[[Tensor, Tensor], Iterator[Tensor]]
+MAX_GRADIENT_NORM = 5.0
+StepLosses = Callable[[Tensor, Tensor, int], Iterator[Tensor]]  # of (images, masks, step)
+
+
+class AbandonedError(Exception):
+    """Raised by a call of `Rungs` to end a training for good."""
+
+
+@dataclass(frozen=True)
+class Rungs:
+    """Calls at even distances in a training, with the model in eval mode and, if there is one, its averaged weights.
+
+    Attributes:
+        count: How many calls; the last one is after the last step.
+        call: Takes the number of the call, from 1 to `count`. What it raises ends the training; AbandonedError also
+            deletes the checkpoint.
+    """
+
+    count: int = 0
+    call: Callable[[int], None] = lambda rung: None
+
+    def reached(self, step: int, steps: int) -> int:
+        """The number of the call that follows a step.
+
+        Args:
+            step: How many steps are done.
+            steps: The steps of the whole training.
+
+        Returns:
+            The number, or 0 when no call follows this step.
+        """
+        rung = step * self.count // steps
+        return rung if rung > (step - 1) * self.count // steps else 0
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What changes in a training: the model, its optimizer, its learning rate and the average of its weights."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    rate: LRScheduler
+    average: AveragedModel | None
+
+    @staticmethod
+    def of(model: nn.Module, schedule: Schedule) -> "Trainee":
+        """Sets up the training of a model.
+
+        Args:
+            model: The model; it is set to training mode and its memory to channels last.
+            schedule: The training's schedule.
+
+        Returns:
+            The model with an optimizer that has taken no step.
+        """
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+        rate = LR_SCHEDULES[schedule.lr_schedule](optimizer, schedule)
+        return Trainee(model, optimizer, rate, average_of(model, schedule.ema) if schedule.ema else None)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "rate": self.rate}
+        return parts if self.average is None else {**parts, "average": self.average}
+
+    def step(self, losses: Iterator[Tensor], title: str, number: int) -> tuple[float, float]:
+        """Takes one optimizer step.
+
+        Args:
+            losses: The losses of the step's batch; each is propagated before the next one is computed.
+            title: What the training is called in messages.
+            number: The step, counted from 1.
+
+        Returns:
+            The last loss and the learning rate of the step.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        value = 0.0
+        self.optimizer.zero_grad()
+        for loss in losses:
+            value = loss.item()
+            require_finite_loss(value, title, number)
+            loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average_gradients(self.model)
+        nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT_NORM)
+        self.optimizer.step()
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        self.rate.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return value, lr
+
+    def call(self, rungs: Rungs, rung: int) -> None:
+        """Makes one call of `rungs` with the averaged weights, and sets the model back to training mode.
+
+        Args:
+            rungs: The calls.
+            rung: The number of the call.
+        """
+        self.model.eval()
+        with averaged(self.model, self.average):
+            rungs.call(rung)
+        self.model.train()
+
+    def finish(self) -> None:
+        """Gives the model its averaged weights and sets it to eval mode."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
+        self.model.eval()
 
 
 def fit(
@@ -29,99 +144,89 @@ def fit(
     schedule: Schedule,
     checkpoint: Path,
     title: str,
-    rungs: int = 0,
-    at_rung: Callable[[int], None] = lambda rung: None,
+    rungs: Rungs | None = None,
     training_key: str = "",
+    save: Callable[[float], None] | None = None,
 ) -> float:
-    """Trains `model` in place and returns the seconds it took, those before a kill included.
+    """Trains a model in place and ends with it in eval mode.
 
-    `losses(images, masks)` yields one loss or several; each is propagated before the next is computed, so a
-    sandwich of subnets needs the memory of one. `crops` must hold steps * batch items. A checkpoint that
-    exists is continued from if it started from the same weights, schedule and losses (`training_key` names these where
-    they vary); it is left for the caller to remove once the result is saved. `at_rung(1)` to `at_rung(rungs)` are
-    called at even distances, the last at the end, with the model in eval mode and, where there is one, with the average
-    of its weights; what it raises ends the training. In a process group (`compress.training.distributed`) the ranks
-    share each batch.
+    A killed training goes on from `checkpoint` if that file started from the same weights, schedule and
+    `training_key`; it ends with the weights of an uninterrupted one. The checkpoint is deleted after `save` has written
+    the result, so a kill in between loses nothing. In a process group (`compress.training.distributed`) the ranks share
+    each batch, and rank 0 alone writes files.
+
+    Args:
+        model: The model, on the device it trains on.
+        losses: Gives one loss or several of (images N,3,crop,crop in 0..1, masks N,crop,crop, step from 0). Each is
+            propagated before the next one is computed, so that several subnets need the memory of one.
+        crops: The crops, steps * batch of them.
+        schedule: The length and the learning rate.
+        checkpoint: The file that keeps the state; log.csv is written beside it.
+        title: What the training is called in the progress bar and in messages.
+        rungs: Calls on the way.
+        training_key: Text that differs when the losses differ.
+        save: Writes the result, given the seconds the training took. Without it the checkpoint stays.
+
+    Returns:
+        The seconds the training took, those before a kill included.
+
+    Raises:
+        DivergedError: A loss or a weight is not finite; the checkpoint is deleted.
+        InputError: The checkpoint or the log is damaged, or the ranks cannot share the batches.
     """
-    device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
-    rate = LR_SCHEDULES[schedule.lr_schedule](optimizer, schedule)
-    average = average_of(model, schedule.ema) if schedule.ema else None
-    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "rate": rate}
-    if average is not None:
-        parts["average"] = average
-    origin = origin_of(model, schedule, training_key)
-    start, spent = resume(checkpoint, origin, parts)
-    saved = time.monotonic()
-    begun = saved - spent
-    bar = tqdm(
-        total=schedule.steps, initial=start, desc=title, unit="step", dynamic_ncols=True, disable=distributed.rank() > 0
-    )
-    if rungs and start == schedule.steps:  # killed after the last step, before its rung was of use
-        with averaged(model.eval(), average):
-            at_rung(rungs)
-    log = TrainingLog(checkpoint.with_name("log.csv"), start) if distributed.rank() == 0 else None
+    trainee = Trainee.of(model, schedule)
+    file = Checkpoint(checkpoint, title, origin_of(model, schedule, training_key), trainee.parts)
+    try:
+        seconds = _train(trainee, losses, crops, schedule, file, rungs or Rungs())
+    except (AbandonedError, DivergedError):
+        file.remove()
+        raise
+    trainee.finish()
+    if save is not None and distributed.rank() == 0:
+        save(seconds)
+        file.remove()
+    return seconds
+
+
+def _train(
+    trainee: Trainee, losses: StepLosses, crops: Crops, schedule: Schedule, file: Checkpoint, rungs: Rungs
+) -> float:
+    """Takes the steps that are left; the seconds of all steps."""
+    device = next(trainee.model.parameters()).device
+    start, spent = file.load()
+    begun = time.monotonic() - spent
+    main = distributed.rank() == 0
+    if rungs.count and start == schedule.steps:  # killed after the last step, before its call was of use
+        trainee.call(rungs, rungs.count)
+    log = TrainingLog(file.path.with_name("log.csv"), start) if main else None
     share = distributed.share(schedule.batch)
+    bar = tqdm(total=schedule.steps, initial=start, desc=file.title, unit="step", dynamic_ncols=True, disable=not main)
     for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start, share=share), start):
-        images = images.to(device, memory_format=torch.channels_last)
-        masks = masks.to(device)
+        images, masks = images.to(device, memory_format=torch.channels_last), masks.to(device)
         torch.manual_seed(crops.seed + step)
-        optimizer.zero_grad()
-        for loss in losses(images, masks):
-            loss.backward()  # type: ignore[no-untyped-call]
-        distributed.average_gradients(model)
-        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        lr = optimizer.param_groups[0]["lr"]  # of this step
-        rate.step()
-        if average is not None:
-            average.update_parameters(model)
-        said, last = loss.item(), step + 1 == schedule.steps
+        loss, lr = trainee.step(losses(images, masks, step), file.title, step + 1)
+        last = step + 1 == schedule.steps
         if log is not None:
-            log.add(step + 1, time.monotonic() - begun, said, lr, last=last)
-        bar.set_postfix(loss=f"{said:.3f}", refresh=False)
+            log.add(step + 1, time.monotonic() - begun, loss, lr, last=last)
+            file.save(step + 1, time.monotonic() - begun, last)
+        bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         bar.update()
-        if distributed.rank() == 0 and (last or time.monotonic() - saved > CHECKPOINT_SECONDS):
-            states = {name: part.state_dict() for name, part in parts.items()}
-            saved = time.monotonic()
-            save_tensors({**states, "step": step + 1, "seconds": saved - begun, "origin": origin}, checkpoint)
-        if (rung := (step + 1) * rungs // schedule.steps) > step * rungs // schedule.steps:
-            model.eval()
-            with averaged(model, average):
-                at_rung(rung)
-            model.train()
+        if rung := rungs.reached(step + 1, schedule.steps):
+            trainee.call(rungs, rung)
     bar.close()
-    if average is not None:
-        model.load_state_dict(average.module.state_dict())
-    model.eval()
     return time.monotonic() - begun
 
 
-def origin_of(model: nn.Module, schedule: Schedule, training_key: str) -> str:
-    """Names what a training starts from, so that a checkpoint of another one is not mistaken for its own."""
-    hashed = hashlib.sha256(f"{schedule!r} {training_key}".encode())
-    for name, value in model.state_dict().items():
-        hashed.update(name.encode())
-        hashed.update(value.cpu().contiguous().numpy().tobytes())
-    return hashed.hexdigest()[:16]
-
-
-def resume(checkpoint: Path, origin: str, parts: Mapping[str, Any]) -> tuple[int, float]:
-    """The step to go on from and the seconds spent so far, the parts as they were then; 0 without a checkpoint that
-    started from the same weights and schedule."""
-    if not checkpoint.exists():
-        return 0, 0.0
-    states = load_tensors(checkpoint)
-    if states.get("origin") != origin:
-        return 0, 0.0
-    for name, part in parts.items():
-        part.load_state_dict(states[name])
-    return int(states["step"]), float(states["seconds"])
-
-
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 on CUDA. On CPUs, even those with bfloat16 instructions, the backward pass of a depthwise
-    convolution is 2 to 4 times slower in it than in float32 with channels_last."""
+    """Computes in bfloat16 on CUDA and in float32 elsewhere.
+
+    On CPUs, even those with bfloat16 instructions, the backward pass of a depthwise convolution is 2 to 4 times slower
+    in bfloat16 than in float32 with channels_last.
+
+    Args:
+        device: The device that computes.
+
+    Returns:
+        The context in which the model runs.
+    """
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
