@@ -207,5 +207,5 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 def test_a_network_of_another_shape_is_refused(tiny: Genotype, tmp_path: Path) -> None:
     save_tensors({"genotype": "{}", "weights": {}}, tmp_path / "n.pt")
-    with pytest.raises(InputError, match=r"n\.pt: not a network of this version"):
+    with pytest.raises(InputError, match=r"n\.pt is not a network of this version"):
         load_network(tmp_path / "n.pt")

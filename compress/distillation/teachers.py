@@ -91,10 +91,8 @@ def open_teacher(path: Path, classes: int, input_size: tuple[int, int], crop: in
             these classes.
     """
     kind = file_kind(path)
-    if kind == "network":
-        teacher: Teacher = own_teacher(load_network(path), input_size, device)
-    else:
-        teacher = FOREIGN_OPENERS[kind](path, device)
+    opener = FOREIGN_OPENERS.get(kind)
+    teacher: Teacher = opener(path, device) if opener else own_teacher(_load(path), input_size, device)
     try:
         with torch.no_grad():
             logits = teacher(torch.zeros(2, 3, crop, crop, device=device))
@@ -111,6 +109,17 @@ def open_teacher(path: Path, classes: int, input_size: tuple[int, int], crop: in
             f"logits (2, {classes}, h, w); a teacher has the data's {classes} classes and ends before the argmax"
         )
     return teacher
+
+
+def _load(path: Path) -> Network:
+    """A network of a run; a teacher that is none is refused, but the user need not delete it."""
+    try:
+        return load_network(path)
+    except InputError as error:
+        reason = str(error).removeprefix(str(path)).rpartition(";")[0].strip()
+        raise InputError(
+            f"--teacher {path}: not a network of this version: it {reason}; give {TEACHER_FILES}"
+        ) from error
 
 
 def file_kind(path: Path) -> str:
