@@ -109,11 +109,11 @@ def examine(pair: Pair, data: DataSet) -> Examined:
 def _pixel_digest(pair: Pair, stored: np.ndarray) -> bytes:
     """The same for the same stored values. Images of one colour, such as the empty slices of a scan, are alike by
     nature: they count as the same only when they are the same file."""
-    colour = stored[0, 0]
-    if (stored[0] == colour).all() and (stored == colour).all():
+    values = np.ascontiguousarray(np.ma.getdata(stored))
+    if (values[0] == values[0, 0]).all() and (values == values[0, 0]).all():
         return str(pair.image).encode("utf-8", "surrogateescape")
-    digest = sha256(np.ascontiguousarray(stored).data)
-    digest.update(f"{stored.shape} {stored.dtype}".encode())
+    digest = sha256(values.data)
+    digest.update(f"{values.shape} {values.dtype}".encode())
     return digest.digest()[:16]
 
 

@@ -9,25 +9,52 @@ from torch.utils.data import Dataset
 
 from compress.data.augmentation import augmentation, crop_areas
 from compress.data.dataset import DataSet, Pair, map_pairs, read_pair
-
-CROP_CACHE_BYTES = 2**30  # decoded pairs kept in memory; a larger data set is decoded again each time
+from compress.data.memory import CROP_CACHE_BYTES, training_bytes
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
-    """Item `i` is always the same random crop: 3,crop,crop image and crop,crop mask, both bytes, from (seed, i) alone,
-    so a resumed run sees what it would have seen. `augment` is one of `compress.data.augmentation`."""
+    """The random training crops of a data set.
+
+    Item `i` depends on the seed and on `i` alone, so a resumed run sees the crops that it would have seen. All pairs
+    are kept in memory when they take CROP_CACHE_BYTES at most, and are decoded again for each crop when they take more.
+    """
 
     def __init__(
         self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int, augment: str = "photo"
     ) -> None:
+        """Opens the crops.
+
+        Args:
+            data: The data set; its training split is used.
+            input_size: Height and width of the network's input, in pixels.
+            crop: The side of a crop, in pixels.
+            items: The number of crops.
+            seed: The seed.
+            augment: How crops are varied: a name of `compress.data.augmentation.AUGMENTS`.
+
+        Raises:
+            DataError: Files cannot be read.
+        """
         self.data, self.input_size, self.crop, self.items, self.seed = data, input_size, crop, items, seed
         self.augment, self.areas = augment, crop_areas(crop, input_size, augment)
-        self.cached = map_pairs(data.train, data, _both, "training images") if _fits(data.train, data) else None
+        fits = training_bytes(data) <= CROP_CACHE_BYTES
+        self.cached = map_pairs(data.train, data, _both, "training images") if fits else None
 
     def __len__(self) -> int:
         return self.items
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        """Makes a crop.
+
+        Args:
+            i: Its index.
+
+        Returns:
+            Image 3,crop,crop and mask crop,crop, both bytes.
+
+        Raises:
+            InputError: A file cannot be read.
+        """
         epoch, place = divmod(i, len(self.data.train))
         chosen = int(shuffled(len(self.data.train), self.seed, epoch)[place])
         image, mask = self.cached[chosen] if self.cached else read_pair(self.data.train[chosen], self.data)
@@ -41,11 +68,6 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 
 def _both(_: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return image, mask
-
-
-def _fits(pairs: tuple[Pair, ...], data: DataSet) -> bool:
-    image, mask = read_pair(pairs[0], data)
-    return (image.nbytes + mask.nbytes) * len(pairs) <= CROP_CACHE_BYTES
 
 
 @lru_cache(2)

@@ -60,6 +60,22 @@ def decode(pair: Pair, labels: Labels, pixels: Pixels) -> Decoded:
     return Decoded(stored, image, mask)
 
 
+def decode_image(path: Path, pixels: Pixels) -> np.ndarray:
+    """Reads an image.
+
+    Args:
+        path: The file.
+        pixels: How it becomes bytes.
+
+    Returns:
+        H,W,3 bytes.
+
+    Raises:
+        InputError: The file cannot be decoded, or its values are not those of the others.
+    """
+    return pixels.to_bytes(read_bands(path), path)
+
+
 def decode_mask(path: Path, labels: Labels) -> np.ndarray:
     """Reads a mask.
 

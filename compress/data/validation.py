@@ -1,7 +1,9 @@
-"""The validation split at the input size."""
+"""The validation split at the input size: kept in memory, or read again in each pass when it is too large for that."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,48 +11,156 @@ import torch
 from torch import Tensor
 
 from compress.data.dataset import IGNORE, DataSet, Pair, map_pairs
+from compress.data.decoding import decode_image, decode_mask
+from compress.data.memory import VALIDATION_CACHE_BYTES, validation_bytes
 from compress.data.resizing import at_resolution
-from search_spaces.errors import InputError
+from compress.data.threads import map_in_threads
 
-VALIDATION_CACHE_BYTES = 2**31
+
+@dataclass(frozen=True)
+class Streamed:
+    """Arrays that are read from files when they are asked for, in threads and in bounded memory.
+
+    Attributes:
+        files: The file of each array.
+        read: Reads one.
+    """
+
+    files: tuple[Path, ...]
+    read: Callable[[Path], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> Tensor:
+        """Reads an array.
+
+        Args:
+            i: Its index.
+
+        Returns:
+            The array.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        return torch.from_numpy(self.read(self.files[i]))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """All arrays in order, each read once."""
+        return map(torch.from_numpy, map_in_threads(self.read, self.files))
 
 
 @dataclass(frozen=True)
 class Validation:
-    """A split at the input size: bytes N,3,H,W and masks N,H,W."""
+    """The validation split at the input size.
 
-    images: Tensor
-    masks: Tensor
+    Attributes:
+        images: N,3,H,W bytes, or as many images 3,H,W that are read when they are asked for.
+        masks: N,H,W bytes, or as many masks H,W that are read when they are asked for.
+        ignore: The value of void pixels in masks.
+    """
+
+    images: Tensor | Streamed
+    masks: Tensor | Streamed
     ignore: int = IGNORE
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batches(self, resolution: tuple[int, int], size: int = 1) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images in 0..1 at a network's resolution, with masks at the input size."""
-        for at in range(0, len(self), size):
-            yield at_resolution(self.images[at : at + size], resolution), self.masks[at : at + size].long()
+        """The split in batches.
+
+        Args:
+            resolution: The height h and width w that a network takes, in pixels.
+            size: The number of images in a batch.
+
+        Returns:
+            Of each batch N,3,h,w images in 0..1, and N,H,W masks at the input size as whole numbers.
+        """
+        for images, masks in zip(_batched(self.images, size), _batched(self.masks, size), strict=True):
+            yield at_resolution(images, resolution), masks.long()
 
     def pixels(self, resolution: tuple[int, int]) -> Iterator[np.ndarray]:
-        """Each image as an int8 file reads it: h,w,3 bytes less 128."""
-        for images, _ in self.batches(resolution):
-            yield images[0].permute(1, 2, 0).mul(255).round().sub(128).to(torch.int8).contiguous().numpy()
+        """The images as an int8 file reads them.
+
+        Args:
+            resolution: The height h and width w that a network takes, in pixels.
+
+        Returns:
+            Of each image h,w,3 bytes less 128.
+        """
+        for images in _batched(self.images, 1):
+            at_size = at_resolution(images, resolution)[0]
+            yield at_size.permute(1, 2, 0).mul(255).round().sub(128).to(torch.int8).contiguous().numpy()
+
+
+def _batched(values: Tensor | Streamed, size: int) -> Iterator[Tensor]:
+    if isinstance(values, Tensor):
+        yield from torch.split(values, size)
+        return
+    left = iter(values)
+    while batch := list(islice(left, size)):
+        yield torch.stack(batch)
 
 
 def read_validation(data: DataSet, input_size: tuple[int, int]) -> Validation:
-    """Raises InputError if the split at this size is beyond the cache's bound."""
-    height, width = input_size
-    needed = len(data.val) * height * width * 4
-    if needed > VALIDATION_CACHE_BYTES:
-        raise InputError(
-            f"--input-size {height}x{width}: {len(data.val)} validation images need {needed >> 20} MiB; "
-            "use a smaller input size or fewer validation images"
+    """Opens the validation split.
+
+    Args:
+        data: The data set.
+        input_size: Height and width, in pixels.
+
+    Returns:
+        The split: read into memory, or read again in each pass when it does not fit. Both give the same values.
+
+    Raises:
+        DataError: Files cannot be read.
+    """
+    if validation_bytes(data, input_size) > VALIDATION_CACHE_BYTES:
+        return Validation(
+            Streamed(
+                tuple(pair.image for pair in data.val),
+                lambda path: resized_image(decode_image(path, data.pixels), input_size),
+            ),
+            Streamed(
+                tuple(pair.mask for pair in data.val),
+                lambda path: resized_mask(decode_mask(path, data.labels), input_size),
+            ),
+            data.ignore,
         )
 
     def resized(_: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        how = cv2.INTER_AREA if image.shape[0] > height else cv2.INTER_LINEAR
-        small = cv2.resize(image, (width, height), interpolation=how).transpose(2, 0, 1)
-        return small, cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        return resized_image(image, input_size), resized_mask(mask, input_size)
 
     images, masks = zip(*map_pairs(data.val, data, resized, "validation images"), strict=True)
-    return Validation(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)))
+    return Validation(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)), data.ignore)
+
+
+def resized_image(image: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
+    """An image at the input size.
+
+    Args:
+        image: H,W,3 bytes.
+        input_size: Height h and width w, in pixels.
+
+    Returns:
+        3,h,w bytes.
+    """
+    height, width = input_size
+    how = cv2.INTER_AREA if image.shape[0] > height else cv2.INTER_LINEAR
+    return np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=how).transpose(2, 0, 1))
+
+
+def resized_mask(mask: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
+    """A mask at the input size.
+
+    Args:
+        mask: H,W bytes.
+        input_size: Height h and width w, in pixels.
+
+    Returns:
+        h,w bytes, each that of the nearest pixel.
+    """
+    height, width = input_size
+    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

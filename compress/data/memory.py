@@ -1,0 +1,31 @@
+"""How much of a data set is kept in memory."""
+
+from compress.data.dataset import DataSet
+
+CROP_CACHE_BYTES = 2**30  # a larger training split is decoded again for each crop
+VALIDATION_CACHE_BYTES = 2**31  # a larger validation split is read again in each pass
+
+
+def training_bytes(data: DataSet) -> int:
+    """The memory that the decoded training split takes.
+
+    Args:
+        data: The data set. The sizes of its images are those that the check has read.
+
+    Returns:
+        Bytes: three for each pixel of an image and one for each pixel of a mask.
+    """
+    return sum(4 * height * width for height, width in data.statistics["train"].sizes)
+
+
+def validation_bytes(data: DataSet, input_size: tuple[int, int]) -> int:
+    """The memory that the validation split takes at the input size.
+
+    Args:
+        data: The data set.
+        input_size: Height and width, in pixels.
+
+    Returns:
+        Bytes: three for each pixel of an image and one for each pixel of a mask.
+    """
+    return 4 * len(data.val) * input_size[0] * input_size[1]
