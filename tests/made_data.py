@@ -10,7 +10,8 @@ import tifffile
 from PIL import Image
 
 import compress.data.layouts
-from compress.data.labels import IGNORE, read_classes
+from compress.data.classes_file import read_classes
+from compress.data.labels import IGNORE
 
 CLASSES = 3
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_data import save
 
+from compress.data.classes_file import read_classes
 from compress.data.dataset import IGNORE
-from compress.data.formats import read_values
-from compress.data.labels import Labels, default_colours, read_classes
+from compress.data.formats import read_stored_mask
+from compress.data.labels import Labels, default_colours
 from search_spaces.errors import InputError
 
 
@@ -83,7 +84,7 @@ def test_colours_that_are_no_class_are_said(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("road 128 64 128\ncar 0 0 142\n")
     labels = read_classes(tmp_path / "classes.txt")
     save(np.tile(np.array([128, 64, 128], np.uint8), (40, 40, 1)), tmp_path / "m.png")
-    assert not labels.class_map(read_values(tmp_path / "m.png"), tmp_path / "m.png").any()
+    assert not labels.class_map(read_stored_mask(tmp_path / "m.png").values, tmp_path / "m.png").any()
     with pytest.raises(InputError, match=r"m.png: colour 1 2 3 \(1 in all\) is not in classes.txt"):
         labels.class_map(np.tile(np.array([1, 2, 3], np.uint8), (4, 4, 1)), tmp_path / "m.png")
     with pytest.raises(InputError, match=r"m.png: a mask of colours has 8 bits a channel, this one is uint16"):

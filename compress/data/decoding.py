@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.formats import read_bands, read_values
+from compress.data.formats import read_bands, read_stored_mask
 from compress.data.labels import Labels
 from compress.data.pairs import Pair
 from compress.data.pixels import Pixels
@@ -17,7 +17,7 @@ class Decoded:
     """The content of a pair.
 
     Attributes:
-        stored: The image as the file has it: H,W,bands in the file's own type.
+        stored: The image as the file has it: H,W,bands in the file's own type, masked where it marks nodata.
         image: The image as a network sees it: H,W,3 bytes.
         mask: The class of each pixel: H,W bytes, IGNORE for void.
     """
@@ -89,4 +89,4 @@ def decode_mask(path: Path, labels: Labels) -> np.ndarray:
     Raises:
         InputError: The file cannot be decoded, or a value is no class.
     """
-    return labels.class_map(read_values(path), path)
+    return labels.decode(read_stored_mask(path), path)

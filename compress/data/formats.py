@@ -1,95 +1,149 @@
-"""Image files as arrays of their own type: JPEG, PNG, TIFF and GeoTIFF."""
+"""Image and mask files of every format as arrays of their own type. Decoders: compress/data/decoders."""
 
-import logging
+from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
-import tifffile
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import Image
 
+from compress.data.decoders import bitmaps, jpeg, png, tiff
+from compress.data.decoders.raster import Raster, unreadable, upright
 from search_spaces.errors import InputError
 
 TIFF_ENDINGS = (".tif", ".tiff")
 MASK_ENDINGS = (".png", *TIFF_ENDINGS, ".bmp", ".gif", ".webp")  # JPEG changes values
 IMAGE_ENDINGS = (*MASK_ENDINGS, ".jpg", ".jpeg")
 VOLUME_ENDINGS = (".nii.gz", ".nii")  # read slice by slice, compress/data/volumes.py
-PLAIN_PNG = ("L", "RGB", "RGBA", "RGB;16B", "RGBA;16B")  # Pillow's names of what needs no conversion
-JPEG_END = b"\xff\xd9"
-MAX_VALUES = 2**31  # values in one TIFF or volume, checked before anything is allocated for them
+HEAD = 16  # bytes that tell one format from another
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said in the InputError
+
+@dataclass(frozen=True)
+class StoredMask:
+    """What a mask file stores.
+
+    Attributes:
+        values: H,W values or indices, or H,W,3 colours.
+        bits: Bits of one value.
+        palette: The colours n,3 (uint8) of the indices; None where values are no indices.
+        nodata: H,W, true where the file says that a pixel has no value; None where all have one.
+        white_is_zero: The file shows 0 as white.
+    """
+
+    values: np.ndarray
+    bits: int = 8
+    palette: np.ndarray | None = None
+    nodata: np.ndarray | None = None
+    white_is_zero: bool = False
 
 
 def read_bands(path: Path) -> np.ndarray:
-    """An image H,W,bands in the file's own type, upright as its EXIF orientation says. JPEG and PNG of 8 bits are RGB.
+    """Reads an image. It is upright as its EXIF or TIFF orientation says, and its palette is applied.
 
-    Raises InputError for a file that is missing or cannot be decoded.
+    Args:
+        path: The file. Its content decides which format it has, not its ending.
+
+    Returns:
+        H,W,bands in the type of the file. Files of 8 bits other than TIFF are RGB. The array is a
+        `np.ma.MaskedArray` where the file marks pixels as nodata; its `data` are the values as stored.
+
+    Raises:
+        InputError: The file is missing or cannot be decoded, or what it stores is not read.
     """
-    array = _read_tiff(path) if path.suffix.lower() in TIFF_ENDINGS else _read_picture(path, mask=False)
-    return array if array.ndim == 3 else array[..., None]
+    raster = _decode(path)
+    samples = _colours(raster, path) if raster.palette is not None else _shades(raster)
+    if raster.alpha and (samples.shape[2] == 2 or not raster.is_bands):
+        samples = samples[..., :-1]
+    if samples.dtype == np.uint8 and samples.shape[2] == 1 and not raster.is_bands:
+        samples = samples.repeat(3, axis=2)
+    samples = upright(samples, raster.orientation)
+    if raster.nodata is None:
+        return samples
+    nodata = upright(raster.nodata, raster.orientation)[..., : samples.shape[2]]
+    return np.ma.MaskedArray(samples, np.broadcast_to(nodata, samples.shape))
 
 
-def read_values(path: Path) -> np.ndarray:
-    """A mask as stored: H,W values (indices of a palette too), or H,W,3 colours. Raises InputError as `read_bands`."""
-    array = _read_tiff(path) if path.suffix.lower() in TIFF_ENDINGS else _read_picture(path, mask=True)
-    array = array.astype(np.uint8) if array.dtype == np.bool_ else array
-    if array.ndim == 2:
-        return array
-    return array[..., 0] if array.shape[2] < 3 else array[..., :3]
+def read_stored_mask(path: Path) -> StoredMask:
+    """Reads a mask. It is upright as its own EXIF or TIFF orientation says; opacity is left out.
+
+    Args:
+        path: The file. Its content decides which format it has, not its ending.
+
+    Returns:
+        The values as stored. Values of fewer than 8 bits are not scaled, and a palette is not applied.
+
+    Raises:
+        InputError: The file is missing or cannot be decoded, its compression changes values, or what it stores is
+            neither one value a pixel nor a colour.
+    """
+    raster = _decode(path)
+    if raster.lossy:
+        raise InputError(f"{path}: {raster.lossy} may change values; make the mask anew and save it as PNG")
+    values = raster.samples[..., :-1] if raster.alpha else raster.samples
+    channels = values.shape[2]
+    if raster.pages > 1 or channels not in (1, 3) or (raster.palette is not None and channels > 1):
+        found = f"{raster.pages} pages" if raster.pages > 1 else f"{channels} channels"
+        raise InputError(f"{path}: a mask has one channel of values or three of colours, this one has {found}")
+    nodata = None
+    if raster.nodata is not None:
+        nodata = upright(np.asarray(raster.nodata[..., :channels].all(axis=2)), raster.orientation)
+    values = upright(values if channels == 3 else values[..., 0], raster.orientation)
+    return StoredMask(values, raster.bits, raster.palette, nodata, raster.white_is_zero)
 
 
-def _read_picture(path: Path, mask: bool) -> np.ndarray:
+def read_palette(path: Path) -> np.ndarray | None:
+    """The palette of a file, without decoding its pixels.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The colours n,3 (uint8); None where the file has no palette or cannot be read.
+    """
     try:
-        with Image.open(path) as image:
-            upright = mask or "exif" not in image.info or image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-            array = _decode_directly(image, path) if upright else None
-            if array is None:
-                image.load()
-                if not upright:
-                    ImageOps.exif_transpose(image, in_place=True)
-                array = np.asarray(image if mask or image.mode.startswith("I") else image.convert("RGB"))
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (OSError, SyntaxError, Image.DecompressionBombError, imagecodecs.PngError, imagecodecs.Jpeg8Error) as error:
-        raise _unreadable(path, error) from error
-    if array.ndim == 2:
-        return array if mask or array.dtype != np.uint8 else array[..., None].repeat(3, axis=2)
-    return array[..., :3]
-
-
-def _decode_directly(image: Image.Image, path: Path) -> np.ndarray | None:
-    """Pixels straight from libpng or libjpeg, 2 to 4 times faster than through Pillow, which would also drop half of 16
-    bits; None where Pillow has to convert, or to say whether a JPEG that does not end as it should is cut short."""
-    plain_png = isinstance(image, ImageFile.ImageFile) and image.format == "PNG" and image.tile[0][3] in PLAIN_PNG
-    if plain_png and "transparency" not in image.info:
-        return np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    if image.format == "JPEG" and image.mode in ("L", "RGB"):
         content = path.read_bytes()
-        return np.asarray(imagecodecs.jpeg8_decode(content)) if content.endswith(JPEG_END) else None
-    return None
+        if content.startswith(png.SIGNATURE):
+            return png.read_palette(content)
+        with Image.open(path) as image:
+            colours = image.getpalette("RGB") if image.mode == "P" else None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    return None if colours is None else np.array(colours, np.uint8).reshape(-1, 3)
 
 
-def _read_tiff(path: Path) -> np.ndarray:
-    """H,W or H,W,bands, however the file orders them; of several resolutions the first, which is the full one."""
+def _colours(raster: Raster, path: Path) -> np.ndarray:
+    """H,W,3 colours of palette indices. Raises InputError for an index that the palette lacks."""
+    indices, palette = raster.samples, np.asarray(raster.palette)
+    if indices.shape[2] > 1 or indices.max() >= len(palette):
+        raise unreadable(path, f"index {indices.max()} has no colour in its palette")
+    return np.asarray(palette[indices[..., 0]])
+
+
+def _shades(raster: Raster) -> np.ndarray:
+    """Samples with zero as black; those of fewer than 8 bits are scaled to bytes."""
+    samples, white = raster.samples, 2**raster.bits - 1
+    if raster.white_is_zero:
+        samples = samples.dtype.type(white) - samples
+    if raster.bits < 8 and samples.dtype == np.uint8:
+        samples = np.round(np.arange(white + 1) * (255 / white)).astype(np.uint8)[samples]
+    return samples
+
+
+def _decode(path: Path) -> Raster:
+    """Raises InputError for a file that is missing or of an unknown format, and as the decoders do."""
     try:
-        with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            if series.size > MAX_VALUES:
-                raise InputError(f"{path}: {'x'.join(map(str, series.shape))} values are too many; cut it into tiles")
-            array: np.ndarray = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
-            return array.reshape(*array.shape[:2], -1) if array.ndim > 2 else array
-    except InputError:
-        raise
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            if head.startswith(tiff.SIGNATURES):
+                return tiff.decode(path)
+            content = head + file.read()
     except FileNotFoundError:
-        raise _missing(path) from None
-    except Exception as error:  # tifffile raises many kinds for a damaged file
-        raise _unreadable(path, error) from error
-
-
-def _missing(path: Path) -> InputError:
-    return InputError(f"{path}: the file is missing; every image needs its mask, and every mask its image")
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: cannot be read as an image ({error}); replace or remove it")
+        raise InputError(f"{path}: the file is missing; every image needs its mask, and every mask its image") from None
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if head.startswith(png.SIGNATURE):
+        return png.decode(content, path)
+    if head.startswith(jpeg.SIGNATURE):
+        return jpeg.decode(content, path)
+    if bitmaps.is_bitmap(head):
+        return bitmaps.decode(content, path)
+    raise unreadable(path, "it is none of PNG, JPEG, TIFF, BMP, GIF and WebP" if content else "it is empty")

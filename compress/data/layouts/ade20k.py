@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compress.data.labels import read_classes
+from compress.data.classes_file import read_classes
 from compress.data.left_out import merged
 from compress.data.pairs import Listing, inner_folder, match_by_stem
 

@@ -1,8 +1,9 @@
 """CamVid in SegNet's copy (Badrinarayanan et al. 2017): 11 classes."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from compress.data.labels import read_classes
+from compress.data.classes_file import read_classes
 from compress.data.left_out import merged
 from compress.data.pairs import Listing, match_by_stem
 
@@ -22,5 +23,5 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
         InputError: A folder is missing, no image or no mask is found, or a name is there twice.
     """
     train, val = (match_by_stem(root / split, root / f"{split}annot", spec) for split in ("train", "val"))
-    labels = read_classes(Path(__file__).with_name("camvid.txt"))
+    labels = replace(read_classes(Path(__file__).with_name("camvid.txt")), indexed=True)
     return Listing(labels, train.pairs, val.pairs, left_out=merged((*train.left_out, *val.left_out)))

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from compress.data.labels import IGNORE, read_classes
+from compress.data.classes_file import read_classes
+from compress.data.labels import IGNORE
 from compress.data.left_out import LeftOut, merged
 from compress.data.pairs import Listing, Pair, require_folder
 
@@ -24,7 +25,7 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
     Raises:
         InputError: A folder is missing.
     """
-    labels = read_classes(Path(__file__).with_name("cityscapes.txt"))
+    labels = replace(read_classes(Path(__file__).with_name("cityscapes.txt")), indexed=True)
     train_ids = next(root.glob("gtFine/train/*/*_gtFine_labelTrainIds.png"), None) is not None
     if train_ids:
         labels = replace(labels, values=tuple(range(len(labels.names))), void=(IGNORE,))

@@ -4,14 +4,10 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
-from compress.data.cache import cached_result
-from compress.data.formats import read_values
-from compress.data.labels import IGNORE, Labels, numbered, read_classes
+from compress.data.classes_file import read_classes
+from compress.data.found_classes import find_labels, require_one_palette
 from compress.data.left_out import LeftOut, merged
 from compress.data.pairs import Listing, Pair, is_volume, match_by_stem, read_list, same_name, stem, unlisted
-from compress.data.threads import map_in_threads
 from compress.data.volumes import slices_of
 from search_spaces.errors import InputError
 
@@ -49,6 +45,7 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
         train, val, left_out = _split_by_seed(spec, root, seed)
     classes, bands = root / "classes.txt", root / "bands.txt"
     labels = read_classes(classes) if classes.exists() else find_labels([*train, *val], classes)
+    require_one_palette([*train, *val], labels)
     return Listing(labels, train, val, bands if bands.exists() else None, merged(left_out))
 
 
@@ -119,31 +116,3 @@ def _sliced(pairs: Sequence[Pair], spec: str) -> Pairs:
     volumes = [pair for pair in pairs if is_volume(pair.image)]
     slices = dict(zip(volumes, slices_of(volumes, spec), strict=True))
     return tuple(one for pair in pairs for one in slices.get(pair, (pair,)))
-
-
-def find_labels(pairs: Sequence[Pair], classes: Path) -> Labels:
-    """Classes 0 to the largest value in the masks. Raises InputError when they need a classes.txt."""
-    masks = [pair.mask for pair in pairs]
-    values = cached_result(
-        "values", None, masks, lambda: sorted(set().union(*map_in_threads(_values, masks, "classes")))
-    )
-    found = [value for value in values if value != IGNORE]
-    if not found:
-        raise InputError(f"{classes} is missing, and no mask has class indices; write it, such as 'road 128 64 128'")
-    if found == [0] and IGNORE in values:
-        raise InputError(
-            f"{classes} is missing, and masks hold 0 and 255; write 'background 0 0 0', 'object 255 255 255'"
-        )
-    if len(found) < 2 or min(found) < 0 or max(found) > IGNORE:
-        raise InputError(f"{classes} is missing, and masks hold {min(found)} to {max(found)}; use 0 to 1, up to 254")
-    return numbered(max(found) + 1)
-
-
-def _values(mask: Path) -> list[int]:
-    """The values of a mask that can be read and holds whole numbers; the check names every other."""
-    try:
-        values = read_values(mask)
-    except InputError:
-        return []
-    distinct = np.unique(values) if values.ndim == 2 else np.empty(0)
-    return [int(value) for value in distinct] if (distinct == np.floor(distinct)).all() else []

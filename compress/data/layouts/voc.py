@@ -1,10 +1,13 @@
 """Pascal VOC 2012 (Everingham et al. 2015): 21 classes."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from compress.data.labels import read_classes
+from compress.data.classes_file import read_classes
 from compress.data.left_out import left_out_of, merged
 from compress.data.pairs import Listing, Pair, inner_folder, read_list
+
+BORDER = (224, 224, 192)  # the colour of void in masks that were saved again as RGB
 
 
 def list_files(spec: str, root: Path, seed: int) -> Listing:
@@ -39,4 +42,5 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
     train, val = pairs("train"), pairs("val")
     used = [pair.image for pair in (*train, *val)]
     left_out = left_out_of(root / "JPEGImages", (".jpg",), used, "images that no list names")
-    return Listing(read_classes(Path(__file__).with_name("voc.txt")), train, val, left_out=merged(left_out))
+    labels = replace(read_classes(Path(__file__).with_name("voc.txt")), void_colours=(BORDER,), indexed=True)
+    return Listing(labels, train, val, left_out=merged(left_out))

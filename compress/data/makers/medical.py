@@ -64,7 +64,7 @@ def tissues(t1: np.ndarray, grey: np.ndarray, white: np.ndarray) -> np.ndarray:
 
 def _share(path: Path) -> np.ndarray:
     """A volume against its largest value."""
-    values = read_volume(path).astype(np.float32)
+    values = read_volume(path).values.astype(np.float32)
     return np.asarray(values / values.max())
 
 
