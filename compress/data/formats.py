@@ -103,6 +103,8 @@ def read_palette(path: Path) -> np.ndarray | None:
         content = path.read_bytes()
         if content.startswith(png.SIGNATURE):
             return png.read_palette(content)
+        if content.startswith(tiff.SIGNATURES):
+            return tiff.read_palette(path)
         with Image.open(path) as image:
             colours = image.getpalette("RGB") if image.mode == "P" else None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

@@ -67,6 +67,22 @@ def decode(path: Path) -> Raster:
     )
 
 
+def read_palette(path: Path) -> np.ndarray | None:
+    """The palette of a TIFF file, without decoding its pixels.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The colours n,3 (uint8), or None where the file has none or is damaged.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            return _palette(file.pages.first, path)
+    except Exception:  # as in `decode`
+        return None
+
+
 def _full_picture(file: Any, path: Path) -> tuple[Any, Any]:
     """The picture in full size, and the page that marks its valid pixels or None."""
     first = [series.pages[0].keyframe for series in file.series]
