@@ -20,8 +20,8 @@ from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import mean_iou
 from compress.files.records import read_json
 from compress.latency.targets import HostTarget
-from compress.stages.config import PRESETS
 from compress.stages.fitting import fit_network
+from compress.stages.presets import PRESETS
 from compress.stages.quantize import calibration_images
 from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import quantize_tflite, write_float_tflite
@@ -123,7 +123,7 @@ def trained(run: Run, network: Network, steps: int, folder: Path) -> Network:
 
 def untrained(run: Run, genotype: Genotype) -> Network:
     """With first weights of the run's seed."""
-    torch.manual_seed(run.settings.seed)
+    torch.manual_seed(run.config.seed)
     return Network(genotype)
 
 

@@ -26,7 +26,7 @@ from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, meas
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
 from compress.stages.cli import run_command
-from compress.stages.config import Settings, parse_input_size
+from compress.stages.config import RunConfig, parse_input_size
 from compress.stages.run import SEARCH, Run
 from nas.score import reward
 from nas.study import scored_candidates
@@ -64,12 +64,12 @@ def choose(run: Run, network: str, budget: str, flags: dict[str, Any]) -> None:
     if (place / "genotype.json").is_file():
         return
     if network == HAND_MADE:
-        scaled = scaled_to(float(budget), len(run.data.classes), run.settings.input_size)
+        scaled = scaled_to(float(budget), len(run.data.classes), run.config.input_size)
         write_json(place / "genotype.json", scaled.to_dict())
     if network == RANDOM and not (place / SEARCH).exists():
         reuse_supernet(place_of(run, SEARCHED, budget), place)
     if network in SEARCHES:
-        search(place, budget_ms=budget, seed=run.settings.seed, **flags, **SEARCHES[network])
+        search(place, budget_ms=budget, seed=run.config.seed, **flags, **SEARCHES[network])
         write_atomically(run.path / "table.json", (place / "table.json").read_bytes())  # for run.target
 
 
@@ -77,7 +77,7 @@ def train(network: str, budget: str, steps: int, run: Run, folder: Path) -> Netw
     place = place_of(run, network, budget)
     if network == INHERITED:
         config = place / "config.json"
-        begun = Run(place, Settings.from_dict(read_json(config, "run --prepare"), str(config))).network(SEARCH)
+        begun = Run(place, RunConfig.from_dict(read_json(config, "run --prepare"), str(config))).network(SEARCH)
     else:
         begun = untrained(run, Genotype.from_dict(read_json(place / "genotype.json", "run --prepare")))
     return trained(run, begun, steps, folder)
@@ -94,7 +94,7 @@ def plan(given: argparse.Namespace) -> list[Training]:
 def open_runs(given: argparse.Namespace) -> list[Run]:
     size = parse_input_size(given.input_size)
     return [
-        Run(given.work / f"seed-{seed}", Settings(1e6, data=given.data, input_size=size, seed=seed))
+        Run(given.work / f"seed-{seed}", RunConfig(1e6, data=given.data, input_size=size, seed=seed))
         for seed in given.seeds
     ]
 

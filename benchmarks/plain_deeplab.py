@@ -10,7 +10,7 @@ from pathlib import Path
 
 from baseline import machine, mobilenetv2, ship, trained, untrained
 
-from compress.stages.config import Settings
+from compress.stages.config import RunConfig
 from compress.stages.run import Run
 from compress.training.device import share_cores
 from search_spaces import costs
@@ -25,8 +25,8 @@ def main() -> None:
     share_cores()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        run = Run(path, Settings(budget_ms=30, seed=given.seed))
-        genotype = mobilenetv2(given.multiplier, len(run.data.classes), run.settings.input_size)
+        run = Run(path, RunConfig(budget_ms=30, seed=given.seed))
+        genotype = mobilenetv2(given.multiplier, len(run.data.classes), run.config.input_size)
         network = trained(run, untrained(run, genotype), given.steps, path)
         miou = run.miou(network)
         shipped = ship(run, network, path)

@@ -31,8 +31,9 @@ from trainings import end_with_parent
 from compress.files.records import read_json, write_json
 from compress.latency.spec import TableSpec
 from compress.latency.targets import HostTarget
-from compress.stages.config import PRESETS, Settings, parse_input_size
+from compress.stages.config import RunConfig, parse_input_size
 from compress.stages.fitting import fit_network
+from compress.stages.presets import PRESETS
 from compress.stages.run import Run
 from nas import strategy
 from nas.feasible import Survey, survey
@@ -61,14 +62,14 @@ def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) 
         train=replace(quick.train, steps=given.steps, crop=given.crop),
     )
     size = parse_input_size(given.input_size)
-    return Run(given.work, Settings(given.budget_ms, given.data, input_size=size, preset=PRESET, seed=seed))
+    return Run(given.work, RunConfig(given.budget_ms, given.data, input_size=size, preset=PRESET, seed=seed))
 
 
 def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
     run = make_run(given)
-    space, classes = get_space(run.settings.space), len(run.data.classes)
-    wanted = TableSpec(space, classes, run.settings.input_size, "int8", HostTarget())
-    problem = Problem(space, open_table(wanted, None), classes, run.settings.input_size, Constraints(given.budget_ms))
+    space, classes = get_space(run.config.space), len(run.data.classes)
+    wanted = TableSpec(space, classes, run.config.input_size, "int8", HostTarget())
+    problem = Problem(space, open_table(wanted, None), classes, run.config.input_size, Constraints(given.budget_ms))
     return problem, survey(problem, given.draw)
 
 
@@ -88,9 +89,9 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int) -> dict[str,
     begun = time.monotonic()
     folder = given.work / key(genotype, seed)
     folder.mkdir(exist_ok=True)
-    fit_network(run, network, run.settings.schedules.train, folder, folder.name, seed=2)
+    fit_network(run, network, run.config.schedule("train"), folder, folder.name, seed=2)
     seconds = time.monotonic() - begun
-    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
+    scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, given.threads)
     return {"int8": scorer.score(network), "float": run.miou(network), "seconds": seconds}
 
 
@@ -106,7 +107,7 @@ def refined(given: argparse.Namespace, steps: int, genotype: Genotype) -> dict[s
     """mIoU as int8 of a genotype that goes on from a supernet's weights as finalists do, and the seconds it took."""
     torch.set_num_threads(given.threads)
     run = replace(make_run(given, supernet_steps=steps), path=given.work / f"supernet-{steps}")
-    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads)
+    scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, given.threads)
     begun = time.monotonic()
     miou = strategy.shared_weights(run, scorer).refine(Candidate(genotype, latency_ms=0.0, miou=0.0))
     return {"int8": miou, "seconds": time.monotonic() - begun}
@@ -129,7 +130,7 @@ def scores(given: argparse.Namespace, steps: int, genotypes: Sequence[Genotype])
     problem, found = survey_of(given)
     run = replace(make_run(given, supernet_steps=steps), path=folder)  # the last, for its preset is the one that holds
     strategy.train_supernet(run, found, problem.smallest())
-    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, given.threads * given.jobs)
+    scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, given.threads * given.jobs)
     supernet = strategy.trained_supernet(run)
     scorer.score(extract(supernet, problem.smallest()), shared=True)  # validation images decoded and resized
     begun = time.monotonic()

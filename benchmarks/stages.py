@@ -26,8 +26,9 @@ from compress.latency.spec import TableSpec, load_table
 from compress.latency.targets import HostTarget
 from compress.pruning.channel_pruning import prune_to
 from compress.stages.cli import run_command
-from compress.stages.config import PRESETS, Preset, Settings, parse_input_size
+from compress.stages.config import RunConfig, parse_input_size
 from compress.stages.fitting import fit_network
+from compress.stages.presets import PRESETS, Preset
 from compress.stages.prune import importance_losses
 from compress.stages.prune_rounds import SaveRound, prune_in_rounds
 from compress.stages.quantize import calibration_images, train_in_int8
@@ -36,7 +37,7 @@ from compress.stages.teaching import open_teaching
 from compress.tflite.ranges import DEFAULT, ESTIMATORS, observe_ranges
 from compress.tflite.writer import INT8, random_weight_model
 from compress.training.schedule import Schedule
-from compress.training.terms import parse_terms
+from compress.training.term_weights import parse_terms
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -65,11 +66,11 @@ class Asked:
     def schedule(self, share: float) -> Schedule:
         return Schedule(max(2, round(self.steps * share)), self.batch, self.crop, LR, WEIGHT_DECAY)
 
-    def settings(self, seed: int) -> Settings:
+    def config(self, seed: int) -> RunConfig:
         schedule = self.schedule(1.0)
         PRESETS[PRESET] = Preset(*(schedule,) * 6, trials=1, finalists=1)
         size = parse_input_size(self.input_size)
-        return Settings(budget_ms=1e6, data=self.data, input_size=size, preset=PRESET, seed=seed)
+        return RunConfig(budget_ms=1e6, data=self.data, input_size=size, preset=PRESET, seed=seed)
 
 
 def prepare(work: Path, asked: Asked, tables: Sequence[str], preset: str) -> None:
@@ -77,10 +78,10 @@ def prepare(work: Path, asked: Asked, tables: Sequence[str], preset: str) -> Non
     path, file = work / "sizes.json", work / "table.json"
     kept = read_json(path, "run --prepare again") if path.is_file() else {}
     sizes = {name: Genotype.from_dict(value) for name, value in kept.items()}
-    settings = asked.settings(0)
-    run = Run(work, settings)
-    base = Genotype.from_dict({**BASE.to_dict(), "classes": len(run.data.classes), "resolution": settings.input_size})
-    wanted = TableSpec(get_space(base.space), base.classes, settings.input_size, INT8, HostTarget())
+    config = asked.config(0)
+    run = Run(work, config)
+    base = Genotype.from_dict({**BASE.to_dict(), "classes": len(run.data.classes), "resolution": config.input_size})
+    wanted = TableSpec(get_space(base.space), base.classes, config.input_size, INT8, HostTarget())
     table = load_table(file, wanted) if file.is_file() else build(wanted, file)
     if not sizes:
         sizes = {"base": base, "large": scaled(base, LARGE)}
@@ -112,7 +113,7 @@ def open_runs(work: Path, asked: Asked, seeds: int) -> list[Run]:
         path = work / f"seed-{seed}"
         if not (path / "table.json").is_file():
             write_atomically(path / "table.json", (work / "table.json").read_bytes())
-        runs.append(Run(path, asked.settings(seed)))
+        runs.append(Run(path, asked.config(seed)))
     return runs
 
 

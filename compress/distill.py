@@ -10,8 +10,8 @@ al. 2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu 
 from compress.distillation.features import PLACES
 from compress.distillation.losses import TEACHING_TERMS
 from compress.stages.cli import Parser
+from compress.stages.command import stage_command
 from compress.stages.distill import LOSS, distill
-from compress.stages.run import stage_command
 
 
 def flags(arguments: Parser) -> None:

@@ -9,9 +9,9 @@ that does not lower the latency measured on the target is undone. The result is 
 
 from compress.pruning.importances import DEFAULT_IMPORTANCE, IMPORTANCES
 from compress.stages.cli import Parser
+from compress.stages.command import stage_command
 from compress.stages.config import PRUNED_SHARE
 from compress.stages.prune import prune
-from compress.stages.run import stage_command
 
 
 def flags(arguments: Parser) -> None:

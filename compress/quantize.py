@@ -8,8 +8,8 @@ int8 costs more than --max-drop do the worst layers run in float, one at a time,
 """
 
 from compress.stages.cli import Parser
+from compress.stages.command import stage_command
 from compress.stages.quantize import MAX_DROP, quantize
-from compress.stages.run import stage_command
 from compress.tflite.ranges import DEFAULT, ESTIMATORS
 
 

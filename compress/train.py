@@ -4,7 +4,7 @@ One that need not be pruned is trained for the steps of recovery and distillatio
 itself: all steps at once are worth more (benchmarks/stages.md).
 """
 
-from compress.stages.run import stage_command
+from compress.stages.command import stage_command
 from compress.stages.train import train
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from compress.files.records import write_json
 from compress.stages.cli import parser, run_command
-from compress.stages.run import open_run, require
+from compress.stages.records import require
+from compress.stages.run import open_run
 from compress.stages.verify import verify
 
 

@@ -48,9 +48,9 @@ def choose(
 
     Raises BudgetError when none meets it.
     """
-    budget_ms = run.settings.budget_ms
-    ready = [candidate for candidate in found if candidate.latency_ms <= run.settings.pruned_ms]
-    tight = [candidate for candidate in found if candidate.latency_ms > run.settings.pruned_ms]
+    budget_ms = run.config.budget_ms
+    ready = [candidate for candidate in found if candidate.latency_ms <= run.config.pruned_ms]
+    tight = [candidate for candidate in found if candidate.latency_ms > run.config.pruned_ms]
     measured: list[tuple[Candidate, float]] = []
     finalists: list[Candidate] = []
     for some in (ready, tight):
@@ -76,7 +76,7 @@ def choose(
 def timed(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
     """Candidates with their measured ms, until as many are within the budget as the preset has finalists; so many are
     timed in turns."""
-    budget_ms, count = run.settings.budget_ms, run.settings.schedules.finalists
+    budget_ms, count = run.config.budget_ms, run.config.preset_values.finalists
     done: list[tuple[Candidate, float]] = []
     for at in range(0, len(ranked), count):
         group = ranked[at : at + count]

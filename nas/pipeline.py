@@ -7,7 +7,8 @@ from compress.stages.distill import distill
 from compress.stages.export import export
 from compress.stages.prune import prune
 from compress.stages.quantize import quantize
-from compress.stages.run import STAGES, Run, is_done
+from compress.stages.records import is_done
+from compress.stages.run import STAGES, Run
 from compress.stages.train import train
 from nas.report import write_report, write_result
 from search_spaces.errors import BudgetError
@@ -30,7 +31,7 @@ def run_pipeline(run: Run) -> None:
     result = write_result(run)
     write_report(run, result)
     print(summary(run, result))
-    budget_ms = run.settings.budget_ms
+    budget_ms = run.config.budget_ms
     if result["latency_ms"] > budget_ms:
         raise BudgetError(
             f"the exported model takes {result['latency_ms']:.2f} ms, over --budget-ms {budget_ms:g}; "

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from compress.latency.table import LatencyTable
-from search_spaces import Space, costs
+from compress.stages.config import RunConfig
+from compress.stages.run import Run
+from search_spaces import Space, costs, get_space
 from search_spaces.genotype import Genotype
 from search_spaces.trials import LargestTrial, SmallestTrial
 
@@ -33,6 +35,19 @@ class Constraints:
     def bounds(self) -> dict[str, float]:
         bounds = {"latency_ms": self.budget_ms, "size_bytes": self.size_bytes, "arena_bytes": self.arena_bytes}
         return {name: bound for name, bound in bounds.items() if bound is not None}
+
+    @staticmethod
+    def of(config: RunConfig) -> "Constraints":
+        """The constraints of a run.
+
+        Args:
+            config: the run's settings.
+
+        Returns:
+            The budget in ms and the bounds in bytes.
+        """
+        size, arena = (None if kib is None else kib * 1024 for kib in (config.max_size_kib, config.max_arena_kib))
+        return Constraints(config.budget_ms, size, arena)
 
     def excess(self, found: Costs) -> dict[str, float]:
         """By how much each limit is exceeded; 0 or less is within."""
@@ -65,6 +80,19 @@ class Problem:
         """Raises InputError that names an op the table does not cover."""
         graph = self.space.graph(genotype)
         return Costs(self.table.predict(graph), costs.size_bytes(graph), costs.arena_bytes(graph))
+
+
+def problem_of(run: Run) -> Problem:
+    """The problem of a run that has its latency table.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The run's space, table and constraints.
+    """
+    config = run.config
+    return Problem(get_space(config.space), run.table, len(run.data.classes), config.input_size, Constraints.of(config))
 
 
 def format_cost(name: str, value: float) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from compress.data.makers import medical, people
 from compress.files.atomic import RUNS, digest, make_folder
 from compress.stages.cli import parser, run_command
-from nas.search import add_flags, start
+from nas.search import add_search_flags, start
 from search_spaces.errors import InputError
 
 
@@ -87,8 +87,8 @@ def main() -> None:
         own = chosen.add_parser(name, help=recipe.about, description=recipe.about)
         if recipe.source:
             own.add_argument("source", type=Path, help=recipe.source)
-        add_flags(own, recipe.budget_ms)
-        own.set_defaults(**recipe.flags, run=name, resume=True, source=Path())
+        add_search_flags(own, data="", budget_ms=recipe.budget_ms, **recipe.flags)
+        own.set_defaults(run=name, resume=True, source=Path())
     given = flags.parse_args()
     start(argparse.Namespace(**vars(given), data=RECIPES[given.recipe].data(given.source)))
 

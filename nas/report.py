@@ -24,7 +24,8 @@ from compress.evaluation.metrics import iou_per_class
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_record
 from compress.stages.cli import parser, run_command
-from compress.stages.run import SEARCH, STAGES, Run, open_run, require
+from compress.stages.records import require
+from compress.stages.run import SEARCH, STAGES, Run, open_run
 from nas.study import scored_candidates
 
 matplotlib.use("Agg")
@@ -84,10 +85,10 @@ def write_result(run: Run) -> dict[str, Any]:
     final = stages[-1]
     keys = ("name", "miou", "latency_ms", "predicted_latency_ms", "params", "macs", "size_bytes", "wall_s")
     result = {
-        "budget_ms": run.settings.budget_ms,
-        "target": run.settings.target,
-        "data": run.settings.data,
-        "seed": run.settings.seed,
+        "budget_ms": run.config.budget_ms,
+        "target": run.config.target,
+        "data": run.config.data,
+        "seed": run.config.seed,
         "genotype": final["genotype"],
         "model": str(run.path / "model.tflite"),
         "miou": final["miou"],
@@ -120,7 +121,7 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         curves=curves(run),
         pictures=pictures(run, maps),
         images=len(run.validation),
-        size="x".join(map(str, run.settings.input_size)),
+        size="x".join(map(str, run.config.input_size)),
         classes=list(zip(run.data.classes, run.data.colours, ious, strict=True)),
         genotype=str(network.genotype),
         environment=json.dumps(config),

@@ -33,7 +33,7 @@ def reward(miou: float, latency_ms: float, budget_ms: float) -> float:
 
 def calibration_batches(run: Run) -> list[Tensor]:
     """The same few N,3,crop,crop batches for every candidate."""
-    schedule = replace(run.settings.schedules.train, steps=CALIBRATION_BATCHES)
+    schedule = replace(run.config.schedule("train"), steps=CALIBRATION_BATCHES)
     stream = training_batches(run.crops(schedule, seed=9), schedule.batch, 0, workers=0)
     return [images.to(run.device, memory_format=torch.channels_last) for images, _ in stream]
 

@@ -49,7 +49,7 @@ class Strategy:
 
 def open_strategy(run: Run, name: str, workers: int = 1) -> Strategy:
     """Of a run whose supernet, if it needs one, is trained. `workers` of this machine share its cores."""
-    scorer = Scorer(run.validation, calibration_batches(run), run.settings.input_size, share_cores(workers))
+    scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, share_cores(workers))
     return shared_weights(run, scorer) if name == "supernet" else trained_alone(run, scorer)
 
 
@@ -58,9 +58,9 @@ def supernet_file(run: Run) -> Path:
 
 
 def _supernet(run: Run) -> Supernet:
-    torch.manual_seed(run.settings.seed)
-    space = get_space(run.settings.space)
-    return Supernet(*largest_networks(space, len(run.data.classes), run.settings.input_size)).to(run.device)
+    torch.manual_seed(run.config.seed)
+    space = get_space(run.config.space)
+    return Supernet(*largest_networks(space, len(run.data.classes), run.config.input_size)).to(run.device)
 
 
 def trained_supernet(run: Run) -> Supernet:
@@ -86,7 +86,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
         if not file.exists():
             network = network_of(candidate.genotype)
             title = f"finalist {candidate.genotype.id}"
-            schedule = run.settings.schedules.finalist
+            schedule = run.config.schedule("finalist")
             fit_network(
                 run, network, schedule, file.parent, title, seed=7, save=lambda _: save_network(network.cpu(), file)
             )
@@ -106,38 +106,38 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
 def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
     """Leaves RUN/search/supernet.pt; a killed training goes on from its checkpoint. Under torchrun all ranks take
     part."""
-    folder, schedule = run.path / SEARCH, run.settings.schedules.supernet
+    folder, schedule = run.path / SEARCH, run.config.schedule("supernet")
     if distributed.broadcast(supernet_file(run).exists()):
         return
     supernet = _supernet(run)
-    if run.settings.weights:
-        read_initial_weights(run.settings.weights).start(supernet.shared)
+    if run.config.weights:
+        read_initial_weights(run.config.weights).start(supernet.shared)
     feasible = [drawn.genotype for drawn in survey.feasible]
     large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
 
     crops = run.crops(schedule, seed=1)
 
     def draw(step: int) -> list[Genotype]:
-        rng = random.Random(f"{run.settings.seed} {crops.seed + step}")
+        rng = random.Random(f"{run.config.seed} {crops.seed + step}")
         return [rng.choice(large), rng.choice(feasible), smallest]
 
     def save(seconds: float) -> None:
         write_json(folder / "supernet.json", {"seconds": seconds})
         save_tensors(supernet.state_dict(), supernet_file(run))
 
-    losses = sandwich(supernet, draw, run.settings.input_size, run.label_loss)
+    losses = sandwich(supernet, draw, run.config.input_size, run.label_loss)
     file = folder / CHECKPOINT
-    fit(supernet, losses, crops, schedule, file, "supernet", training_key=run.recipe, save=save)
+    fit(supernet, losses, crops, schedule, file, "supernet", training_key=run.training_key, save=save)
 
 
 def trained_alone(run: Run, scorer: Scorer) -> Strategy:
     """Each candidate's weights are kept in RUN/search/candidates, where the winner finds its own."""
-    folder, schedule = run.path / SEARCH / "candidates", run.settings.schedules.candidate
-    weights = read_initial_weights(run.settings.weights) if run.settings.weights else None
+    folder, schedule = run.path / SEARCH / "candidates", run.config.schedule("candidate")
+    weights = read_initial_weights(run.config.weights) if run.config.weights else None
 
     def score(genotype: Genotype, trial: Trial) -> float:
         place = folder / genotype.id
-        torch.manual_seed(run.settings.seed)
+        torch.manual_seed(run.config.seed)
         network = Network(genotype)
         if weights is not None:
             weights.start(network)

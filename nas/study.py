@@ -17,14 +17,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from compress.files.atomic import write_atomically
-from compress.stages.config import DEFAULTS
+from compress.stages.config import SETTING_DEFAULTS, RunConfig
 from nas.feasible import Survey, feasible
 from nas.heartbeat import Worker
 from nas.problem import Problem
 from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
-from nas.search_settings import SearchSettings
 from search_spaces.backbone import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -42,24 +41,25 @@ Score = Callable[[Genotype, Trial], float]
 
 
 def open_study(
-    name: str, storage: BaseStorage, asked: SearchSettings, survey: Survey, described: Mapping[str, Any]
+    name: str, storage: BaseStorage, config: RunConfig, survey: Survey, described: Mapping[str, Any]
 ) -> optuna.Study:
     """A new study starts from feasible random draws; an existing one goes on. Raises InputError when the storage
     holds a study of this name that was otherwise `described`."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # TPE's group, GP
-    directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in asked.costs)]
+    directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.costs)]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     spelled, known = json.dumps(described, sort_keys=True), study.user_attrs.get("asked")
     if known is None:
         # a process that was killed here has queued some already
         queued = [t.system_attrs.get("fixed_params") for t in study.get_trials(deepcopy=False)]
-        for params in spread(survey, min(MOST_STARTED, round(asked.trials * STARTED_FEASIBLE))):
+        for params in spread(survey, min(MOST_STARTED, round(config.trials * STARTED_FEASIBLE))):
             if params not in queued:
                 study.enqueue_trial(params)
                 queued.append(params)
         study.set_user_attr("asked", spelled)
-    elif {**DEFAULTS, **json.loads(known)} != {**DEFAULTS, **json.loads(spelled)}:  # older versions spelled fewer
+    # older versions wrote fewer settings
+    elif {**SETTING_DEFAULTS, **json.loads(known)} != {**SETTING_DEFAULTS, **json.loads(spelled)}:
         raise InputError(f"--storage holds a study {name} with other settings ({known}); choose another --run")
     return study
 
@@ -86,7 +86,7 @@ class Searching:
 
     worker: Worker
     problem: Problem
-    asked: SearchSettings
+    config: RunConfig
     seed: int
     score: Score
     listing: Path | None = None  # the worker that started the search writes search.jsonl
@@ -99,8 +99,8 @@ class Searching:
 
     def run(self, still_wanted: Callable[[], bool] = lambda: True) -> None:
         """Until the study has the candidates asked for, those of other workers included, or the asks run out."""
-        self.study.pruner = PRUNERS[self.asked.pruner](RUNGS)
-        goal = self.asked.trials
+        self.study.pruner = PRUNERS[self.config.pruner](RUNGS)
+        goal = self.config.trials
         bar = tqdm(total=goal, desc="search", unit="net", dynamic_ncols=True, disable=self.listing is None)
         while still_wanted():
             self.worker.retry_lost()
@@ -134,8 +134,8 @@ class Searching:
             drawn = feasible(self.problem, seed)  # not every sampler learns from what was refused
             if drawn:
                 self.study.enqueue_trial(drawn.params)
-        sampler = SAMPLERS[self.asked.sampler](seed, min(MOST_STARTED, max(4, self.asked.trials // 3)))
-        if self.asked.shares_weights:
+        sampler = SAMPLERS[self.config.sampler](seed, min(MOST_STARTED, max(4, self.config.trials // 3)))
+        if self.config.shares_weights:
             turn = RESOLUTION_SCALES[before % len(RESOLUTION_SCALES)]
             sampler = PartialFixedSampler({RESOLUTION_SCALE: turn}, sampler)
         self.study.sampler = sampler
@@ -171,7 +171,7 @@ class Searching:
             return
         trial.set_user_attr(MIOU, miou)
         value = reward(miou, costs.latency_ms, self.problem.limits.budget_ms)
-        self.tell(trial, [miou, *(getattr(costs, c) for c in self.asked.costs)] if self.asked.costs else value)
+        self.tell(trial, [miou, *(getattr(costs, c) for c in self.config.costs)] if self.config.costs else value)
 
     def tell(self, trial: Trial, values: Any = None, state: TrialState | None = None) -> None:
         self.study.tell(trial, values, state=state, skip_if_finished=True)
@@ -186,9 +186,9 @@ class Searching:
                 if t.number < trial.number and REFUSED not in t.user_attrs and t.state is not TrialState.FAIL
             ]
             known = sum(GENOTYPE in t.user_attrs for t in earlier)
-            if known >= self.asked.trials:
+            if known >= self.config.trials:
                 return True
-            if len(earlier) < self.asked.trials:
+            if len(earlier) < self.config.trials:
                 return False
             time.sleep(POLL_SECONDS)
             self.worker.retry_lost()

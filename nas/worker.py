@@ -15,32 +15,18 @@ import optuna
 import torch
 from optuna.storages import BaseStorage
 
-from compress.files.records import read_json
 from compress.stages.cli import parser, run_command
 from compress.stages.run import Run, open_run
 from compress.training.device import share_cores
 from nas.heartbeat import Worker
-from nas.problem import Problem
-from nas.search_settings import SearchSettings
+from nas.problem import problem_of
 from nas.storage import open_storage
 from nas.strategy import open_strategy, supernet_file
 from nas.study import Searching
-from search_spaces import get_space
 from search_spaces.errors import InputError
 
 STORAGE = "SLIMLAB_STORAGE"  # a URL may hold a password, and command lines can be read by everybody
 POLL_SECONDS = 1.0
-
-
-def problem_of(run: Run, asked: SearchSettings) -> Problem:
-    settings = run.settings
-    limits = asked.limits(settings.budget_ms)
-    return Problem(get_space(settings.space), run.table, len(run.data.classes), settings.input_size, limits)
-
-
-def search_settings(run: Run) -> SearchSettings:
-    config = run.path / "config.json"
-    return SearchSettings.from_dict(read_json(config, "start the run anew").get("search", {}), str(config))
 
 
 def storage_url(given: str | None, path: Path) -> str:
@@ -60,12 +46,12 @@ class Wanted:
         return not orphaned and not (self.run.path / "genotype.json").exists()
 
 
-def wait_for_study(run: Run, asked: SearchSettings, storage: BaseStorage, wanted: Callable[[], bool]) -> bool:
+def wait_for_study(run: Run, storage: BaseStorage, wanted: Callable[[], bool]) -> bool:
     """Until another process has made all that a worker needs; False when it is not wanted any more."""
     said = False
     while wanted():
         names = optuna.get_all_study_names(storage)
-        if run.path.name in names and (asked.strategy == "train" or supernet_file(run).exists()):
+        if run.path.name in names and (run.config.strategy == "train" or supernet_file(run).exists()):
             return True
         if not said:
             print(f"waiting for the process that started {run.path} to train its supernet", flush=True)
@@ -80,21 +66,20 @@ def join(
     """Works on a run's search until it has all its candidates. Raises InputError when it is over already."""
     run = open_run(path)
     share_cores(workers)
-    asked = search_settings(run)
     wanted = Wanted(run, parent)
     if not wanted():
         raise InputError(f"{path}: its search is over; wait for the process that goes on with it")
-    if not wait_for_study(run, asked, storage, wanted):
+    if not wait_for_study(run, storage, wanted):
         return
     if index is not None and torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name=path.name, storage=storage)
-    strategy = open_strategy(run, asked.strategy, workers)
+    strategy = open_strategy(run, run.config.strategy, workers)
     # several machines draw from seeds far apart
     place = 1 + randbelow(10**6) if index is None else index
     with Worker(study, place) as worker:
-        Searching(worker, problem_of(run, asked), asked, run.settings.seed, strategy.score).run(wanted)
+        Searching(worker, problem_of(run), run.config, run.config.seed, strategy.score).run(wanted)
 
 
 def main() -> None:

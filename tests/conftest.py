@@ -27,7 +27,7 @@ from compress.latency import builder as table_builder
 from compress.latency.spec import TableSpec
 from compress.latency.targets import HostTarget
 from compress.stages.cli import run_command
-from compress.stages.config import Settings
+from compress.stages.config import RunConfig
 from compress.stages.fitting import fit_network
 from compress.stages.run import Run
 from compress.tflite.writer import INT8
@@ -195,12 +195,12 @@ def whole(here: Path, folder_data: Path, host_table: Path, command: Command) -> 
 def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, host_table: Path, tiny: Genotype) -> Path:
     """A run folder whose network knows its data, as if every stage up to distillation had left it alone."""
     path = tmp_path_factory.mktemp("runs") / "trained"
-    settings = Settings(budget_ms=50, data=f"folder:{folder_data}", input_size=(SIDE, SIDE), preset="toy")
-    write_json(path / "config.json", settings.to_dict())
+    config = RunConfig(budget_ms=50, data=f"folder:{folder_data}", input_size=(SIDE, SIDE), preset="toy")
+    write_json(path / "config.json", config.to_dict())
     shutil.copyfile(host_table, path / "table.json")
     torch.manual_seed(0)
     network = Network(replace(tiny, resolution=(SIDE, SIDE)))
-    fit_network(Run(path, settings), network, Schedule(80, 4, SIDE), path, "test", seed=0)
+    fit_network(Run(path, config), network, Schedule(80, 4, SIDE), path, "test", seed=0)
     for stage in ("train", "prune", "distill"):
         save_network(network, path / stage / "network.pt")
     return path
@@ -209,7 +209,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, host_ta
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Run:
     path = Path(shutil.copytree(trained, tmp_path / "run"))
-    run = Run(path, Settings.from_dict(json.loads((path / "config.json").read_text()), "config.json"))
+    run = Run(path, RunConfig.from_dict(json.loads((path / "config.json").read_text()), "config.json"))
     run.__dict__["target"] = BySize(reference_ms=1.0)
     return run
 

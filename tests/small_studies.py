@@ -8,10 +8,10 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import Trial
 from studies import MACS_TABLE
 
+from compress.stages.config import RunConfig
 from nas.feasible import Survey
 from nas.heartbeat import Worker
 from nas.problem import Constraints, Problem
-from nas.search_settings import SearchSettings
 from nas.study import Searching, open_study
 from search_spaces import costs, get_space
 from search_spaces.genotype import Genotype
@@ -27,10 +27,10 @@ def worth(genotype: Genotype, trial: Trial | None = None) -> float:
 
 
 def searched(
-    asked: SearchSettings, surveyed: Survey, seed: int = 0, storage: BaseStorage | None = None, **more: Any
+    config: RunConfig, surveyed: Survey, seed: int = 0, storage: BaseStorage | None = None, **more: Any
 ) -> optuna.Study:
     """In memory unless told otherwise."""
-    study = open_study("tried", storage or InMemoryStorage(), asked, surveyed, {**asked.to_dict(), "seed": seed})
+    study = open_study("tried", storage or InMemoryStorage(), config, surveyed, {**config.flat(), "seed": seed})
     with Worker(study) as worker:
-        Searching(worker, problem(), asked, seed, more.pop("score", worth), **more).run()
+        Searching(worker, problem(), config, seed, more.pop("score", worth), **more).run()
     return study

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from commands import Command, flags, run_stage
@@ -21,9 +22,9 @@ import nas.report
 import nas.search
 from compress.files.tensors import load_network
 from compress.latency.spec import TableSpec
+from compress.stages.config import Part
 from compress.stages.run import STAGES, open_run
 from compress.tflite.reader import check_all_int8
-from compress.training.schedule import Schedule
 from search_spaces import costs, get_space
 
 
@@ -115,8 +116,8 @@ def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
     assert code == 0, err
     assert re.search(r"teacher\.pt: (\d+) of the largest network's \1 tensors start from it, 0 at random", out)
     run = open_run(here / "runs" / "wide")
-    schedules = [value for value in vars(run.settings.schedules).values() if isinstance(value, Schedule)]
-    assert {(schedule.shape, schedule.ema) for schedule in schedules} == {("poly", 0.9)}
+    schedules = [run.config.schedule(part) for part in get_args(Part)]
+    assert {(schedule.lr_schedule, schedule.ema) for schedule in schedules} == {("poly", 0.9)}
     card = json.loads((run.path / "model.json").read_text())
     height, width = card["input"]["shape"][1:3]
     assert (height, width) == tuple(run.genotype.resolution)
@@ -143,7 +144,7 @@ def test_a_run_of_before_there_were_recipes_goes_on(
     (old / "config.json").write_text(json.dumps(config))
     code, _, err = command(nas.search.main, *flags(folder_data, host_table, "old"), "--resume")
     assert code == 0, err
-    assert open_run(old).settings == open_run(whole).settings
+    assert open_run(old).config == open_run(whole).config
 
 
 @pytest.mark.slow

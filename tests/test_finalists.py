@@ -12,6 +12,7 @@ from stage_runs import BySize, KilledError
 
 import nas.search
 from compress.files.tensors import load_network
+from compress.stages import presets
 from compress.stages.run import open_run
 from compress.tflite.writer import random_weight_model
 from nas import strategy
@@ -62,7 +63,7 @@ def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
     """The run, on a target where its budget holds networks smaller than a candidate, or none."""
     run = open_run(whole)
     bound = 1 if smaller_than is None else len(random_weight_model(graph_of(smaller_than.genotype))) - 1
-    unit = max(1, bound) / run.settings.budget_ms
+    unit = max(1, bound) / run.config.budget_ms
     run.__dict__["target"] = BySize(reference_ms=1.0, unit_bytes=unit)  # type: ignore[arg-type]
     return run
 
@@ -71,7 +72,7 @@ def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = within(whole, three[0])
-    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=len(three)))
+    monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=len(three)))
     refined = {three[1].genotype.id: 0.3, three[2].genotype.id: 0.4}
     winner, finalists = choose(run, three, lambda c: refined[c.genotype.id], shares_weights=True)
     assert winner == three[2].genotype
@@ -81,10 +82,10 @@ def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
 def test_the_next_best_are_finalists_where_others_are_too_slow(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=1))
+    monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=1))
     winner, finalists = choose(within(whole, three[0]), three, lambda c: c.miou, shares_weights=True)
     assert (winner, len(finalists)) == (three[1].genotype, 2)
-    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=2))
+    monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=2))
     refined: list[Candidate] = []
     choose(within(whole, three[0]), three, lambda c: refined.append(c) or c.miou, shares_weights=True)
     assert refined == three[1:]  # the first takes no place
@@ -107,7 +108,7 @@ def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget
 def test_the_winner_has_the_best_reward_once_refined(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch, shares_weights: bool
 ) -> None:
-    monkeypatch.setitem(nas.search.PRESETS, "toy", dataclasses.replace(nas.search.PRESETS["toy"], finalists=len(three)))
+    monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=len(three)))
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     found = [dataclasses.replace(c, latency_ms=ms) for c, ms in zip(three, (40.0, 20.0, 10.0), strict=True)]
     refined = dict(zip((c.genotype.id for c in three), (0.500, 0.515, 0.530), strict=True))

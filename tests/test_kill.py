@@ -10,7 +10,8 @@ from commands import process
 from stage_runs import metrics
 
 from compress.files.tensors import load_network
-from compress.stages.run import STAGES, is_done, open_run
+from compress.stages.records import is_done
+from compress.stages.run import STAGES, open_run
 
 MOMENTS = (0.5, 0.7, 0.85, 0.95)  # of the seconds that the stage takes when it is left alone
 

@@ -20,7 +20,7 @@ from compress.training.label_losses import (
     label_loss,
     pixel_losses,
 )
-from compress.training.terms import parse_terms
+from compress.training.term_weights import parse_terms
 from search_spaces.errors import InputError
 
 CLASSES = 4

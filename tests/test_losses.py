@@ -19,7 +19,8 @@ from compress.distillation.losses import (
     relational,
     uncorrelated,
 )
-from compress.training.terms import boundary_pixels, parse_terms, weighted_sum
+from compress.training.term_weights import parse_terms
+from compress.training.terms import boundary_pixels, weighted_sum
 from search_spaces.errors import InputError
 
 Loss = Callable[[Tensor, Tensor], Tensor]

@@ -13,13 +13,13 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 from small_studies import problem, searched, worth
 
+from compress.stages.config import RunConfig
 from nas.feasible import Survey, survey
 from nas.heartbeat import Worker
 from nas.problem import Costs
 from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
-from nas.search_settings import SearchSettings
 from nas.storage import open_storage
 from nas.storage_url import redacted
 from nas.study import (
@@ -40,13 +40,13 @@ from search_spaces.genotype import Genotype
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_searches_within_the_budget(sampler: str, surveyed: Survey) -> None:
     count = 6 if sampler == "gp" else 24  # a Gaussian process takes seconds for each
-    asked = SearchSettings(count, sampler=sampler)
-    study = searched(asked, surveyed)
+    config = RunConfig(4.0, trials=count, sampler=sampler)
+    study = searched(config, surveyed)
     done = study.get_trials(states=(TrialState.COMPLETE,))
     assert len(done) == count
     assert all(t.user_attrs["predicted_latency_ms"] <= 4.0 for t in done)
     assert len({t.user_attrs["genotype"] for t in done}) > count / 2
-    again = searched(asked, surveyed)
+    again = searched(config, surveyed)
     assert [t.params for t in study.get_trials()] == [t.params for t in again.get_trials()]
 
 
@@ -63,7 +63,7 @@ def test_a_reward_is_the_miou_at_the_budget_and_less_on_both_sides(
 
 
 def test_the_sampler_is_told_what_is_written_down(surveyed: Survey, tmp_path: Path) -> None:
-    study = searched(SearchSettings(12), surveyed, listing=tmp_path / "search.jsonl")
+    study = searched(RunConfig(4.0, trials=12), surveyed, listing=tmp_path / "search.jsonl")
     found = scored_candidates(tmp_path / "search.jsonl")
     assert [t.value for t in study.get_trials(states=(TrialState.COMPLETE,))] == [one["score"] for one in found]
     assert all(one["score"] == reward(one["miou"], one["predicted_latency_ms"], 4.0) < one["miou"] for one in found)
@@ -71,7 +71,7 @@ def test_the_sampler_is_told_what_is_written_down(surveyed: Survey, tmp_path: Pa
 
 def test_the_default_sampler_beats_chance(surveyed: Survey) -> None:
     def best(name: str) -> float:
-        found = [searched(SearchSettings(40, sampler=name), surveyed, seed).best_value for seed in range(3)]
+        found = [searched(RunConfig(4.0, trials=40, sampler=name), surveyed, seed).best_value for seed in range(3)]
         return sum(found) / len(found)
 
     assert best("tpe") > best("random")
@@ -81,7 +81,7 @@ def test_resolutions_are_asked_for_in_turns(surveyed: Survey) -> None:
     """But for the feasible draws at the beginning; trained alone, candidates compare across resolutions."""
 
     def scales(strategy: str) -> list[float]:
-        study = searched(SearchSettings(40, strategy=strategy), surveyed)
+        study = searched(RunConfig(4.0, trials=40, strategy=strategy), surveyed)
         return [trial.params[RESOLUTION_SCALE] for trial in study.get_trials()[16:25]]
 
     asked = scales("supernet")
@@ -91,7 +91,7 @@ def test_resolutions_are_asked_for_in_turns(surveyed: Survey) -> None:
 
 
 def test_evolution_mutates_one_choice_of_a_good_candidate(surveyed: Survey) -> None:
-    trials = searched(SearchSettings(30, strategy="train", sampler="evolution"), surveyed).get_trials()
+    trials = searched(RunConfig(4.0, trials=30, strategy="train", sampler="evolution"), surveyed).get_trials()
     bred = [t for t in trials if "fixed_params" not in t.system_attrs]
     assert len(bred) >= 12
     for child in bred:
@@ -102,7 +102,7 @@ def test_evolution_mutates_one_choice_of_a_good_candidate(surveyed: Survey) -> N
 
 @pytest.mark.parametrize("pareto", ["latency", "size", "arena"])
 def test_pareto_keeps_the_front(pareto: str, surveyed: Survey) -> None:
-    study = searched(SearchSettings(20, pareto=pareto), surveyed)
+    study = searched(RunConfig(4.0, trials=20, pareto=pareto), surveyed)
     front = candidates(study)
     assert len(study.directions) == (2 if pareto == "latency" else 3)
     assert all(one.miou >= other.miou for one, other in pairwise(front))
@@ -113,10 +113,10 @@ def test_pareto_keeps_the_front(pareto: str, surveyed: Survey) -> None:
 def test_bounds_on_memory_are_kept(surveyed: Survey) -> None:
     middle = surveyed.feasible[len(surveyed.feasible) // 2].costs
     bounded = problem(size_bytes=middle.size_bytes, arena_bytes=middle.arena_bytes)
-    asked = SearchSettings(8, max_size_kib=middle.size_bytes / 1024, max_arena_kib=middle.arena_bytes / 1024)
-    study = open_study("tried", InMemoryStorage(), asked, survey(bounded, 0), {})
+    config = RunConfig(4.0, trials=8, max_size_kib=middle.size_bytes / 1024, max_arena_kib=middle.arena_bytes / 1024)
+    study = open_study("tried", InMemoryStorage(), config, survey(bounded, 0), {})
     with Worker(study) as worker:
-        Searching(worker, bounded, asked, 0, worth).run()
+        Searching(worker, bounded, config, 0, worth).run()
     done = study.get_trials(states=(TrialState.COMPLETE,))
     assert len(done) == 8
     assert all(t.user_attrs["predicted_size_bytes"] <= middle.size_bytes for t in done)
@@ -132,20 +132,20 @@ def test_a_budget_that_few_meet_ends() -> None:
     """Hardly anything but the smallest network fits: the asks run out instead of going on for ever."""
     least = problem().costs(problem().smallest()).latency_ms
     tight = problem(least * 1.001)
-    asked = SearchSettings(2, sampler="random")
-    study = open_study("tried", InMemoryStorage(), asked, survey(tight, 0), {})
+    config = RunConfig(4.0, trials=2, sampler="random")
+    study = open_study("tried", InMemoryStorage(), config, survey(tight, 0), {})
     with Worker(study) as worker:
-        Searching(worker, tight, asked, 0, worth).run()
+        Searching(worker, tight, config, 0, worth).run()
     assert len(study.get_trials()) <= 2 * 25
     assert refused(study) > 40
 
 
 def test_a_long_study_queues_each_draw_once_and_not_too_many(surveyed: Survey) -> None:
     """One that was killed while it queued them queues the rest."""
-    storage, asked = InMemoryStorage(), SearchSettings(10_000)
+    storage, config = InMemoryStorage(), RunConfig(4.0, trials=10_000)
     killed = optuna.create_study(study_name="tried", storage=storage, direction="maximize")
     killed.enqueue_trial(surveyed.feasible[-1].params)
-    study = open_study("tried", storage, asked, surveyed, {})
+    study = open_study("tried", storage, config, surveyed, {})
     queued = [t.system_attrs["fixed_params"] for t in study.get_trials()]
     assert 1 < len(queued) <= MOST_STARTED
     assert all(one not in queued[:n] for n, one in enumerate(queued))
@@ -164,8 +164,8 @@ def test_every_pruner_stops_the_poor_and_spares_the_best(pruner: str, surveyed: 
         return level
 
     count = 10 if pruner == "curvefitting" else 30  # it takes seconds to assess a curve
-    asked = SearchSettings(count, strategy="train", pruner=pruner, sampler="random")
-    study = searched(asked, surveyed, score=learning, listing=tmp_path / "search.jsonl")
+    config = RunConfig(4.0, trials=count, strategy="train", pruner=pruner, sampler="random")
+    study = searched(config, surveyed, score=learning, listing=tmp_path / "search.jsonl")
     stopped = [t for t in finished(study.get_trials()) if t.state is TrialState.PRUNED]
     assert stopped
     assert max(t.user_attrs["miou"] for t in study.get_trials(states=(TrialState.COMPLETE,))) == 0.8
@@ -174,18 +174,18 @@ def test_every_pruner_stops_the_poor_and_spares_the_best(pruner: str, surveyed: 
 
 
 def test_any_seed_and_any_worker_will_do(surveyed: Survey) -> None:
-    assert len(searched(SearchSettings(4), surveyed, seed=10**9).get_trials(states=(TrialState.COMPLETE,))) == 4
-    study = open_study("tried", InMemoryStorage(), SearchSettings(4), surveyed, {})
+    assert len(searched(RunConfig(4.0, trials=4), surveyed, seed=10**9).get_trials(states=(TrialState.COMPLETE,))) == 4
+    study = open_study("tried", InMemoryStorage(), RunConfig(4.0, trials=4), surveyed, {})
     with Worker(study, index=10**6) as worker:
-        Searching(worker, problem(), SearchSettings(4), 0, worth).run()
+        Searching(worker, problem(), RunConfig(4.0, trials=4), 0, worth).run()
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 4
 
 
 def test_a_study_of_other_settings_is_refused(surveyed: Survey, tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path}/s.db")
-    searched(SearchSettings(4), surveyed, storage=storage)
+    searched(RunConfig(4.0, trials=4), surveyed, storage=storage)
     with pytest.raises(InputError, match="a study tried with other settings"):
-        searched(SearchSettings(5), surveyed, storage=storage)
+        searched(RunConfig(4.0, trials=5), surveyed, storage=storage)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_storage_that_cannot_be_opened_is_one_line_without_password(url: str, 
 
 
 def test_listing_and_study_agree(surveyed: Survey, tmp_path: Path) -> None:
-    study = searched(SearchSettings(6), surveyed)
+    study = searched(RunConfig(4.0, trials=6), surveyed)
     write_listing(study, tmp_path / "search.jsonl", 4.0)
     lines = [json.loads(line) for line in (tmp_path / "search.jsonl").read_text().splitlines()]
     for line in lines:

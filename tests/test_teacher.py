@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from compress.files.atomic import digest
 from compress.files.tensors import save_network
-from compress.stages.config import Settings
+from compress.stages.config import RunConfig
 from compress.stages.run import Run
 from compress.stages.teaching import open_run_teacher
 from search_spaces.errors import InputError
@@ -48,7 +48,7 @@ ANY_SIZE = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
 def run(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, tiny: Genotype) -> Run:
     run = Run(
         tmp_path_factory.mktemp("run"),
-        Settings(budget_ms=50, data=f"folder:{folder_data}", input_size=(64, 96), preset="toy"),
+        RunConfig(budget_ms=50, data=f"folder:{folder_data}", input_size=(64, 96), preset="toy"),
     )
     torch.manual_seed(0)
     save_network(Network(tiny), run.made("train"))

@@ -18,10 +18,10 @@ from optuna.trial import Trial, TrialState
 from small_studies import problem, worth
 from studies import INITDB, free_port, postgres
 
+from compress.stages.config import RunConfig
 from nas import heartbeat
 from nas.feasible import Survey, feasible
 from nas.heartbeat import Worker
-from nas.search_settings import SearchSettings
 from nas.storage import open_storage
 from nas.study import Searching, finished, open_study
 from search_spaces.genotype import Genotype
@@ -58,25 +58,25 @@ def stuck(genotype: Genotype, trial: Trial) -> float:
     return 0.0
 
 
-def work(url: str, asked: SearchSettings, index: int, score: Callable[[Genotype, Trial], float]) -> None:
+def work(url: str, config: RunConfig, index: int, score: Callable[[Genotype, Trial], float]) -> None:
     study = optuna.load_study(study_name="tried", storage=open_storage(url))
     with Worker(study, index) as worker:
-        Searching(worker, problem(), asked, 0, score).run()
+        Searching(worker, problem(), config, 0, score).run()
 
 
 @pytest.mark.parametrize("storage_url", ["sqlite", "journal", "grpc", "postgresql"], indirect=True)
 def test_workers_finish_every_candidate_once_and_retry_that_of_a_dead_one(storage_url: str, surveyed: Survey) -> None:
-    asked = SearchSettings(12)
-    study = open_study("tried", open_storage(storage_url), asked, surveyed, {})
+    config = RunConfig(4.0, trials=12)
+    study = open_study("tried", open_storage(storage_url), config, surveyed, {})
     context = multiprocessing.get_context("spawn")
-    doomed = context.Process(target=work, args=(storage_url, asked, 1, stuck))
+    doomed = context.Process(target=work, args=(storage_url, config, 1, stuck))
     doomed.start()
     while not any("genotype" in t.user_attrs for t in study.get_trials(states=(TrialState.RUNNING,))):
         time.sleep(0.1)
     assert doomed.pid
     os.kill(doomed.pid, signal.SIGKILL)
     doomed.join()
-    others = [context.Process(target=work, args=(storage_url, asked, index, slow)) for index in (2, 3)]
+    others = [context.Process(target=work, args=(storage_url, config, index, slow)) for index in (2, 3)]
     for other in others:
         other.start()
     for other in others:
@@ -97,13 +97,13 @@ def test_workers_finish_every_candidate_once_and_retry_that_of_a_dead_one(storag
 def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(surveyed: Survey, tmp_path: Path) -> None:
     """Whichever of the two is the first to write its genotype down."""
     url = f"sqlite:///{tmp_path}/s.db"
-    study = open_study("tried", open_storage(url), SearchSettings(1), surveyed, {})
+    study = open_study("tried", open_storage(url), RunConfig(4.0, trials=1), surveyed, {})
     with Worker(study, 1) as quick, Worker(study, 2) as late:
         for params in (feasible(problem(), seed) for seed in (1, 2)):
             assert params
             study.enqueue_trial(params.params)
         first, second = late.take(study.ask()), quick.take(study.ask())
-        searching = [Searching(worker, problem(), SearchSettings(1), 0, slow) for worker in (late, quick)]
+        searching = [Searching(worker, problem(), RunConfig(4.0, trials=1), 0, slow) for worker in (late, quick)]
         with ThreadPoolExecutor() as pool:
             ended = pool.submit(searching[1].evaluate, second)
             time.sleep(0.3)
@@ -115,7 +115,7 @@ def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(surveyed
 @pytest.mark.parametrize("storage_url", ["sqlite", "journal", "grpc"], indirect=True)
 def test_a_candidate_that_another_worker_has_ended_stays_as_it_is(storage_url: str, surveyed: Survey) -> None:
     """As when a storage hands it out twice, or a worker that still lives was given up as lost."""
-    study = open_study("tried", open_storage(storage_url), SearchSettings(3), surveyed, {})
+    study = open_study("tried", open_storage(storage_url), RunConfig(4.0, trials=3), surveyed, {})
     with Worker(study, 1) as first, Worker(study, 2) as second:
         for end in (TrialState.COMPLETE, TrialState.FAIL):
             drawn = feasible(problem(), 1)
@@ -129,7 +129,7 @@ def test_a_candidate_that_another_worker_has_ended_stays_as_it_is(storage_url: s
                 study.tell(of.number, 0.5 if end is TrialState.COMPLETE else None, state=end)
                 return worth(genotype)
 
-            Searching(second, problem(), SearchSettings(3), 0, overtaken).evaluate(Trial(study, trial._trial_id))
+            Searching(second, problem(), RunConfig(4.0, trials=3), 0, overtaken).evaluate(Trial(study, trial._trial_id))
             assert study.get_trials()[trial.number].state is end
 
 
@@ -138,7 +138,7 @@ def test_a_worker_of_another_machine_is_lost_when_its_heart_stops(
 ) -> None:
     monkeypatch.setattr(heartbeat, "LOST_SECONDS", 0.5)
     monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.1)
-    study = open_study("tried", open_storage(f"journal:{tmp_path}/s.log"), SearchSettings(4), surveyed, {})
+    study = open_study("tried", open_storage(f"journal:{tmp_path}/s.log"), RunConfig(4.0, trials=4), surveyed, {})
     with Worker(study, name="far-away:1:ab") as remote, Worker(study) as here:
         remote.take(study.ask())
         assert here.retry_lost() == 0
@@ -178,7 +178,7 @@ def test_of_workers_that_find_the_same_lost_candidates_one_gives_each_back(stora
 
 
 def test_a_candidate_that_takes_workers_down_is_given_up(surveyed: Survey, tmp_path: Path) -> None:
-    study = open_study("tried", open_storage(f"sqlite:///{tmp_path}/s.db"), SearchSettings(4), surveyed, {})
+    study = open_study("tried", open_storage(f"sqlite:///{tmp_path}/s.db"), RunConfig(4.0, trials=4), surveyed, {})
     gone = subprocess.Popen(["true"])
     gone.wait()
     with Worker(study) as here:

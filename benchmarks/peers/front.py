@@ -16,7 +16,7 @@ from compress.files.atomic import digest
 from compress.files.records import read_json, read_record, write_json
 from compress.latency.repeats import MeasurementPlan, combine, measure_repeatedly
 from compress.latency.targets import HostTarget
-from compress.stages.config import Settings, parse_input_size
+from compress.stages.config import RunConfig, parse_input_size
 from compress.tflite.ranges import DEFAULT
 from search_spaces.errors import InputError
 
@@ -56,15 +56,15 @@ class Point:
         return mean(self.mious)
 
 
-def read_searched(paths: Iterable[Path], settings: Settings) -> list[Searched]:
+def read_searched(paths: Iterable[Path], wanted: RunConfig) -> list[Searched]:
     """Raises InputError for a run that is not finished, or is of other data or another input size."""
     found = []
     for path in paths:
         result = read_record(path / "result.json", "finish it with python -m nas.search --resume")
-        config = Settings.from_dict(read_json(path / "config.json", "start the run anew"), str(path / "config.json"))
+        config = RunConfig.from_dict(read_json(path / "config.json", "start the run anew"), str(path / "config.json"))
         for what, here, there in (
-            ("--data", settings.data, config.data),
-            ("--input-size", settings.input_size, config.input_size),
+            ("--data", wanted.data, config.data),
+            ("--input-size", wanted.input_size, config.input_size),
         ):
             if here != there:
                 raise InputError(f"--runs {path}: was made with {what} {there}, the peers with {here}")
@@ -72,12 +72,12 @@ def read_searched(paths: Iterable[Path], settings: Settings) -> list[Searched]:
     return found
 
 
-def read_benefit(work: Path, settings: Settings, steps: int) -> list[Searched]:
+def read_benefit(work: Path, config: RunConfig, steps: int) -> list[Searched]:
     """The searched networks of `benchmarks/benefit.py`, from scratch as the peers are. Raises InputError when they were
     trained on other data or for another number of steps."""
     asked = read_json(work / "asked.json", "give the --work of benchmarks/benefit.py")
     size = parse_input_size(asked["input_size"])
-    if (asked["data"], size, asked["steps"]) != (settings.data, settings.input_size, steps):
+    if (asked["data"], size, asked["steps"]) != (config.data, config.input_size, steps):
         raise InputError(f"--benefit {work}: was made with {asked}; the peers with other data, size or steps")
     found = []
     for shipped in sorted(work.glob(f"seed-*/searched-*/{SHIPPED}")):

@@ -29,7 +29,8 @@ from compress.data.layouts import LAYOUTS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
 from compress.stages.cli import Parser, run_command
-from compress.stages.config import PRESETS, Settings, parse_input_size
+from compress.stages.config import RunConfig, parse_input_size
+from compress.stages.presets import PRESETS
 from compress.stages.run import Run
 from compress.training.device import share_cores
 from search_spaces.errors import InputError
@@ -60,18 +61,18 @@ def flags() -> argparse.Namespace:
     return arguments.parse_args()
 
 
-def settings_of(given: argparse.Namespace) -> Settings:
+def config_of(given: argparse.Namespace) -> RunConfig:
     """With seed 0."""
     if given.like:
         config = given.like / "config.json"
-        return Settings.from_dict({**read_json(config, "give a run of nas.search"), "seed": 0}, str(config))
+        return RunConfig.from_dict({**read_json(config, "give a run of nas.search"), "seed": 0}, str(config))
     size = parse_input_size(given.input_size)
-    return Settings(BUDGET_MS, data=given.data, input_size=size, preset=given.preset)
+    return RunConfig(BUDGET_MS, data=given.data, input_size=size, preset=given.preset)
 
 
-def begin(work: Path, settings: Settings, steps: int) -> None:
+def begin(work: Path, config: RunConfig, steps: int) -> None:
     """Notes what the folder is for. Raises InputError when it is for something else."""
-    asked = {"steps": steps, "settings": settings.to_dict()}
+    asked = {"steps": steps, "settings": config.to_dict()}
     path = work / "peers.json"
     if not path.exists():
         write_json(path, asked)
@@ -79,7 +80,7 @@ def begin(work: Path, settings: Settings, steps: int) -> None:
         raise InputError(f"{path} was begun with other settings or --steps; give another --work")
 
 
-def variants_of(given: argparse.Namespace, settings: Settings) -> list[Variant]:
+def variants_of(given: argparse.Namespace, config: RunConfig) -> list[Variant]:
     names = given.peers.split(",")
     if unknown := [name for name in names if name not in PEERS]:
         raise InputError(f"--peers {','.join(unknown)}: no such peers; choose from {', '.join(PEERS)}")
@@ -91,19 +92,19 @@ def variants_of(given: argparse.Namespace, settings: Settings) -> list[Variant]:
         raise InputError(f"--scales {given.scales}: give shares of 1, such as 1,0.75,0.5")
     if given.seeds < 1 or given.steps < 1:
         raise InputError(f"--seeds {given.seeds} --steps {given.steps}: give positive numbers")
-    runs = [Run(given.work / f"seed-{seed}", replace(settings, seed=seed)) for seed in range(given.seeds)]
+    runs = [Run(given.work / f"seed-{seed}", replace(config, seed=seed)) for seed in range(given.seeds)]
     return [Variant(run, name, scale, given.steps) for run in runs for scale in scales for name in names]
 
 
 def main() -> None:
     given = flags()
     share_cores()
-    settings = settings_of(given)
-    searched = read_searched(given.runs, settings)
+    config = config_of(given)
+    searched = read_searched(given.runs, config)
     if given.benefit:
-        searched += read_benefit(given.benefit, settings, given.steps)
-    variants = variants_of(given, settings)
-    begin(given.work, settings, given.steps)
+        searched += read_benefit(given.benefit, config, given.steps)
+    variants = variants_of(given, config)
+    begin(given.work, config, given.steps)
     if given.measure:
         measure(variants, searched, given.work)
     else:

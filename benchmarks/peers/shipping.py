@@ -83,7 +83,7 @@ class Variant:
 
     @cached_property
     def resolution(self) -> tuple[int, int]:
-        height, width = self.run.settings.input_size
+        height, width = self.run.config.input_size
         return scaled_side(height, self.scale), scaled_side(width, self.scale)
 
     def network(self) -> nn.Module:
@@ -99,8 +99,8 @@ class Variant:
 def train(variant: Variant) -> None:
     """As `compress.train`: loss, crops, batch, optimizer and schedule are the run's, but for the number of steps."""
     run, checkpoint = variant.run, variant.folder / CHECKPOINT
-    schedule = replace(run.settings.schedules.train, steps=variant.steps)
-    torch.manual_seed(run.settings.seed)
+    schedule = replace(run.config.schedule("train"), steps=variant.steps)
+    torch.manual_seed(run.config.seed)
     network = variant.network().to(run.device)
     losses = network_losses(run, network, variant.resolution)
     title = f"{run.path.name}/{variant.title}"
@@ -111,7 +111,7 @@ def train(variant: Variant) -> None:
         write_json(variant.folder / TRAINED, {"params": params, "wall_s": seconds})
 
     crops = run.crops(schedule, seed=2)
-    fit(network, losses, crops, schedule, checkpoint, title, training_key=run.recipe, save=save)
+    fit(network, losses, crops, schedule, checkpoint, title, training_key=run.training_key, save=save)
 
 
 def ship(variant: Variant) -> None:

@@ -14,10 +14,10 @@ from compress.data.decoding import decode
 from compress.data.faults import data_error
 from compress.data.fingerprints import fingerprint, fingerprint_of_sizes
 from compress.data.labels import IGNORE, Colour, Labels
-from compress.data.layouts import LAYOUTS
 from compress.data.left_out import LeftOut
 from compress.data.pairs import Listing, Pair
 from compress.data.pixels import Pixels, find_pixels
+from compress.data.spec import parse_data
 from compress.data.statistics import SplitStatistics, mask_counts, read_digest, split_statistics
 from compress.data.threads import map_in_threads
 from search_spaces.errors import InputError
@@ -162,15 +162,7 @@ def open_data(spec: str, seed: int = 0) -> DataSet:
         InputError: The layout is unknown, a folder or list is missing, or a split has no images.
         DataError: Volumes cannot be read.
     """
-    layout, _, folder = spec.partition(":")
-    if layout not in LAYOUTS:
-        remedy = f"give folder:{spec}, or another of" if Path(spec).expanduser().is_dir() else "choose from"
-        raise InputError(f"--data {spec}: unknown data set; {remedy} {', '.join(LAYOUTS.values())}")
-    if ":" in LAYOUTS[layout] and not folder:
-        raise InputError(f"--data {spec}: name the folder, {LAYOUTS[layout]}")
-    root = Path(folder).expanduser()
-    if folder and not root.is_dir():
-        raise InputError(f"--data {spec}: there is no folder {folder}; check the path")
+    layout, root = parse_data(spec)
     files: Listing = import_module(f"compress.data.layouts.{layout}").list_files(spec, root, seed)
     for split, pairs in (("train", files.train), ("val", files.val)):
         if not pairs:

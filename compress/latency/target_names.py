@@ -1,5 +1,6 @@
 """How `--target` names a device. Nothing heavy is imported, so that a flag is checked at once."""
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -40,3 +41,19 @@ def parse_target(text: str) -> TargetName:
     if match := re.fullmatch(r"adb(?::([\w.][\w.:-]*))?", text, re.ASCII):
         return TargetName("adb", match[1] or "")
     raise InputError(f"--target {text}: give {TARGET_FORMS}")
+
+
+def check_threads(name: TargetName, threads: int) -> None:
+    """Refuses a number of threads that a target cannot have.
+
+    Args:
+        name: The target.
+        threads: Threads of the runtime on the target.
+
+    Raises:
+        InputError: The number is not positive, or this machine has fewer processors.
+    """
+    if name.kind == "host" and not 1 <= threads <= (os.cpu_count() or 1):
+        raise InputError(f"--threads {threads}: this machine has 1 to {os.cpu_count()}")
+    if threads < 1:
+        raise InputError(f"--threads {threads}: give a positive number")

@@ -1,107 +1,156 @@
-"""What a run was asked to do. `nas.search` writes it to RUN/config.json; every stage script reads it there."""
+"""What a run is asked to do: every setting, checked, with the flag that sets it.
+
+`nas.search` writes the configuration to RUN/config.json (`compress.stages.config_file`), and every later command reads
+it there. Nothing here imports torch, Optuna or another library that a command line must wait for.
+"""
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields
 from math import isfinite
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from compress.data.augmentation import AUGMENTS
-from compress.latency.targets import Target, open_target
-from compress.training.label_losses import CLASS_WEIGHTS, LABEL_TERMS
-from compress.training.schedule import LR_SCHEDULES, Schedule
-from compress.training.terms import parse_terms
-from search_spaces import get_space
+from compress.data.layouts import LAYOUTS
+from compress.data.spec import expand_data
+from compress.latency.target_names import TARGET_FORMS, check_threads, parse_target
+from compress.stages.choices import (
+    AUGMENTATIONS,
+    CLASS_WEIGHTINGS,
+    LABEL_LOSSES,
+    LR_SCHEDULES,
+    PARETO_COSTS,
+    PRUNER_NAMES,
+    SAMPLER_NAMES,
+    SINGLE_OBJECTIVE_SAMPLERS,
+    SPACE_NAMES,
+    STRATEGIES,
+)
+from compress.stages.flags import check_choices, flag
+from compress.stages.presets import PRESETS, Preset
+from compress.training.term_weights import check_terms
 from search_spaces.errors import InputError
 
+if TYPE_CHECKING:  # importing it imports torch
+    from compress.training.schedule import Schedule
 
-@dataclass(frozen=True)
-class Preset:
-    """How long each part takes: training schedules (`candidate` is that of `--strategy train`, `finalist` that of a
-    supernet's best candidates), candidates scored, finalists measured on the target."""
-
-    supernet: Schedule
-    candidate: Schedule
-    finalist: Schedule
-    train: Schedule
-    recover: Schedule
-    distill: Schedule
-    trials: int
-    finalists: int
-
-
-# an hour or two on two cores
-STANDARD = Preset(
-    Schedule(600, 8, 192), Schedule(400, 8, 192), Schedule(120, 16, 192, lr=2e-3, weight_decay=0.05),
-    Schedule(3500, 8, 256, lr=2e-3, weight_decay=0.05), Schedule(200, 8, 256, lr=1e-3),
-    Schedule(2000, 8, 256, lr=2e-3, weight_decay=0.05), 80, 6,
-)  # fmt: skip
-PRESETS = {
-    # seconds in all; for tests and first looks, its accuracy means nothing
-    "toy": Preset(
-        Schedule(4, 4, 64), Schedule(6, 2, 64), Schedule(2, 2, 64), Schedule(4, 2, 64), Schedule(2, 2, 64),
-        Schedule(2, 2, 64), 4, 2,
-    ),
-    "quick": Preset(
-        Schedule(400, 8, 128), Schedule(120, 16, 128), Schedule(60, 16, 128, lr=2e-3, weight_decay=0.05),
-        Schedule(700, 16, 128, lr=2e-3, weight_decay=0.05), Schedule(40, 16, 128, lr=1e-3),
-        Schedule(460, 16, 128, lr=2e-3, weight_decay=0.05), 40, 4,
-    ),
-    "standard": STANDARD,
-    # after the same search, minutes on a CUDA device
-    "best": replace(
-        STANDARD,
-        finalist=Schedule(300, 16, 352, lr=2e-3, weight_decay=0.05),
-        train=Schedule(9000, 16, 352, lr=2e-3, weight_decay=0.05),
-        recover=Schedule(1000, 16, 352, lr=1e-3),
-        distill=Schedule(4000, 16, 352, lr=2e-3, weight_decay=0.05),
-        finalists=12,
-    ),
-}  # fmt: skip
-
+DATA, TARGET, SEARCH, TRAINING, RUN = "data", "target and budget", "search", "training (docs/training.md)", "run"
+GROUPS = (DATA, TARGET, SEARCH, TRAINING, RUN)  # the order of `--help`
 PRUNED_SHARE = 0.95  # of the budget: table and target may differ by some percent
+MIN_SIDE, MAX_SIDE = 64, 4096  # pixels
+Part = Literal["supernet", "candidate", "finalist", "train", "recover", "distill"]
+
+
+def parse_input_size(text: str) -> tuple[int, int]:
+    """Reads an `--input-size` value.
+
+    Args:
+        text: `512` or `HEIGHTxWIDTH`, in pixels.
+
+    Returns:
+        Height and width in pixels.
+
+    Raises:
+        InputError: the text is neither.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text, re.ASCII)
+    if not match:
+        raise InputError(f"--input-size {text}: give 512 or HEIGHTxWIDTH, such as 360x480")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def expand_home(path: str) -> str:
+    """Replaces `~` at the beginning of a path by the user's home folder.
+
+    Args:
+        path: a path as the user typed it, or nothing.
+
+    Returns:
+        The whole path.
+    """
+    return str(Path(path).expanduser()) if path else path
 
 
 @dataclass(frozen=True)
-class Settings:
-    """`budget_ms` in milliseconds on `target`; `input_size` (H, W). From `loss` on, how networks are trained
-    (docs/training.md); `weights` is a file or empty. Raises InputError that names the flag."""
+class RunConfig:
+    """Every setting of a run.
 
-    budget_ms: float
-    data: str = "landcover"
-    target: str = "host"
-    threads: int = 1
-    input_size: tuple[int, int] = (512, 512)
-    space: str = "deeplabv3plus"
-    preset: str = "quick"
-    seed: int = 0
-    loss: str = "ce"
-    class_weights: str = "root"
-    schedule: str = "one-cycle"
-    ema: float = 0.0
-    augment: str = "photo"
-    weights: str = ""
+    Attributes:
+        trials: candidates to score; None at construction takes the preset's number.
+        pareto: the costs traded against mIoU, a key of PARETO_COSTS; empty for a search with one objective.
+        lr_schedule: how the learning rate rises and falls; config.json calls it `schedule`.
+        storage: where the study lives, without its password; empty for study.db in the run folder.
+
+    Raises:
+        InputError: a value is wrong; the line names the flag.
+    """
+
+    budget_ms: float = flag(TARGET, "latency budget in ms on the target", type=float, metavar="MS")
+    data: str = flag(DATA, "the data set", "landcover", parse=expand_data, listed=", ".join(LAYOUTS.values()))
+    target: str = flag(TARGET, f"where latency counts: {TARGET_FORMS}", "host")
+    threads: int = flag(TARGET, "threads of the runtime on the target", 1, type=int, metavar="N")
+    input_size: tuple[int, int] = flag(
+        DATA, "size of the images that the network sees, in pixels: 512 or HEIGHTxWIDTH", (512, 512),
+        parse=parse_input_size, unset="512", metavar="SIZE",
+    )  # fmt: skip
+    space: str = flag(SEARCH, "the search space", "deeplabv3plus", choices=SPACE_NAMES)
+    preset: str = flag(RUN, "how long everything takes", "quick", choices=tuple(PRESETS))
+    seed: int = flag(RUN, "seed of everything that is drawn", 0, type=int, metavar="N")
+    loss: str = flag(
+        TRAINING, "losses added up, each with its weight, such as ce,dice=0.5", "ce", listed=", ".join(LABEL_LOSSES)
+    )
+    class_weights: str = flag(TRAINING, "weights of the classes", "root", choices=CLASS_WEIGHTINGS)
+    lr_schedule: str = flag(
+        TRAINING, "how the learning rate rises and falls", "one-cycle", choices=LR_SCHEDULES,
+        names=("--schedule", "--lr-schedule"),
+    )  # fmt: skip
+    ema: float = flag(TRAINING, "decay of a moving average of the weights; 0 for none", 0.0, type=float, unset="0")
+    augment: str = flag(TRAINING, "how training images are changed", "photo", choices=AUGMENTATIONS)
+    weights: str = flag(
+        TRAINING, "network.pt, .safetensors or torch file to start from", "", parse=expand_home, metavar="FILE"
+    )
+    trials: int = flag(SEARCH, "candidates to score", None, type=int, unset="the preset's", metavar="N")
+    strategy: str = flag(SEARCH, "where scores come from", "supernet", choices=STRATEGIES)
+    sampler: str = flag(SEARCH, "what proposes candidates", "tpe", choices=SAMPLER_NAMES)
+    pruner: str = flag(SEARCH, "what stops poor trainings of --strategy train", "none", choices=PRUNER_NAMES)
+    pareto: str = flag(
+        SEARCH, "search a front of mIoU against latency, or latency and another cost", "",
+        choices=tuple(PARETO_COSTS), nargs="?", const="latency",
+    )  # fmt: skip
+    max_size_kib: float | None = flag(TARGET, "bound on the int8 file's size", None, type=float, metavar="KIB")
+    max_arena_kib: float | None = flag(
+        TARGET, "bound on the activations alive at once", None, type=float, metavar="KIB"
+    )
+    storage: str = ""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not (isfinite(self.budget_ms) and self.budget_ms > 0):
             raise InputError(f"--budget-ms {self.budget_ms}: give a positive number of milliseconds, such as 30")
-        for flag, value, choices in (
-            ("--preset", self.preset, PRESETS),
-            ("--class-weights", self.class_weights, CLASS_WEIGHTS),
-            ("--schedule", self.schedule, LR_SCHEDULES),
-            ("--augment", self.augment, AUGMENTS),
-        ):
-            if value not in choices:
-                raise InputError(f"{flag} {value}: choose from {', '.join(choices)}")
-        parse_terms(self.loss, LABEL_TERMS)
+        check_terms(self.loss, LABEL_LOSSES)
         if not 0 <= self.ema < 1:
             raise InputError(f"--ema {self.ema:g}: give a decay from 0 (none) to below 1, such as 0.999")
-        if min(self.input_size) < 64 or max(self.input_size) > 4096:
-            raise InputError(f"--input-size {self.input_size[0]}x{self.input_size[1]}: sides of 64 to 4096 pixels")
+        if min(self.input_size) < MIN_SIDE or max(self.input_size) > MAX_SIDE:
+            size = f"{self.input_size[0]}x{self.input_size[1]}"
+            raise InputError(f"--input-size {size}: sides of {MIN_SIDE} to {MAX_SIDE} pixels")
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: give 0 or a positive whole number")
-        get_space(self.space)
-        self.open_target()
+        check_threads(parse_target(self.target), self.threads)
+        if self.trials is None:
+            object.__setattr__(self, "trials", PRESETS[self.preset].trials)
+        self._check_search()
+
+    def _check_search(self) -> None:
+        if self.trials < 1:
+            raise InputError(f"--trials {self.trials}: give a positive number")
+        for name in ("max_size_kib", "max_arena_kib"):
+            bound = getattr(self, name)
+            if bound is not None and not (isfinite(bound) and bound > 0):
+                raise InputError(f"--{name.replace('_', '-')} {bound}: give a positive number of KiB")
+        if self.pruner != "none" and (self.strategy != "train" or self.pareto):
+            raise InputError(f"--pruner {self.pruner}: needs --strategy train without --pareto")
+        if self.pareto and self.sampler in SINGLE_OBJECTIVE_SAMPLERS:
+            raise InputError(f"--sampler {self.sampler}: has one objective; with --pareto choose another")
 
     @property
     def pruned_ms(self) -> float:
@@ -109,39 +158,84 @@ class Settings:
         return PRUNED_SHARE * self.budget_ms
 
     @property
-    def schedules(self) -> Preset:
-        """The preset's, with the learning-rate schedule and the moving average of the weights that were asked for."""
-        preset = PRESETS[self.preset]
-        parts: dict[str, Any] = {field.name: getattr(preset, field.name) for field in fields(Preset)}
-        for name, part in parts.items():
-            if isinstance(part, Schedule):
-                parts[name] = replace(part, lr_schedule=self.schedule, ema=self.ema)
-        return Preset(**parts)
+    def preset_values(self) -> Preset:
+        """What the preset stands for."""
+        return PRESETS[self.preset]
 
-    def open_target(self, reference_ms: float | None = None) -> Target:
-        return open_target(self.target, self.threads, reference_ms)
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The objectives beside mIoU, by the names of `nas.problem.Costs`."""
+        return PARETO_COSTS[self.pareto]
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether scores come from a supernet's weights. Those favour small images and small networks: resolutions then
+        take turns, and finalists are refined (`nas.finalists`)."""
+        return self.strategy == "supernet"
+
+    def schedule(self, part: Part) -> "Schedule":
+        """How one part of the run is trained.
+
+        Args:
+            part: the part, as `Preset` names it.
+
+        Returns:
+            The preset's plan with the run's learning rate schedule and moving average.
+        """
+        from compress.training.schedule import Schedule
+
+        plan = asdict(getattr(self.preset_values, part))
+        return Schedule(**plan, lr_schedule=self.lr_schedule, ema=self.ema)
+
+    def flat(self) -> dict[str, Any]:
+        """The settings by name, but for the storage, as a study keeps them."""
+        whole = {json_key(name): value for name, value in asdict(self).items() if name != "storage"}
+        return {**whole, "input_size": list(self.input_size)}
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "input_size": list(self.input_size)}
+        """The settings as config.json has them."""
+        whole = self.flat()
+        search = {name: whole.pop(name) for name in SEARCH_KEYS}
+        return {**whole, "search": search, "storage": self.storage}
 
     @staticmethod
-    def from_dict(value: Mapping[str, Any], name: str) -> "Settings":
-        """What an older version did not write has its default. Raises InputError, naming the file, for anything else
-        that is missing or wrong."""
+    def from_dict(value: Mapping[str, Any], name: str) -> "RunConfig":
+        """Reads what `to_dict` wrote. What an older version did not write has its default.
+
+        Args:
+            value: the content of config.json; keys that are no settings are ignored.
+            name: the file, for messages.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            InputError: something else is missing, or a value is wrong.
+        """
         try:
-            known = {**DEFAULTS, **value}
-            height, width = value["input_size"]
-            return Settings(**{**{f.name: known[f.name] for f in fields(Settings)}, "input_size": (height, width)})
-        except (KeyError, TypeError, ValueError) as error:
+            known = {**value, **value.get("search", {})}
+            height, width = known["input_size"]
+            settings = {f.name: known[json_key(f.name)] for f in fields(RunConfig) if json_key(f.name) in known}
+            return RunConfig(**{**settings, "input_size": (height, width)})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{name}: not the settings of a run ({error}); start the run anew") from error
 
 
-DEFAULTS = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
+# settings that config.json keeps under "search"
+SEARCH_KEYS = ("trials", "strategy", "sampler", "pruner", "pareto", "max_size_kib", "max_arena_kib")
 
 
-def parse_input_size(text: str) -> tuple[int, int]:
-    """`512` or `HxW`, as (H, W)."""
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if not match:
-        raise InputError(f"--input-size {text}: give 512 or HEIGHTxWIDTH, such as 360x480")
-    return int(match[1]), int(match[2] or match[1])
+def json_key(name: str) -> str:
+    """The key of config.json for a field; files of older versions call the learning rate schedule `schedule`.
+
+    Args:
+        name: the field's name.
+
+    Returns:
+        The key.
+    """
+    return "schedule" if name == "lr_schedule" else name
+
+
+# what a study or a run folder of an older version did not write
+SETTING_DEFAULTS = {json_key(one.name): one.default for one in fields(RunConfig) if one.default is not MISSING}

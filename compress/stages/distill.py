@@ -12,9 +12,10 @@ from compress.distillation.losses import TEACHING_TERMS
 from compress.distillation.teacher_score import teacher_miou
 from compress.distillation.teaching import Teaching
 from compress.stages.fitting import fit_network
-from compress.stages.run import Run, record_network
+from compress.stages.records import record_network
+from compress.stages.run import Run
 from compress.stages.teaching import open_teaching
-from compress.training.terms import parse_terms
+from compress.training.term_weights import parse_terms
 from search_spaces.network import Network
 
 LOSS = "cwd"
@@ -56,7 +57,7 @@ def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | 
         record(given, miou, taught_miou=None, undone=False, teacher_miou=None)
         return
     of_teacher = compare(run, teaching, teacher, miou)
-    fit_network(run, student, run.settings.schedules.distill, folder, "distill", seed=4, teaching=teaching, save=save)
+    fit_network(run, student, run.config.schedule("distill"), folder, "distill", seed=4, teaching=teaching, save=save)
 
 
 def compare(run: Run, teaching: Teaching, teacher: str, student_miou: float) -> float:
@@ -74,7 +75,7 @@ def compare(run: Run, teaching: Teaching, teacher: str, student_miou: float) -> 
     Raises:
         InputError: The teacher fails on a validation image, or a logit is not finite.
     """
-    size = run.settings.input_size
+    size = run.config.input_size
     miou = teacher_miou(teaching.teacher, run.validation, len(run.data.classes), size, run.device)
     if miou < student_miou:
         print(

@@ -10,7 +10,8 @@ import numpy as np
 from compress.files.atomic import write_atomically
 from compress.files.records import write_json
 from compress.latency.timing import load
-from compress.stages.run import Run, cost_metrics, write_metrics
+from compress.stages.records import cost_metrics, write_metrics
+from compress.stages.run import Run
 from compress.stages.verify import verify
 from compress.tflite.conversion import write_onnx
 

@@ -36,7 +36,7 @@ def network_losses(
     student = features.student if features else network
 
     def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
-        seen = at_scale(images, resolution, run.settings.input_size)
+        seen = at_scale(images, resolution, run.config.input_size)
         with autocast(run.device):
             logits = student(seen).float()
         loss = run.label_loss(logits, masks)
@@ -84,7 +84,7 @@ def fit_network(
     """
     network.to(run.device)
     losses = network_losses(run, network, network.genotype.resolution, teaching)
-    key = f"{run.recipe} {teaching.training_key if teaching else ''}"
+    key = f"{run.training_key} {teaching.training_key if teaching else ''}"
     features = teaching.features if teaching else None
     trained = network if features is None else nn.ModuleList([network, features.linears])
     return fit(trained, losses, run.crops(schedule, seed), schedule, folder / CHECKPOINT, title, rungs, key, save)

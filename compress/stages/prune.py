@@ -17,7 +17,8 @@ from compress.pruning.channel_pruning import CropLosses, prune_to
 from compress.pruning.importances import DEFAULT_IMPORTANCE, GRADIENT_IMAGES, crop_losses
 from compress.stages.fitting import fit_network
 from compress.stages.prune_rounds import SaveRound, prune_in_rounds
-from compress.stages.run import Run, record_network
+from compress.stages.records import record_network
+from compress.stages.run import Run
 from compress.tflite.writer import random_weight_model
 from compress.training.schedule import Schedule
 from search_spaces.errors import InputError
@@ -46,7 +47,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT_IM
     folder = run.path / "prune"
     network = run.network("train")
     start = run.table.predict(network.graph)
-    goal = run.settings.pruned_ms if target_ms is None else target_ms
+    goal = run.config.pruned_ms if target_ms is None else target_ms
     if start <= goal:
         print(f"prune: {start:.2f} ms predicted, {goal:.2f} ms asked for: nothing to cut")
         rounds = 0
@@ -75,7 +76,7 @@ def importance_losses(run: Run, crop: int) -> CropLosses:
 
     def losses(network: Network) -> Iterator[Tensor]:
         crops = run.crops(Schedule(GRADIENT_IMAGES, 1, crop), seed=30)
-        return crop_losses(network, crops, run.settings.input_size, run.label_loss)
+        return crop_losses(network, crops, run.config.input_size, run.label_loss)
 
     return losses
 
@@ -94,7 +95,7 @@ def prune_round(
         number: The round, from 1.
         save: Saves the network after the round (the one before it if the cut gains nothing) and the round's figures.
     """
-    schedule = run.settings.schedules.recover
+    schedule = run.config.schedule("recover")
     losses = importance_losses(run, schedule.crop)
     narrow = prune_to(network.to(run.device), run.table, target_ms, importance, losses)
     before_ms, after_ms = measured_ms(run, network, narrow)

@@ -25,7 +25,8 @@ from compress.evaluation.metrics import mean_iou
 from compress.files.atomic import write_atomically
 from compress.files.tensors import save_network
 from compress.stages.fitting import fit_network
-from compress.stages.run import METRICS, Run, cost_metrics, write_metrics
+from compress.stages.records import cost_metrics, write_metrics
+from compress.stages.run import METRICS, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.fallback import Source, fall_back
 from compress.tflite.ranges import DEFAULT, Ranges, observe_ranges
@@ -98,8 +99,8 @@ def quantize(run: Run, ranges: str = DEFAULT, qat_steps: int = 0, max_drop: floa
 def train_in_int8(run: Run, network: Network, ranges: Ranges, steps: int, folder: Path) -> tuple[Network, Ranges]:
     """Quantization-aware fine-tuning: weights and ranges learn with int8 simulated, taught by the float network."""
     simulated = fake_quantize(network, ranges)
-    schedule = replace(run.settings.schedules.recover, steps=steps, lr=QAT_LR)
-    teaching = Teaching(own_teacher(network, run.settings.input_size, run.device), {"kl": 1.0}, "itself in float")
+    schedule = replace(run.config.schedule("recover"), steps=steps, lr=QAT_LR)
+    teaching = Teaching(own_teacher(network, run.config.input_size, run.device), {"kl": 1.0}, "itself in float")
     fit_network(run, simulated, schedule, folder, "quantize: training in int8", seed=50, teaching=teaching)
     return simulated.plain().to(run.device), simulated.ranges()
 

@@ -48,8 +48,8 @@ def open_run_teacher(run: Run, teacher: str) -> tuple[Teacher, str]:
     Raises:
         InputError: The file is missing, cannot be opened, or gives no logits of the run's classes.
     """
-    path, crop = teacher_file(run, teacher), run.settings.schedules.distill.crop
-    return open_teacher(path, len(run.data.classes), run.settings.input_size, crop, run.device), digest(path)
+    path, crop = teacher_file(run, teacher), run.config.schedule("distill").crop
+    return open_teacher(path, len(run.data.classes), run.config.input_size, crop, run.device), digest(path)
 
 
 def open_teaching(
@@ -88,7 +88,7 @@ def open_teaching(
         raise InputError(f"--teacher {teacher}: shows its logits only; --loss {of_layers[0]} needs a network.pt")
     (kind,) = of_layers
     places = PLACES if features is None else parse_places(features)
-    torch.manual_seed(run.settings.seed)  # the linear maps of `adaptive` begin at random
+    torch.manual_seed(run.config.seed)  # the linear maps of `adaptive` begin at random
     compared = Features(kind, terms[kind], places, student.to(run.device), opened.network, folder / "nni.log")
     watched = replace(opened, network=compared.teacher)
     return replace(teaching, teacher=watched, training_key=f"{key} {places}", features=compared), file

@@ -8,7 +8,8 @@ import time
 from dataclasses import replace
 
 from compress.stages.fitting import fit_network
-from compress.stages.run import SEARCH, Run, record_network
+from compress.stages.records import record_network
+from compress.stages.run import SEARCH, Run
 
 
 def train(run: Run) -> None:
@@ -21,10 +22,11 @@ def train(run: Run) -> None:
         InputError: The training diverged, or a file is damaged.
     """
     begun = time.monotonic()
-    network, preset = run.network(SEARCH), run.settings.schedules
-    schedule = preset.train
-    if run.table.predict(network.graph) <= run.settings.pruned_ms:
-        schedule = replace(schedule, steps=schedule.steps + preset.recover.steps + preset.distill.steps)
+    network, schedule = run.network(SEARCH), run.config.schedule("train")
+    if run.table.predict(network.graph) <= run.config.pruned_ms:
+        schedule = replace(
+            schedule, steps=schedule.steps + run.config.schedule("recover").steps + run.config.schedule("distill").steps
+        )
 
     def save(seconds: float) -> None:
         record_network(run, "train", network, run.miou(network), begun)

@@ -122,7 +122,7 @@ def fall_back(run: Run, source: Source, made: Int8File, least_miou: float) -> Fa
     while made.miou < least_miou and len(steps) < MOST and left:
         value = next(iter(left))
         other = source.int8(run, made.floats | unit(source.network.graph, value))
-        kept = other.miou > made.miou and other.latency_ms <= run.settings.budget_ms
+        kept = other.miou > made.miou and other.latency_ms <= run.config.budget_ms
         gain, cost = other.miou - made.miou, other.latency_ms - made.latency_ms
         print(f"quantize: {value} in float: mIoU {gain:+.4f}, {cost:+.2f} ms" + ("" if kept else "; back to int8"))
         steps.append({"layer": value, "miou": other.miou, "latency_ms": other.latency_ms, "kept": kept})

@@ -6,29 +6,21 @@ from dataclasses import dataclass
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ChainedScheduler, LinearLR, LRScheduler, OneCycleLR, PolynomialLR
 
+from compress.training.plan import TrainingPlan
+
 POLY_WARM_UP = 0.05  # share of the steps in which `poly` rises
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """The length and the optimizer of a training with AdamW (Loshchilov and Hutter 2019).
+class Schedule(TrainingPlan):
+    """A training plan, how its learning rate changes and whether its weights are averaged.
 
     Attributes:
-        steps: Optimizer steps.
-        batch: Crops in a batch.
-        crop: Side of a crop in pixels.
-        lr: The highest learning rate.
-        weight_decay: AdamW's weight decay.
         lr_schedule: How the learning rate rises and falls; a key of LR_SCHEDULES.
         ema: Decay of the moving average of the weights, which is then the result (`compress.training.averaging`); 0
             for none.
     """
 
-    steps: int
-    batch: int
-    crop: int
-    lr: float = 4e-3
-    weight_decay: float = 1e-3
     lr_schedule: str = "one-cycle"
     ema: float = 0.0
 

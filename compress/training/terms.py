@@ -1,13 +1,10 @@
 """Losses as plain functions that `--loss` adds up by name, and what losses on labels and on teachers share."""
 
 from collections.abc import Callable, Mapping
-from math import isfinite
 from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
-
-from search_spaces.errors import InputError
 
 BOUNDARY_PIXELS = 3  # how near another class makes a pixel a boundary pixel
 Terms = Mapping[str, tuple[Callable[..., Tensor], float]]  # by name: a loss and its usual weight
@@ -28,22 +25,6 @@ def match(logits: Tensor, like: Tensor) -> Tensor:
     if logits.shape[-2:] == size:
         return logits
     return F.interpolate(logits, size, mode="bilinear", align_corners=False)
-
-
-def parse_terms(text: str, known: Mapping[str, tuple[object, float]]) -> dict[str, float]:
-    """`kl,cwd=3` to the weight of each term. Raises InputError for a term that is none or a weight below zero."""
-    terms = {}
-    for part in text.split(","):
-        name, given, weight = part.strip().partition("=")
-        if name not in known:
-            raise InputError(f"--loss {text}: {name!r} is none; choose from {', '.join(known)}")
-        try:
-            terms[name] = float(weight) if given else known[name][1]
-        except ValueError:
-            terms[name] = -1.0
-        if not (isfinite(terms[name]) and terms[name] >= 0):
-            raise InputError(f"--loss {text}: {name} has the weight {weight!r}; give a number of 0 or more")
-    return terms
 
 
 def weighted_sum(weights: Mapping[str, float], known: Terms, logits: Tensor, *more: Any) -> Tensor:

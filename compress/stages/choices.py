@@ -1,0 +1,24 @@
+"""The names that flags accept.
+
+Reading a command line must not import the libraries that do the work, so the names stand here, apart from the
+functions they name. `tests/test_choices.py` holds each list equal to its registry.
+"""
+
+from search_spaces import SPACES
+
+SPACE_NAMES = tuple(SPACES)
+LABEL_LOSSES = ("ce", "ohem", "focal", "boundary", "dice", "lovasz")  # compress.training.label_losses
+CLASS_WEIGHTINGS = ("root", "effective", "equal")  # compress.training.label_losses
+LR_SCHEDULES = ("one-cycle", "poly")  # compress.training.loop
+AUGMENTATIONS = ("photo", "road", "aerial", "medical")  # compress.data.augmentation
+STRATEGIES = ("supernet", "train")  # nas.strategy
+SAMPLER_NAMES = ("tpe", "nsga2", "nsga3", "gp", "random", "evolution")  # nas.samplers
+SINGLE_OBJECTIVE_SAMPLERS = ("evolution",)  # nas.samplers: they cannot serve --pareto
+PRUNER_NAMES = ("none", "median", "hyperband", "medianstop", "curvefitting")  # nas.pruners
+# the costs that --pareto trades against mIoU, by the names of nas.problem.Costs
+PARETO_COSTS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "latency": ("latency_ms",),
+    "size": ("latency_ms", "size_bytes"),
+    "arena": ("latency_ms", "arena_bytes"),
+}
