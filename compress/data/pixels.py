@@ -5,7 +5,7 @@ bands 1 to 3 are used, or the only band three times. Without a range, bytes stay
 stretched from the 1st to the 99th percentile of each band over the training images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,25 @@ class Pixels:
             Plain JSON values: `dtype`, `bands` (counted from 1) and `ranges`.
         """
         return {"dtype": self.dtype, "bands": [band + 1 for band in self.bands], "ranges": [*map(list, self.ranges)]}
+
+    @staticmethod
+    def from_dict(value: Mapping[str, Any]) -> "Pixels":
+        """The inverse of `to_dict`.
+
+        Args:
+            value: what a model card says under `bands`.
+
+        Returns:
+            How images become bytes.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: a field has another form.
+            ValueError: a field has another form.
+        """
+        red, green, blue = (int(band) - 1 for band in value["bands"])
+        first, second, third = ((float(low), float(high)) for low, high in value["ranges"])
+        return Pixels(str(value["dtype"]), (red, green, blue), (first, second, third))
 
 
 def choose_bands(image: np.ndarray, bands: Channels, path: Path) -> np.ndarray:

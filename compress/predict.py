@@ -1,0 +1,29 @@
+"""python -m compress.predict RUN|MODEL.tflite IMAGES|FOLDER|VIDEO ... [--out DIR] [--smooth]: runs a finished model on
+your own pictures and videos.
+
+Every picture gets a mask, whose values are class indices and whose palette has the class colours, and an overlay with a
+legend. Every video gets a video with overlay. One JSON line for each picture or frame says which share of it each class
+has. model.tflite and model.json are enough: they work wherever they are copied.
+"""
+
+from pathlib import Path
+
+from compress.stages.cli import parser, run_command
+
+
+def main() -> None:
+    """Reads the flags and predicts."""
+    flags = parser(__doc__, "compress.predict")
+    flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
+    flags.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="pictures, videos, folders of them")
+    flags.add_argument("--out", type=Path, default=Path("predictions"), help="folder of the results (predictions)")
+    flags.add_argument("--smooth", action="store_true", help="smooth the classes of a video over time")
+    flags.add_argument("--threads", type=int, default=1, help="threads of the runtime (1)")
+    given = flags.parse_args()
+    from compress.prediction.predict import predict  # the parser must not wait for torch
+
+    predict(given.model, given.inputs, given.out, given.smooth, given.threads)
+
+
+if __name__ == "__main__":
+    run_command(main)
