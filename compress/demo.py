@@ -1,0 +1,38 @@
+"""python -m compress.demo RUN|MODEL.tflite [--out DIR] [--serve] [--port N]: the model as a page that runs in a browser.
+
+The page takes a photo or the camera and shows the classes, their shares and the milliseconds. It is one static folder
+that any https host can serve; on a phone it can be installed and then works without a network. --serve shows it on this
+machine. LiteRT.js, the runtime of the page, is fetched once by npm.
+"""
+
+import contextlib
+from pathlib import Path
+
+from compress.stages.cli import parser, run_command
+
+PORT = 8123
+
+
+def main() -> None:
+    """Reads the flags, writes the demo and serves it when asked to."""
+    flags = parser(__doc__, "compress.demo")
+    flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
+    flags.add_argument("--out", type=Path, help="folder of the page (default: demo beside the model)")
+    flags.add_argument("--serve", action="store_true", help="serve it on this machine")
+    flags.add_argument("--port", type=int, default=PORT, help=f"of --serve ({PORT})")
+    given = flags.parse_args()
+    from compress.apps.demo.build import build_demo  # the parser must not wait for numpy and LiteRT
+    from compress.apps.demo.serve import open_server
+
+    out = given.out or (given.model if given.model.is_dir() else given.model.parent) / "demo"
+    server = open_server(out, given.port) if given.serve else None  # a port in use is said before anything is written
+    build_demo(given.model, out)
+    print(f"{out}: the demo; any https host can serve this folder")
+    if server is not None:
+        print(f"http://localhost:{server.server_port}/ shows it on this machine; Ctrl-C ends it", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+if __name__ == "__main__":
+    run_command(main)
