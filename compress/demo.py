@@ -1,4 +1,4 @@
-"""python -m compress.demo RUN|MODEL.tflite [--out DIR] [--serve] [--port N]: the model as a page that runs in a browser.
+"""python -m compress.demo RUN|MODEL.tflite [--out DIR] [--serve] [--port N]: a page that runs the model in a browser.
 
 The page takes a photo or the camera and shows the classes, their shares and the milliseconds. It is one static folder
 that any https host can serve; on a phone it can be installed and then works without a network. --serve shows it on this

@@ -72,7 +72,8 @@ def ready(driver, port: int) -> None:
     driver.get(f"http://localhost:{port}/")
     failed = driver.execute_async_script(
         "const done = arguments[0];"
-        "const wait = () => window.slimlab ? slimlab.ready.then(() => done(''), e => done(String(e))) : setTimeout(wait, 50);"
+        "const wait = () => window.slimlab"
+        "  ? slimlab.ready.then(() => done(''), error => done(String(error))) : setTimeout(wait, 50);"
         "wait();"
     )
     assert failed == ""
@@ -182,7 +183,9 @@ def test_a_demo_is_replaced_and_nothing_else(demo: Path, tmp_path: Path) -> None
 
 def test_a_port_in_use_is_one_line(tmp_path: Path, command) -> None:
     taken = open_server(tmp_path, 0)
-    code, _, err = command(compress.demo.main, SHIPPED, "--out", tmp_path / "demo", "--serve", "--port", taken.server_port)
+    code, _, err = command(
+        compress.demo.main, SHIPPED, "--out", tmp_path / "demo", "--serve", "--port", taken.server_port
+    )
     taken.server_close()
     assert code == 2
     assert f"--port {taken.server_port}: cannot be used" in err

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from compress.data.batches import at_resolution
+from compress.data.resizing import at_resolution
 from compress.latency.timing import load
 from compress.prediction.card import ModelCard, find_model, read_card
 from search_spaces.errors import InputError

@@ -1,8 +1,8 @@
 """LiteRT.js, the runtime of the page: two npm packages of fixed versions, fetched once and checked.
 
-The runtime is fetched and not shipped with SlimLab: it would be nine tenths of SlimLab's own size, and whoever builds no
-demo does not need it. Of its four builds the page takes `compat`: it runs in every browser, needs no special headers, and
-the builds with relaxed SIMD and with threads are each as large again.
+The runtime is fetched and not shipped with SlimLab: it is larger than all of SlimLab, and who builds no demo does not
+need it. Of its four builds the page takes `compat`. That one runs in every browser and needs no special headers. Each
+other build is as large again.
 """
 
 import base64
@@ -19,9 +19,13 @@ from compress.files.atomic import make_folder
 from search_spaces.errors import InputError
 
 VERSION = "2.5.3"
-PACKAGES = {  # the integrity is npm's, of the packed file
-    "@litertjs/core": "sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ==",
-    "@litertjs/wasm-utils": "sha512-4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ==",
+INTEGRITY = {  # the integrity is npm's, of the packed file
+    "@litertjs/core": (
+        "sha512-PlGmbMOq9WitX7FO0jhbdJw9GthatsyuCQXjTt/wJZo0FLaw48q4tz8IwqgqCIkviYGr9OFDL1kCnN4nzWoyJQ=="
+    ),
+    "@litertjs/wasm-utils": (
+        "sha512-4fJiw6tBQnIs+0jH/OQ16nYOiSl8/+zZnn5h2ul8aTKHi05sVqZW580Tmk78pC2kT39A9OYBVdFawteZ/sI1kQ=="
+    ),
 }
 FILES = {  # in the package -> on the page
     "@litertjs/core": {
@@ -31,7 +35,7 @@ FILES = {  # in the package -> on the page
     },
     "@litertjs/wasm-utils": {"package/dist/index.js": "wasm-utils.js"},
 }
-IMPORT = '"@litertjs/wasm-utils"'  # of the core, which the browser must find beside it
+IMPORTED = '"@litertjs/wasm-utils"'  # of the core, which the browser must find beside it
 NPM_TIMEOUT_S = 300
 
 
@@ -52,7 +56,7 @@ def runtime_folder() -> Path:
 
 def _fetch(folder: Path) -> None:
     """Leaves the files of both packages in a folder."""
-    for package, integrity in PACKAGES.items():
+    for package, integrity in INTEGRITY.items():
         content = _packed(package, integrity)
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
             for inside, name in FILES[package].items():
@@ -60,7 +64,7 @@ def _fetch(folder: Path) -> None:
                 if member is None:
                     raise InputError(f"{package} {VERSION} has no {inside}; report this")
                 (folder / name).write_bytes(member.read())
-    core = (folder / "litert.js").read_text().replace(IMPORT, "'./wasm-utils.js'")
+    core = (folder / "litert.js").read_text().replace(IMPORTED, "'./wasm-utils.js'")
     (folder / "litert.js").write_text(_without_source_map(core))
     utils = folder / "wasm-utils.js"
     utils.write_text(_without_source_map(utils.read_text()))
