@@ -1,0 +1,29 @@
+"""python -m compress.android RUN|MODEL.tflite [--out DIR] [--application-id ID] [--app-name NAME]: an Android Studio
+project with the model, its labels and its colours in place.
+
+The app shows the camera with the classes over it, the share of each class and the milliseconds. The model runs by
+MediaPipe's ImageSegmenter, on the CPU or the GPU of the phone.
+"""
+
+from pathlib import Path
+
+from compress.stages.cli import parser, run_command
+
+
+def main() -> None:
+    """Reads the flags and writes the project."""
+    flags = parser(__doc__, "compress.android")
+    flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
+    flags.add_argument("--out", type=Path, help="folder of the project (default: android beside the model)")
+    flags.add_argument("--application-id", default="com.example.segmentation", metavar="ID", help="the app's id")
+    flags.add_argument("--app-name", default="Segmentation", metavar="NAME", help="the name that the phone shows")
+    given = flags.parse_args()
+    from compress.apps.android.build import build_android  # the parser must not wait for numpy and LiteRT
+
+    out = given.out or (given.model if given.model.is_dir() else given.model.parent) / "android"
+    build_android(given.model, out, given.application_id, given.app_name)
+    print(f"{out}: open this folder with Android Studio and press Run")
+
+
+if __name__ == "__main__":
+    run_command(main)

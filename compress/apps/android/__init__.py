@@ -1,0 +1,1 @@
+"""An Android Studio project around a finished model."""
