@@ -135,8 +135,8 @@ def test_kotlin_compiles_against_stubs(project: Path, tmp_path: Path) -> None:
         file = sources / f"{name.strip()}.java"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    ids = "preview overlay speed legend opacity camera delegate".split()
-    strings = "run_on_cpu run_on_gpu speed camera_needed model_failed".split()
+    ids = ["preview", "overlay", "speed", "legend", "opacity", "camera", "delegate"]
+    strings = ["run_on_cpu", "run_on_gpu", "speed", "camera_needed", "model_failed"]
     resources = sources / Path(*APP_ID.split(".")) / "R.java"
     resources.parent.mkdir(parents=True)
     groups = {"id": ids, "string": strings, "layout": ["activity_main"]}
@@ -151,8 +151,20 @@ def test_kotlin_compiles_against_stubs(project: Path, tmp_path: Path) -> None:
     kotlin = [str(path) for path in (project / MAIN / "kotlin").rglob("*.kt")]
     standard = next(str(path) for path in Path(str(COMPILER)).glob("kotlin-stdlib-*.jar"))
     done = subprocess.run(
-        ["java", "-cp", jars, "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler", "-no-stdlib", "-no-reflect", "-Werror"]
-        + ["-classpath", f"{standard}:{tmp_path / 'classes'}", "-d", str(tmp_path / "out"), *kotlin],
+        [
+            "java",
+            "-cp",
+            jars,
+            "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler",
+            "-no-stdlib",
+            "-no-reflect",
+            "-Werror",
+            "-classpath",
+            f"{standard}:{tmp_path / 'classes'}",
+            "-d",
+            str(tmp_path / "out"),
+            *kotlin,
+        ],
         capture_output=True,
         text=True,
     )
