@@ -1,8 +1,9 @@
-"""python -m compress.android RUN|MODEL.tflite [--out DIR] [--application-id ID] [--app-name NAME]: an Android Studio
-project with the model, its labels and its colours in place.
+"""python -m compress.android RUN|MODEL.tflite [--out DIR] [--application-id ID] [--app-name NAME] [--webview-apk FILE]:
+an Android Studio project with the model, its labels and its colours in place.
 
 The app shows the camera with the classes over it, the share of each class and the milliseconds. The model runs by
-MediaPipe's ImageSegmenter, on the CPU or the GPU of the phone.
+MediaPipe's ImageSegmenter, on the CPU or the GPU of the phone. --webview-apk writes the page of compress.demo as a signed
+app instead, which needs no Android SDK.
 """
 
 from pathlib import Path
@@ -17,7 +18,14 @@ def main() -> None:
     flags.add_argument("--out", type=Path, help="folder of the project (default: android beside the model)")
     flags.add_argument("--application-id", default="com.example.segmentation", metavar="ID", help="the app's id")
     flags.add_argument("--app-name", default="Segmentation", metavar="NAME", help="the name that the phone shows")
+    flags.add_argument("--webview-apk", type=Path, metavar="FILE", help="write the demo page as this .apk instead")
     given = flags.parse_args()
+    if given.webview_apk is not None:
+        from compress.apps.android.webview.apk import build_apk
+
+        build_apk(given.model, given.webview_apk, given.application_id, given.app_name)
+        print(f"{given.webview_apk}: adb install it, or open it on the phone")
+        return
     from compress.apps.android.build import build_android  # the parser must not wait for numpy and LiteRT
 
     out = given.out or (given.model if given.model.is_dir() else given.model.parent) / "android"

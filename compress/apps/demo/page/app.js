@@ -8,7 +8,8 @@ const state = {card: null, model: null, input: null, size: null, stream: null, f
 
 /** Loads the card, the runtime and the model. */
 async function start() {
-  if ('serviceWorker' in navigator) navigator.serviceWorker.register('sw.js').catch(error => say(String(error)));
+  const installed = location.host === 'appassets.androidplatform.net';  // an app's own files: nothing to cache
+  if ('serviceWorker' in navigator && !installed) navigator.serviceWorker.register('sw.js').catch(error => say(String(error)));
   state.card = await (await fetch('model.json')).json();
   const [, height, width] = state.card.input.shape;
   state.size = {height, width};
