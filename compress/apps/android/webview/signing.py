@@ -1,7 +1,7 @@
 """APK signature scheme v2 (source.android.com/docs/security/features/apksigning/v2), and the key that signs.
 
-A phone takes a new version of an app only from the same key. So the key is kept in the user's own folder, readable by the
-user alone, and never in a run.
+A phone takes a new version of an app only from the same key. So the key is kept in the user's own folder, where only
+the user can read it, and never in a run.
 """
 
 import datetime
