@@ -15,6 +15,8 @@ ROOMS = (
     "compress.tflite",
     "compress.latency",
     "compress.evaluation",
+    "compress.prediction",
+    "compress.apps",
     "compress.training",
     "compress.pruning",
     "compress.distillation",
