@@ -25,7 +25,7 @@ class LeftOut:
     def __str__(self) -> str:
         names = [str(Path(*path.parts[-3:])) for path in self.files[:SHOWN]]
         more = ["..."] if len(self.files) > SHOWN else []
-        return f"{len(self.files)} {self.reason} ({', '.join(names + more)})"
+        return f"{self.reason}: {len(self.files):,} ({', '.join(names + more)})"
 
 
 def is_hidden(path: Path) -> bool:
