@@ -13,7 +13,7 @@ import nas.recipe
 from compress.data.check import check
 from compress.data.dataset import open_data, read_pair
 from compress.data.makers import medical, people
-from compress.data.makers.pairs import split_blocks
+from compress.data.makers.split_folder import BlockSplit
 
 Given = list[argparse.Namespace]
 
@@ -64,7 +64,7 @@ def video(tmp_path: Path) -> Path:
 
 
 def test_blocks_are_apart() -> None:
-    split = split_blocks(40, 4, (1,), 3)
+    split = BlockSplit(4, (1,), gap=3).places(40)
     assert split["val"] == list(range(10, 20))
     assert split["train"] == [*range(7), *range(23, 40)]
 
@@ -79,7 +79,7 @@ def test_tissues_of_a_ball(nilearn: Path, elsewhere: Path, command: Command, sea
     assert data.classes == ("background", "grey matter", "white matter", "cerebrospinal fluid")
     assert (data.class_counts > 0).all()
     names = [[int(pair.image.stem[1:]) for pair in split] for split in (data.train, data.val)]
-    assert min(abs(t - v) for t in names[0] for v in names[1]) > medical.GAP
+    assert min(abs(t - v) for t in names[0] for v in names[1]) > medical.SPLIT.gap
     image, mask = read_pair(data.val[0], data)
     assert mask.shape == (49 + 2 * medical.MARGIN, 50 + 2 * medical.MARGIN)
     assert [set(np.unique(image[mask == c])) for c in range(4)] == [{0}, {170}, {255}, {42}]
@@ -104,7 +104,7 @@ def test_who_walks_is_a_person(video: Path, elsewhere: Path, command: Command, s
     check(data)
     assert data.classes == ("background", "person")
     frames = [[int(pair.image.stem[1:]) for pair in split] for split in (data.train, data.val)]
-    assert min(frames[1]) - max(frames[0]) > people.GAP * people.EVERY
+    assert min(frames[1]) - max(frames[0]) > people.SPLIT.gap * people.EVERY
     for pair in data.val:
         truth = np.zeros((96, 128), np.uint8)
         truth[walker(int(pair.image.stem[1:]))] = 1

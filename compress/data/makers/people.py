@@ -5,40 +5,58 @@ background elsewhere. Whoever stands still for most of the video is background, 
 only videos in which people alone move will do.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from compress.data.labels import IGNORE
-from compress.data.makers.pairs import Pairs, split_blocks, write_split
+from compress.data.makers.split_folder import BlockSplit, Example, write_splits
 from search_spaces.errors import InputError
 
-CLASSES = "background 40 60 80\nperson 240 200 60\n"
+CLASSES_TXT = "background 40 60 80\nperson 240 200 60\n"
 REMEDY = "apt-get download opencv-doc && dpkg -x opencv-doc_*.deb opencv-doc brings it"
 EVERY, END = 5, 750  # frames; after END vtest.avi shows a car's hatch that opens
-BLOCKS, HELD_OUT, GAP = 8, (6, 7), 10  # of the frames used; the last quarter is for validation
+SPLIT = BlockSplit(8, (6, 7), gap=10)  # of the frames used; the last quarter is for validation
 SURE, MAYBE = 36, 18  # grey levels from the background, of the channel that differs most
-SMALLEST = 150  # pixels of a person
-THIN, GAPS = 5, 7  # pixels across: what is thinner is no person but barrier tape, what is narrower no gap
+MIN_PERSON_PIXELS = 150
+MIN_WIDTH = 5  # pixels: what is narrower is no person but barrier tape
+MAX_GAP = 7  # pixels: wider gaps within a person stay
 
 
 def write(video: Path, folder: Path) -> None:
-    """A `folder:` data set."""
+    """Writes the data set in the layout of `--data folder:DIR`.
+
+    Args:
+        video: The file of the video.
+        folder: An empty folder.
+
+    Raises:
+        InputError: The file is no video, or it is too short.
+    """
     frames = read_frames(video)
     background = np.stack([np.median(frames[:, row], axis=0) for row in range(frames.shape[1])]).astype(np.uint8)
 
-    def pairs(split: list[int]) -> Pairs:
-        for i in split:
+    def examples(places: list[int]) -> Iterator[Example]:
+        for i in places:
             yield f"f{i * EVERY:05}", frames[i], moving(frames[i], background)
 
-    for split, places in split_blocks(len(frames), BLOCKS, HELD_OUT, GAP).items():
-        write_split(folder / split, pairs(places))
-    (folder / "classes.txt").write_text(CLASSES)
+    write_splits(folder, SPLIT.places(len(frames)), examples, CLASSES_TXT)
 
 
 def read_frames(video: Path) -> np.ndarray:
-    """Each EVERYth frame before END, N,H,W,3. Raises InputError for what is no video, or a short one."""
+    """Reads every fifth frame (EVERY) up to frame END.
+
+    Args:
+        video: The file of the video.
+
+    Returns:
+        N,H,W,3 bytes, red first.
+
+    Raises:
+        InputError: The file is no video, or it is too short.
+    """
     opened = cv2.VideoCapture(str(video))
     frames = []
     for i in range(END):
@@ -47,27 +65,35 @@ def read_frames(video: Path) -> np.ndarray:
         if i % EVERY == 0:
             frames.append(cv2.cvtColor(opened.retrieve()[1], cv2.COLOR_BGR2RGB))
     opened.release()
-    if len(frames) < 4 * GAP:
-        raise InputError(f"{video}: no video of {4 * GAP * EVERY} frames or more; {REMEDY}")
+    if len(frames) < 4 * SPLIT.gap:
+        raise InputError(f"{video}: no video of {4 * SPLIT.gap * EVERY} frames or more; {REMEDY}")
     return np.stack(frames)
 
 
 def moving(frame: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """1 where someone is, IGNORE where that is doubtful, 0 elsewhere."""
+    """Makes the mask of a frame.
+
+    Args:
+        frame: H,W,3 bytes.
+        background: H,W,3 bytes: the scene without people.
+
+    Returns:
+        H,W bytes: 1 where someone is, IGNORE where that is doubtful, 0 elsewhere.
+    """
     smooth = (cv2.GaussianBlur(image, (5, 5), 0).astype(np.int16) for image in (frame, background))
     far = np.abs(np.subtract(*smooth)).max(axis=2)
-    _, part, facts, _ = cv2.connectedComponentsWithStats(_tidy(far > SURE, THIN, GAPS))
-    seen = facts[:, cv2.CC_STAT_AREA] >= SMALLEST
+    _, part, measures, _ = cv2.connectedComponentsWithStats(_tidy(far > SURE, MIN_WIDTH))
+    seen = measures[:, cv2.CC_STAT_AREA] >= MIN_PERSON_PIXELS
     seen[0] = False  # the background
-    mask = np.where(_tidy(far > MAYBE, 3, GAPS) > 0, IGNORE, 0).astype(np.uint8)
+    mask = np.where(_tidy(far > MAYBE, 3) > 0, IGNORE, 0).astype(np.uint8)
     mask[seen[part]] = 1
     return mask
 
 
-def _tidy(found: np.ndarray, thin: int, gaps: int) -> np.ndarray:
-    """Without what is thinner than `thin` pixels, and with gaps up to `gaps` closed."""
-    opened = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, _disc(thin))
-    return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _disc(gaps))
+def _tidy(found: np.ndarray, min_width: int) -> np.ndarray:
+    """Without the parts that are narrower than `min_width` pixels, and with gaps up to MAX_GAP closed."""
+    opened = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, _disc(min_width))
+    return cv2.morphologyEx(opened, cv2.MORPH_CLOSE, _disc(MAX_GAP))
 
 
 def _disc(across: int) -> np.ndarray:
