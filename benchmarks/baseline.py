@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from compress.evaluation.evaluate import evaluate_tflite
+from compress.data.calibration import calibration_images
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.records import read_json
 from compress.latency.targets import HostTarget
 from compress.stages.fitting import fit_network
 from compress.stages.presets import PRESETS
-from compress.stages.quantize import calibration_images
 from compress.stages.run import SEARCH, Run
-from compress.tflite.conversion import quantize_tflite, write_float_tflite
+from compress.tflite.conversion import write_float_tflite
+from compress.tflite.quantization import quantize_tflite
 from compress.tflite.writer import random_weight_model
 from search_spaces import SPACES, Space
 from search_spaces.backbone import inverted_residual
@@ -153,11 +153,10 @@ class Shipped:
 def ship(run: Run, network: Network, folder: Path) -> Shipped:
     """Converts a trained network, quantizes it after training (min-max ranges), runs and measures the file."""
     write_float_tflite(network.cpu().eval(), folder / "float.tflite", folder / "convert.log")
-    images = calibration_images(run, network.genotype.resolution)
+    images = calibration_images(run.data, network.genotype.resolution, run.device)
     samples = [image.permute(0, 2, 3, 1).cpu().numpy() for image in images]
     int8 = quantize_tflite(folder / "float.tflite", samples, folder / "convert.log")
-    with tqdm(total=len(run.validation), desc="int8", unit="image", dynamic_ncols=True) as bar:
-        counts, _ = evaluate_tflite(int8, network, run.validation, bar)
+    counts, _ = evaluate_tflite(int8, network, run.validation, "int8")
     return Shipped(mean_iou(counts), HostTarget().measure([int8], seconds=3.0)[0].ms, len(int8))
 
 

@@ -16,8 +16,8 @@ from baseline import machine
 
 from compress.latency.targets import HostTarget
 from compress.latency.timing import load
-from compress.tflite.reader import read_model
-from compress.tflite.writer import FLOAT32, INT8, pack, random_weight_model
+from compress.tflite.flatbuffer import pack, read_model
+from compress.tflite.writer import FLOAT32, INT8, random_weight_model
 from search_spaces import SPACES, Space, costs
 from search_spaces.ops import ADD, CONV, DEPTHWISE, MEAN, MUL, SIGMOID, Graph, Op
 from search_spaces.trials import LargestTrial, RandomTrial, SmallestTrial

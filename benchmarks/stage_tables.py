@@ -12,7 +12,7 @@ from typing import Any
 from trainings import LATENCY, LEARNED, SHIPPED, TRAINED, figures, main_file
 
 from compress.stages.run import Run
-from compress.tflite.ranges import DEFAULT, ESTIMATORS
+from compress.tflite.ranges import DEFAULT_ESTIMATOR, ESTIMATORS
 
 IMPORTANCES, ROUNDS = ("l2", "taylor", "lamp"), (1, 4)
 LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "kl,cwd", "kl,dist", "kl,boundary", "adaptive", "kl,adaptive")
@@ -250,7 +250,9 @@ TABLES = {
     "in-two": Table("One training or two, nothing pruned", of(IN_TWO), gains("steps", IN_TWO)),
     "distillation": Table("Distillation", of(TAUGHT), gains("loss", TAUGHT)),
     "int8": Table(
-        f"int8 (default ranges: {DEFAULT})", (QUANTIZED, *(f"int8-{name}" for name in ESTIMATORS)), quantization
+        f"int8 (default ranges: {DEFAULT_ESTIMATOR})",
+        (QUANTIZED, *(f"int8-{name}" for name in ESTIMATORS)),
+        quantization,
     ),
     "orders": Table("Order of stages", of(ORDERS), orders),
     "chain": Table("The whole chain", of(CHAIN), chain),

@@ -18,6 +18,7 @@ from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
 
+from compress.data.calibration import calibration_images
 from compress.distillation.losses import TEACHING_TERMS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
@@ -28,13 +29,13 @@ from compress.pruning.channel_pruning import prune_to
 from compress.stages.cli import run_command
 from compress.stages.config import RunConfig, parse_input_size
 from compress.stages.fitting import fit_network
+from compress.stages.int8_training import train_in_int8
 from compress.stages.presets import PRESETS, Preset
 from compress.stages.prune import importance_losses
 from compress.stages.prune_rounds import SaveRound, prune_in_rounds
-from compress.stages.quantize import calibration_images, train_in_int8
 from compress.stages.run import Run
 from compress.stages.teaching import open_teaching
-from compress.tflite.ranges import DEFAULT, ESTIMATORS, observe_ranges
+from compress.tflite.ranges import DEFAULT_ESTIMATOR, ESTIMATORS, observe_ranges
 from compress.tflite.writer import INT8, random_weight_model
 from compress.training.schedule import Schedule
 from compress.training.term_weights import parse_terms
@@ -153,7 +154,8 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
 
     def in_int8(source: str, estimator: str, run: Run, folder: Path) -> Network:
         network = network_of(run, source).to(run.device)
-        ranges = observe_ranges(network, calibration_images(run, network.genotype.resolution), estimator)
+        images = calibration_images(run.data, network.genotype.resolution, run.device)
+        ranges = observe_ranges(network, images, estimator)
         network, learned = train_in_int8(run, network, ranges, asked.schedule(QAT).steps, folder)
         write_json(folder / "ranges.json", learned)
         return network
@@ -190,7 +192,7 @@ def plan(sizes: Mapping[str, Genotype], asked: Asked) -> list[Training]:
         Training("cut-self", partial(more, "cut", MIDDLE, teacher="base"), ("cut",), tuple(ESTIMATORS), timed=True),
         Training("cut-large", partial(more, "cut", MIDDLE, teacher="large"), ("cut", "large"), timed=True),
         Training("cut-shorter", partial(more, "cut", MIDDLE - QAT, teacher="base"), ("cut",)),
-        Training("cut-shorter-int8", partial(in_int8, "cut-shorter", DEFAULT), ("cut-shorter",), timed=True),
+        Training("cut-shorter-int8", partial(in_int8, "cut-shorter", DEFAULT_ESTIMATOR), ("cut-shorter",), timed=True),
         Training("base-more", partial(more, "base", 1 - FIRST), ("base",)),
         *(Training(f"base-more-{loss}", partial(more, "base", 1 - FIRST, teacher="base", loss=loss), ("base",))
           for loss in ("kl", "cwd")),

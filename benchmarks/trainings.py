@@ -19,15 +19,17 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from compress.evaluation.evaluate import evaluate_tflite
+from compress.data.calibration import calibration_images
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_network, save_network
-from compress.stages.quantize import calibration_images
 from compress.stages.run import Run
-from compress.tflite.conversion import int8_tflite, write_float_tflite
-from compress.tflite.ranges import DEFAULT, Ranges, observe_ranges
+from compress.tflite.conversion import write_float_tflite
+from compress.tflite.grids import ValueRanges
+from compress.tflite.quantization import int8_tflite
+from compress.tflite.ranges import DEFAULT_ESTIMATOR, observe_ranges
 from compress.tflite.reader import check_all_int8, tensor_names
 from search_spaces import costs
 from search_spaces.network import Network
@@ -46,7 +48,7 @@ class Training:
     name: str
     train: Callable[[Run, Path], Network]
     after: tuple[str, ...] = ()
-    estimators: tuple[str, ...] = (DEFAULT,)
+    estimators: tuple[str, ...] = (DEFAULT_ESTIMATOR,)
     timed: bool = False
 
 
@@ -97,7 +99,7 @@ def ship(run: Run, one: Training) -> None:
     folder = run.path / one.name
     network, log = network_of(run, one.name), folder / "convert.log"
     file = folder / "float.tflite"
-    images = [image.cpu() for image in calibration_images(run, network.genotype.resolution)]
+    images = [image.cpu() for image in calibration_images(run.data, network.genotype.resolution, run.device)]
     write_float_tflite(network, file, log)
     names = tensor_names(file.read_bytes(), network.graph)
     int8 = {}
@@ -117,12 +119,12 @@ def ship(run: Run, one: Training) -> None:
 
 def main_file(int8: Mapping[str, Any]) -> str:
     """Of the int8 files of a network, the one that stands for it."""
-    return DEFAULT if DEFAULT in int8 else LEARNED
+    return DEFAULT_ESTIMATOR if DEFAULT_ESTIMATOR in int8 else LEARNED
 
 
 def all_ranges(
     network: Network, folder: Path, estimators: Sequence[str], images: list[torch.Tensor]
-) -> dict[str, Ranges]:
+) -> dict[str, ValueRanges]:
     learned = folder / "ranges.json"
     if learned.is_file():
         return {LEARNED: {name: (low, high) for name, (low, high) in read_json(learned, REMEDY).items()}}
@@ -131,8 +133,7 @@ def all_ranges(
 
 def miou_of(run: Run, network: Network, model: bytes, title: str) -> float:
     """Over the validation split, as LiteRT runs the file."""
-    with tqdm(total=len(run.validation), desc=title, unit="image", dynamic_ncols=True) as bar:
-        return mean_iou(evaluate_tflite(model, network, run.validation, bar)[0])
+    return mean_iou(evaluate_tflite(model, network, run.validation, title)[0])
 
 
 def measure_missing(runs: Sequence[Run], trainings: Sequence[Training], seconds: float) -> None:

@@ -10,11 +10,13 @@ int8 costs more than --max-drop do the worst layers run in float, one at a time,
 from compress.stages.cli import Parser
 from compress.stages.command import stage_command
 from compress.stages.quantize import MAX_DROP, quantize
-from compress.tflite.ranges import DEFAULT, ESTIMATORS
+from compress.tflite.ranges import DEFAULT_ESTIMATOR, ESTIMATORS
 
 
 def flags(arguments: Parser) -> None:
-    arguments.add_argument("--ranges", choices=ESTIMATORS, default=DEFAULT, help=f"range estimator ({DEFAULT})")
+    arguments.add_argument(
+        "--ranges", choices=ESTIMATORS, default=DEFAULT_ESTIMATOR, help=f"range estimator ({DEFAULT_ESTIMATOR})"
+    )
     arguments.add_argument("--qat-steps", type=int, default=0, help="steps of training with int8 simulated (0)")
     arguments.add_argument("--max-drop", type=float, default=MAX_DROP, help=f"mIoU int8 may cost ({MAX_DROP})")
 

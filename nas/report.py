@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from compress.data.dataset import IGNORE
 from compress.data.validation import Validation
-from compress.evaluation.evaluate import evaluate_tflite
 from compress.evaluation.metrics import iou_per_class
+from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_record
 from compress.stages.cli import parser, run_command
@@ -104,9 +103,7 @@ def write_result(run: Run) -> dict[str, Any]:
 def write_report(run: Run, result: dict[str, Any]) -> None:
     """Writes RUN/report.html. The pictures are made by running model.tflite."""
     network = run.network("distill")
-    with tqdm(total=len(run.validation), desc="report", unit="image", dynamic_ncols=True) as bar:
-        model = (run.path / "model.tflite").read_bytes()
-        counts, maps = evaluate_tflite(model, network, run.validation, bar)
+    counts, maps = evaluate_tflite((run.path / "model.tflite").read_bytes(), network, run.validation, "report")
     ious = iou_per_class(counts).tolist()
     page = jinja2.Environment(autoescape=True).from_string(TEMPLATE)
     config = read_json(run.path / "config.json", "start the run anew")

@@ -10,11 +10,12 @@ from torch import Tensor
 from compress.data.batches import training_batches
 from compress.data.resizing import at_scale
 from compress.data.validation import Validation
-from compress.evaluation.evaluate import run_tflite
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.tflite_file import run_tflite
 from compress.stages.run import Run
-from compress.tflite.int8_file import int8_file, observe_extremes
-from compress.tflite.ranges import Ranges
+from compress.tflite.grids import ValueRanges
+from compress.tflite.int8_file import int8_file
+from compress.tflite.ranges import observe_extremes
 from search_spaces.network import Network
 
 CALIBRATION_BATCHES = 6
@@ -53,7 +54,7 @@ class Scorer:
         ranges = self.recalibrate(network) if shared else observe_extremes(network.eval(), self._seen(network))
         return self.int8_miou(int8_file(network, ranges), network)
 
-    def recalibrate(self, network: Network) -> Ranges:
+    def recalibrate(self, network: Network) -> ValueRanges:
         """Sets a network's BN statistics to those of the calibration batches; the ranges of its values there."""
         return calibrate(network, self._seen(network))
 
@@ -83,7 +84,7 @@ class Scorer:
 
 
 @torch.no_grad()
-def calibrate(network: Network, batches: Iterator[Tensor]) -> Ranges:
+def calibrate(network: Network, batches: Iterator[Tensor]) -> ValueRanges:
     """One pass over N,3,h,w batches: sets BN statistics to their cumulative average (shared ones fit no subnet) and
     returns the ranges of the values. The network is left in eval mode."""
     norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]

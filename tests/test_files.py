@@ -12,14 +12,17 @@ import torch
 from conftest import every_tap, tiny_of
 from torch import nn
 
-from compress.evaluation.evaluate import class_maps
+from compress.evaluation.tflite_file import class_maps
 from compress.latency.targets import HostTarget
 from compress.latency.timing import load
-from compress.tflite.conversion import Deployed, int8_tflite, quantize_tflite, write_float_tflite, write_onnx
-from compress.tflite.fallback import unit
-from compress.tflite.int8_file import int8_file, observe_extremes
-from compress.tflite.ranges import Ranges, observe_ranges, wide_enough
-from compress.tflite.reader import check_all_int8, file_ops, read_model, tensor_names
+from compress.tflite.conversion import Deployed, write_float_tflite, write_onnx
+from compress.tflite.fallback import float_ops_for
+from compress.tflite.flatbuffer import read_model
+from compress.tflite.grids import ValueRanges, widen_narrow_ranges
+from compress.tflite.int8_file import int8_file
+from compress.tflite.quantization import int8_tflite, quantize_tflite
+from compress.tflite.ranges import observe_extremes, observe_ranges
+from compress.tflite.reader import check_all_int8, file_ops, tensor_names
 from compress.tflite.simulated_int8 import fake_quantize
 from compress.tflite.writer import FLOAT32, INT8, random_weight_model
 from search_spaces import SPACES, costs, graph_of
@@ -109,7 +112,7 @@ class Shipped:
 
     network: Network
     file: Path
-    ranges: Ranges
+    ranges: ValueRanges
     images: list[torch.Tensor]
 
     def int8(self, floats: Collection[str] = ()) -> tuple[bytes, list[str]]:
@@ -165,7 +168,7 @@ def test_every_space_ships_as_it_is_written_and_simulated(shipped: Shipped) -> N
 
 
 def test_gates_fall_back_to_float_with_what_they_gate(shipped: Shipped) -> None:
-    floats = unit(shipped.network.graph, "stage4.0.depthwise")
+    floats = float_ops_for(shipped.network.graph, "stage4.0.depthwise")
     assert floats == {f"stage4.0.depthwise{part}" for part in ("", ".sigmoid", ".gated")}
     content, kept = shipped.int8(floats)
     assert check_all_int8(content, kept) == len(shipped.network.graph) - len(floats)
@@ -196,7 +199,7 @@ def test_a_dead_layer_does_no_harm(tiny: Genotype, dead: str) -> None:
     (layer.conv if dead == CLASSIFIER else layer.bn).bias.data.fill_(-100.0)  # ReLU6 leaves nothing of it
     images = torch.rand(1, 3, *tiny.resolution)
     ranges = observe_ranges(network, [images], "minmax")
-    assert wide_enough(ranges, fold_batch_norm(network)) == ranges
+    assert widen_narrow_ranges(ranges, fold_batch_norm(network)) == ranges
     for found in (ranges, observe_extremes(network, [images])):
         assert run(int8_file(network, found), images.permute(0, 2, 3, 1).numpy()).size > 0
 

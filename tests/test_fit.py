@@ -11,8 +11,8 @@ from torch import Tensor
 from compress.data.crops import Crops
 from compress.data.dataset import IGNORE, open_data
 from compress.data.validation import read_validation
-from compress.evaluation.evaluate import evaluate
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.network import evaluate_network
 from compress.files.tensors import load_network, load_tensors, save_network, save_tensors
 from compress.training import checkpoint as checkpoint_module
 from compress.training import log as training_log
@@ -51,7 +51,7 @@ def test_it_learns(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
     schedule = Schedule(150, 4, 64)
     network = fresh(tiny)
     fit(network, losses_of(network), Crops(data, (96, 96), 64, 600, 0), schedule, tmp_path / "c.pt", "test")
-    counts = evaluate(network, read_validation(data, (96, 96)), torch.device("cpu"))
+    counts = evaluate_network(network, read_validation(data, (96, 96)), torch.device("cpu"))
     assert mean_iou(counts) > 0.6
 
 
@@ -145,7 +145,7 @@ def test_an_average_evaluates_as_well_as_it_should(tiny: Genotype, folder_data: 
     network = fresh(tiny)
     schedule = Schedule(150, 4, 64, lr_schedule="poly", ema=0.99)
     fit(network, losses_of(network), Crops(data, (96, 96), 64, 600, 0), schedule, tmp_path / "c.pt", "test")
-    counts = evaluate(network, read_validation(data, (96, 96)), torch.device("cpu"))
+    counts = evaluate_network(network, read_validation(data, (96, 96)), torch.device("cpu"))
     assert mean_iou(counts) > 0.6
 
 

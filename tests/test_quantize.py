@@ -13,17 +13,19 @@ from conftest import every_tap, tiny_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from tqdm import tqdm
 
 from compress.data.crops import Crops
 from compress.data.dataset import IGNORE, open_data
 from compress.data.validation import Validation, read_validation
 from compress.evaluation.agreement import agreement
-from compress.evaluation.evaluate import evaluate_tflite
-from compress.tflite.conversion import int8_tflite, write_float_tflite
-from compress.tflite.fallback import Source, logits_error, rank, unit
-from compress.tflite.ranges import ESTIMATORS, Ranges, observe_ranges, tied_values, weight_scales
-from compress.tflite.reader import check_all_int8, read_model, tensor_names, tied_tensors
+from compress.evaluation.tflite_file import evaluate_tflite
+from compress.tflite.conversion import write_float_tflite
+from compress.tflite.fallback import QuantizationSource, float_ops_for, logits_error, rank_layers
+from compress.tflite.flatbuffer import read_model
+from compress.tflite.grids import ValueRanges, tied_values, weight_scales
+from compress.tflite.quantization import int8_tflite, tied_tensors
+from compress.tflite.ranges import ESTIMATORS, observe_ranges
+from compress.tflite.reader import check_all_int8, tensor_names
 from compress.tflite.simulated_int8 import FakeQuantized, fake_quantize
 from compress.training.label_losses import cross_entropy
 from compress.training.loop import fit
@@ -51,12 +53,12 @@ class Trained:
     def names(self) -> dict[str, str]:
         return tensor_names(self.file.read_bytes(), self.network.graph)
 
-    def int8(self, ranges: Ranges, floats: frozenset[str] = frozenset()) -> bytes:
+    def int8(self, ranges: ValueRanges, floats: frozenset[str] = frozenset()) -> bytes:
         by_tensor = {self.names[value]: found for value, found in ranges.items()}
         return int8_tflite(self.file, by_tensor, self.file.with_name("log"), [self.names[op] for op in floats])
 
     def maps(self, content: bytes) -> list[np.ndarray]:
-        return evaluate_tflite(content, self.network, self.validation, tqdm(disable=True))[1]
+        return evaluate_tflite(content, self.network, self.validation, "test")[1]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_the_simulation_computes_what_the_file_computes(trained: Trained, estima
 
 def test_a_layer_in_float_is_float_in_both(trained: Trained) -> None:
     ranges = observe_ranges(trained.network, trained.images)
-    floats = unit(trained.network.graph, "stage2.0.project") | {"classifier"}
+    floats = float_ops_for(trained.network.graph, "stage2.0.project") | {"classifier"}
     assert floats == {"stage2.0.project", "stage2.1.expand", "stage2.1.add", "classifier"}
     content = trained.int8(ranges, floats)
     tensors = {trained.names[op] for op in floats}
@@ -136,8 +138,8 @@ def test_the_ranking_finds_a_layer_that_int8_ruins(trained: Trained) -> None:
         norm.bias[0] *= 100
         network.get_submodule("layers.decoder_1_pointwise.conv").weight[:, 0] /= 100
     ranges = observe_ranges(network, trained.images, "minmax")
-    source = Source(network, trained.file, ranges, trained.images[:2])
-    worst, left = next(iter(rank(source).items()))
+    source = QuantizationSource(network, trained.file, ranges, trained.images[:2])
+    worst, left = next(iter(rank_layers(source).items()))
     assert worst in ("decoder.1.depthwise", "decoder.1.pointwise")
     assert left < 0.5 * logits_error(source, source.simulated())
 
@@ -186,7 +188,9 @@ def test_weights_are_on_the_converters_grid(seed: int) -> None:
     weights = torch.randn(6, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
     bound = weights.abs().amax((1, 2, 3), keepdim=True).numpy()
     zero, scale = aeq.tensor_zp_scale_from_min_max(-bound, bound, 8, True, qtyping.QuantGranularity.CHANNELWISE)
-    np.testing.assert_allclose(weight_scales(weights, torch.zeros(6), torch.tensor(1.0)).numpy(), scale, rtol=1e-6)
+    np.testing.assert_allclose(
+        weight_scales(weights, torch.zeros(6), torch.tensor(1.0)).numpy(), scale.ravel(), rtol=1e-6
+    )
     assert (zero == 0).all()
 
 

@@ -6,7 +6,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compress.tflite.ranges import ESTIMATORS, PIXELS, Histogram, Range, observe_ranges, step_of, tied, tied_values
+from compress.tflite.grids import PIXEL_RANGE, ValueRange, tie_ranges, tied_values, value_scale
+from compress.tflite.ranges import ESTIMATORS, ValueHistogram, observe_ranges
 from search_spaces import graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -14,10 +15,10 @@ from search_spaces.network import Network
 from search_spaces.ops import INPUT
 
 
-def seen(images: torch.Tensor) -> Histogram:
-    histogram = Histogram()
-    histogram.widen(images)
-    histogram.count(images)
+def seen(images: torch.Tensor) -> ValueHistogram:
+    histogram = ValueHistogram()
+    histogram.add_extremes(images)
+    histogram.add_counts(images)
     return histogram
 
 
@@ -27,9 +28,9 @@ def images(seed: int, outlier: float = 0.0) -> torch.Tensor:
     return values
 
 
-def error(values: torch.Tensor, found: Range) -> float:
+def error(values: torch.Tensor, found: ValueRange) -> float:
     """Mean squared error of rounding to the 256 steps of a range, as int8 does it."""
-    step = step_of(found)
+    step = value_scale(found)
     zero = round(-128 - min(found[0], 0.0) / step)
     steps = np.clip(np.round(values.numpy() / step) + zero, -128, 127)
     return float(np.mean(((steps - zero) * step - values.numpy()) ** 2))
@@ -75,7 +76,7 @@ def test_a_network_is_observed_value_by_value(tiny: Genotype) -> None:
     network = Network(tiny).eval()
     batches = [torch.rand(1, 3, *tiny.resolution) for _ in range(2)]
     found = observe_ranges(network, batches, "minmax")
-    assert found[INPUT] == PIXELS
+    assert found[INPUT] == PIXEL_RANGE
     assert found.keys() == {INPUT, *(op.name for op in network.graph[:-1])}
     with torch.inference_mode():
         logits = torch.cat([network(batch) for batch in batches])
@@ -83,7 +84,7 @@ def test_a_network_is_observed_value_by_value(tiny: Genotype) -> None:
     assert found["upsample"][1] >= logits.max().item() - 1e-5
     for names in tied_values(network.graph):
         assert len({found[name] for name in names}) == 1
-    assert tied(found, network.graph) == found
+    assert tie_ranges(found, network.graph) == found
 
 
 def test_an_estimator_that_is_none_is_named(tiny: Genotype) -> None:

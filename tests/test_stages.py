@@ -89,7 +89,7 @@ def test_quantizing_trains_falls_back_and_resumes(run: Run, monkeypatch: pytest.
         network.get_submodule("layers.decoder_1_pointwise.conv").weight[:, 0] /= 300
     save_network(network, run.made("distill"))
     monkeypatch.setattr(compress.training.checkpoint, "CHECKPOINT_SECONDS", 0.0)
-    heal = killed_at(monkeypatch, compress.stages.quantize, "converted", 1)
+    heal = killed_at(monkeypatch, compress.stages.quantize, "convert_source", 1)
     with pytest.raises(KilledError):
         quantize(run, ranges="minmax", qat_steps=2, max_drop=0.02)
     heal()

@@ -17,7 +17,7 @@ from compress.files.records import read_json, read_record, write_json
 from compress.latency.repeats import MeasurementPlan, combine, measure_repeatedly
 from compress.latency.targets import HostTarget
 from compress.stages.config import RunConfig, parse_input_size
-from compress.tflite.ranges import DEFAULT
+from compress.tflite.ranges import DEFAULT_ESTIMATOR
 from search_spaces.errors import InputError
 
 PLAN = MeasurementPlan("latency", seconds=1.0, group_size=8, tolerance=0.04)
@@ -81,8 +81,11 @@ def read_benefit(work: Path, config: RunConfig, steps: int) -> list[Searched]:
         raise InputError(f"--benefit {work}: was made with {asked}; the peers with other data, size or steps")
     found = []
     for shipped in sorted(work.glob(f"seed-*/searched-*/{SHIPPED}")):
-        budget, miou = shipped.parent.name.rpartition("-")[2], read_json(shipped, "delete it")["int8"][DEFAULT]["miou"]
-        found.append(Searched(shipped.with_name(f"{DEFAULT}.tflite"), float(budget), float(miou)))
+        budget, miou = (
+            shipped.parent.name.rpartition("-")[2],
+            read_json(shipped, "delete it")["int8"][DEFAULT_ESTIMATOR]["miou"],
+        )
+        found.append(Searched(shipped.with_name(f"{DEFAULT_ESTIMATOR}.tflite"), float(budget), float(miou)))
     return found
 
 

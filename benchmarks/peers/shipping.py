@@ -16,16 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from compress.evaluation.evaluate import EVALUATION_THREADS, run_tflite
+from compress.data.calibration import calibration_images
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.tflite_file import run_tflite
 from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_tensors, save_tensors
 from compress.latency.timing import load
 from compress.stages.fitting import CHECKPOINT, network_losses
-from compress.stages.quantize import calibration_images
 from compress.stages.run import Run
-from compress.tflite.conversion import convert, quantize_tflite
+from compress.tflite.conversion import convert
+from compress.tflite.quantization import quantize_tflite
 from compress.tflite.reader import file_ops
 from compress.training.loop import fit
 from search_spaces.backbone import scaled_side
@@ -141,7 +142,7 @@ def made(variant: Variant, deployed: nn.Module, stride: int) -> dict[str, Any]:
     run, log = variant.run, variant.folder / "convert.log"
     file = variant.folder / f"float-{stride}.tflite"
     convert(deployed, torch.rand(1, *variant.resolution, 3), file, log)
-    images = calibration_images(run, variant.resolution)
+    images = calibration_images(run.data, variant.resolution, run.device)
     int8 = quantize_tflite(file, [image.permute(0, 2, 3, 1).cpu().numpy() for image in images], log)
     write_atomically(int8_file(variant, stride), int8)
     floats = Counter(op.name for op in file_ops(int8) if "FLOAT32" in (*op.in_types, *op.out_types))
@@ -168,7 +169,7 @@ def miou_of(variant: Variant, model: bytes) -> float:
     validation, classes = variant.run.validation, len(variant.run.data.classes)
     pixels = validation.pixels(variant.resolution)
     counts = torch.zeros(classes, classes, dtype=torch.long)
-    for counted, _ in run_tflite(model, classes, validation, pixels, EVALUATION_THREADS):
+    for counted, _ in run_tflite(model, classes, validation, pixels):
         counts += counted
     return mean_iou(counts)
 

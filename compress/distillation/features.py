@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.distillation.losses import LAYER_DISTILLERS
-from compress.tflite.conversion import printed_to
+from compress.files.native_output import output_to
 from compress.training.terms import match
 from search_spaces.errors import InputError
 from search_spaces.network import Network
@@ -54,7 +54,7 @@ class Features:
         self, kind: str, weight: float, places: Sequence[str], student: Network, teacher: Network, log: Path
     ) -> None:
         try:
-            with printed_to(log):
+            with output_to(log):
                 distillation = import_module("nni.compression.distillation")
         except ImportError as error:
             raise InputError(f'--loss {kind}: {error}; pip install "slimlab[nni]"') from error

@@ -1,18 +1,54 @@
-"""How far two forms of a network agree on the validation split."""
+"""How far the class maps of exported files agree with those of torch networks, and how far they must."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
 from compress.data.validation import Validation
+from search_spaces.errors import InputError
 from search_spaces.network import Network
+
+
+@dataclass(frozen=True)
+class AgreementBound:
+    """How far an exported file must agree with a torch network.
+
+    Attributes:
+        file: The name of the file in the run folder.
+        against: What it is compared with.
+        minimum: The least share (0..1) of pixels of the same class.
+    """
+
+    file: str
+    against: str
+    minimum: float
+
+
+# By the name of the figure in export/metrics.json. docs/compression.md gives what networks reach and why the bounds lie
+# where they do: the first two files compute what torch computes, int8 differs by rounding.
+AGREEMENT_BOUNDS = {
+    "float_agreement_with_torch": AgreementBound("model.float.tflite", "the torch network", 0.995),
+    "onnx_agreement_with_torch": AgreementBound("model.onnx", "the torch network", 0.995),
+    "agreement_with_simulation": AgreementBound("model.tflite", "simulated int8", 0.95),
+    "agreement_with_torch": AgreementBound("model.tflite", "the float network", 0.5),
+}
 
 
 @torch.inference_mode()
 def agreement(maps: list[np.ndarray], network: Network, validation: Validation) -> float:
-    """Share of pixels to which the torch network gives the class that the maps give."""
+    """The share of pixels to which the network gives the class that the maps give.
+
+    Args:
+        maps: Class maps h,w of the first images of the split.
+        network: The torch network, in eval mode on the CPU.
+        validation: The split.
+
+    Returns:
+        The mean share (0..1) over these images.
+    """
     same = [
         float((network(images).argmax(1)[0].numpy() == class_map).mean())
         for (images, _), class_map in zip(validation.batches(network.genotype.resolution), maps, strict=False)
@@ -20,13 +56,20 @@ def agreement(maps: list[np.ndarray], network: Network, validation: Validation) 
     return float(np.mean(same))
 
 
-def run_onnx(path: Path, network: Network, validation: Validation, images: int) -> list[np.ndarray]:
-    """Class maps of the first images, as ONNX Runtime computes them."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    maps = []
-    for pixels, _ in validation.batches(network.genotype.resolution):
-        (class_map,) = session.run(None, {"pixels": np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())})
-        maps.append(np.asarray(class_map)[0])
-        if len(maps) == images:
-            break
-    return maps
+def check_agreements(found: Mapping[str, float], folder: Path) -> None:
+    """Refuses an exported file that does not compute what its network computes.
+
+    Args:
+        found: The agreement (0..1) by each name of AGREEMENT_BOUNDS.
+        folder: The run folder.
+
+    Raises:
+        InputError: An agreement is below its bound. The message names the file.
+    """
+    for name, bound in AGREEMENT_BOUNDS.items():
+        if not found[name] >= bound.minimum:
+            raise InputError(
+                f"{folder / bound.file}: gives the class of {bound.against} on {found[name]:.4f} of the pixels, "
+                f"less than {bound.minimum:g}: the file is wrong; do not use it, run python -m compress.quantize and "
+                "compress.export again, and report the genotype if it happens again"
+            )

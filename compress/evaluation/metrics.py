@@ -1,4 +1,4 @@
-"""Mean intersection over union, from one confusion matrix over the whole split."""
+"""Mean intersection over union, from one matrix of pixel counts over the whole split."""
 
 import torch
 from torch import Tensor
@@ -7,8 +7,20 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 
 def confusion(predicted: Tensor, truth: Tensor, classes: int, ignore: int) -> Tensor:
-    """Counts (truth, predicted) over N,h,w predictions and N,H,W truth. A smaller class map is enlarged to the
-    truth's size by nearest neighbour, as an app would show it, so a coarse head pays for its blocks."""
+    """Counts the pixels of each pair of true and predicted class.
+
+    A class map that is smaller than the truth is enlarged by nearest neighbour, as an app would show it. So a coarse
+    head pays for its blocks.
+
+    Args:
+        predicted: Class indices N,h,w.
+        truth: Class indices N,H,W.
+        classes: The number of classes.
+        ignore: The index of void pixels in the truth. They are not counted.
+
+    Returns:
+        Pixel counts classes,classes: truth in the rows, prediction in the columns.
+    """
     if predicted.shape != truth.shape:
         enlarged = F.interpolate(predicted[:, None].float(), truth.shape[1:], mode="nearest-exact")
         predicted = enlarged[:, 0].to(truth.dtype)
@@ -19,11 +31,29 @@ def confusion(predicted: Tensor, truth: Tensor, classes: int, ignore: int) -> Te
 
 
 def iou_per_class(counts: Tensor) -> Tensor:
-    """Intersection over union of each class (0..1); NaN for a class in neither truth nor prediction."""
+    """Intersection over union of each class.
+
+    Args:
+        counts: Pixel counts classes,classes (truth, predicted).
+
+    Returns:
+        One number in 0..1 for each class; NaN for a class that is neither in the truth nor in the prediction.
+    """
     intersection = counts.diagonal().double()
     return intersection / (counts.sum(0) + counts.sum(1) - intersection)
 
 
 def mean_iou(counts: Tensor) -> float:
-    """mIoU (0..1) over the classes that occur."""
+    """Mean intersection over union.
+
+    The mean is over the classes that occur in the truth, in the prediction or in both. A class that is absent from
+    both is left out. A class that is absent from the truth but predicted somewhere counts with IoU 0: one stray pixel
+    of it lowers the mean. So a split should hold every class.
+
+    Args:
+        counts: Pixel counts classes,classes (truth, predicted), over the whole split.
+
+    Returns:
+        mIoU in 0..1; NaN when no class occurs at all.
+    """
     return float(torch.nanmean(iou_per_class(counts)))

@@ -17,7 +17,8 @@ from compress.latency.networks import control_network_files
 from compress.latency.repeats import combine, measure_repeatedly, median_control_time
 from compress.latency.spec import TableSpec
 from compress.latency.table import LatencyTable
-from compress.tflite.conversion import quantize_tflite, write_float_tflite
+from compress.tflite.conversion import write_float_tflite
+from compress.tflite.quantization import quantize_tflite
 from compress.tflite.writer import FLOAT32, random_weight_model
 from search_spaces import costs, get_space
 from search_spaces.errors import InputError

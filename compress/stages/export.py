@@ -1,5 +1,4 @@
-"""Puts model.tflite, model.float.tflite, model.onnx and model.json into RUN and
-verifies them."""
+"""The stage `export`: puts model.tflite, model.float.tflite, model.onnx and model.json into RUN and verifies them."""
 
 import shutil
 import time
@@ -15,10 +14,16 @@ from compress.stages.run import Run
 from compress.stages.verify import verify
 from compress.tflite.conversion import write_onnx
 
-ONNX_AGREEMENT = 0.999
-
 
 def export(run: Run) -> None:
+    """Runs the stage on a run folder whose quantized files are there.
+
+    Args:
+        run: The run.
+
+    Raises:
+        InputError: An exported file does not agree with its network (`compress.evaluation.agreement`).
+    """
     begun = time.monotonic()
     folder = run.path / "export"
     folder.mkdir(exist_ok=True)
@@ -35,7 +40,16 @@ def export(run: Run) -> None:
 
 
 def model_card(run: Run, model: bytes) -> dict[str, Any]:
-    """What an app needs to run model.tflite and read its output."""
+    """What an app needs to run model.tflite and to read its output (docs/how-it-works.md lists the entries).
+
+    Args:
+        run: The run, quantized.
+        model: The bytes of the int8 .tflite file.
+
+    Returns:
+        The content of model.json: the input (shape, type, quantization, how an image becomes it), the output (shape,
+        type, form, stride), the ops in float, the float files, the classes with their colours, the genotype.
+    """
     interpreter = load(model, 1)
     (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = reads["quantization"]

@@ -1,46 +1,68 @@
-"""Converts the distilled network to
-TFLite and quantizes it to int8 with real images.
+"""The stage `quantize`: converts the distilled network to TFLite and quantizes it to int8 with real images.
 
-Leaves RUN/quantize/model.float.tflite and model.tflite, whose mIoU and latency are those of the files as run by
-LiteRT, and network.pt, the float network that the int8 file was made from: the distilled one, or with --qat-steps that
-one trained on with int8 simulated. Every op of the int8 file is int8, or the stage fails and names the op; only when
-int8 costs more than --max-drop do the worst layers run in float, one at a time, each named with what it costs.
+It leaves RUN/quantize/model.float.tflite and model.tflite. Their mIoU and latency are those of the files as LiteRT runs
+them. network.pt is the float network that the int8 file was made from: the distilled one, or with --qat-steps that one
+trained on with int8 simulated.
+
+Every op of the int8 file is int8, or the stage fails and names the op. When int8 costs more than --max-drop, the layers
+that it hurts most run in float, one at a time, and each is listed with what it costs.
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from compress.data.dataset import read_pair
-from compress.data.resizing import at_resolution
-from compress.distillation.teachers import own_teacher
-from compress.distillation.teaching import Teaching
-from compress.evaluation.evaluate import evaluate_tflite
+from compress.data.calibration import calibration_images
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import write_atomically
 from compress.files.tensors import save_network
-from compress.stages.fitting import fit_network
+from compress.stages.int8_training import train_in_int8
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import METRICS, Run
 from compress.tflite.conversion import write_float_tflite
-from compress.tflite.fallback import Source, fall_back
-from compress.tflite.ranges import DEFAULT, Ranges, observe_ranges
-from compress.tflite.simulated_int8 import fake_quantize
+from compress.tflite.fallback import FallbackResult, QuantizationSource, RunFile, fall_back
+from compress.tflite.grids import ValueRanges
+from compress.tflite.ranges import DEFAULT_ESTIMATOR, observe_ranges
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
-CALIBRATION_IMAGES = 32
 RANKING_IMAGES = 2
 MAX_DROP = 0.003  # mIoU below the float file's
-QAT_LR = 5e-4
+FLOAT_FILE, TRAINED_FLOAT_FILE = "model.float.tflite", "trained.float.tflite"
 
 
-def quantize(run: Run, ranges: str = DEFAULT, qat_steps: int = 0, max_drop: float = MAX_DROP) -> None:
+@dataclass(frozen=True)
+class FloatFigures:
+    """The float file as it ran.
+
+    Attributes:
+        miou: mIoU (0..1) on the validation split.
+        latency_ms: Median latency on the target.
+        size_bytes: The size of the file.
+    """
+
+    miou: float
+    latency_ms: float
+    size_bytes: int
+
+
+def quantize(run: Run, ranges: str = DEFAULT_ESTIMATOR, qat_steps: int = 0, max_drop: float = MAX_DROP) -> None:
+    """Runs the stage on a run folder whose distilled network is there.
+
+    Args:
+        run: The run.
+        ranges: The range estimator, one of `compress.tflite.ranges.ESTIMATORS`.
+        qat_steps: Training steps with int8 simulated; 0 for none.
+        max_drop: The mIoU (0..1) that int8 may cost before layers run in float.
+
+    Raises:
+        InputError: A flag is out of range, or an op that should be int8 is not.
+    """
     if qat_steps < 0:
         raise InputError(f"--qat-steps {qat_steps}: give 0 or a positive number")
     if not 0 <= max_drop <= 1:
@@ -49,71 +71,160 @@ def quantize(run: Run, ranges: str = DEFAULT, qat_steps: int = 0, max_drop: floa
     folder = run.path / "quantize"
     (folder / METRICS).unlink(missing_ok=True)  # from here on the folder is half-written
     network = run.network("distill").to(run.device)
-    images = calibration_images(run, network.genotype.resolution)
-    pairs = [(network, observe_ranges(network, images, ranges))]
-    if qat_steps:  # before anything is converted: the converter starts threads, and loading crops forks
-        pairs.append(train_in_int8(run, *pairs[0], qat_steps, folder))
-    files = (folder / "model.float.tflite", folder / "trained.float.tflite")
-    sources = [converted(*pair, file, images) for pair, file in zip(pairs, files, strict=False)]
-    float_model = files[0].read_bytes()
-    float_latency = run.target.measure([float_model])[0]
-    with tqdm(total=len(run.validation), desc="float: validation", unit="image", dynamic_ncols=True) as bar:
-        float_miou = mean_iou(evaluate_tflite(float_model, network, run.validation, bar)[0])
-    least = float_miou - max_drop
-    made = [source.int8(run) for source in sources]
-    enough = any(file.miou >= least for file in made)
-    tries = [fall_back(run, *pair, 0.0 if enough else least) for pair in zip(sources, made, strict=True)]
-    # enough accuracy first, then the fewest ops in float
-    best = max(tries, key=lambda tried: (min(tried.made.miou, least), -len(tried.made.floats), tried.made.miou))
-    source, int8 = best.source, best.made
-    if int8.miou < least:
+    sources = open_sources(run, network, ranges, qat_steps, folder)
+    in_float = run_float_file(run, sources[0])
+    best, all_int8_miou = best_int8(run, sources, in_float.miou - max_drop)
+    if best.file.miou < in_float.miou - max_drop:
         print(
-            f"quantize: int8 costs {float_miou - int8.miou:.4f} mIoU, more than --max-drop {max_drop:g}; "
+            f"quantize: int8 costs {in_float.miou - best.file.miou:.4f} mIoU, more than --max-drop {max_drop:g}; "
             "train in int8 with (more) --qat-steps"
         )
-    save_network(source.network.cpu(), folder / "network.pt")
-    write_atomically(run.made("quantize"), int8.content)
+    save_network(best.source.network.cpu(), folder / "network.pt")
+    write_atomically(run.made("quantize"), best.file.content)
     metrics = {
-        "miou": int8.miou,
-        "latency_ms": int8.latency_ms,
-        **cost_metrics(run, network),
-        "size_bytes": len(int8.content),
-        "wall_s": time.monotonic() - begun,
-        "float_miou": float_miou,
-        "float_latency_ms": float_latency.ms,
-        "float_size_bytes": len(float_model),
+        **file_metrics(run, network, best, begun),
+        **{f"float_{name}": value for name, value in vars(in_float).items()},
         "estimator": ranges,
         "qat_steps": qat_steps,
         "max_drop": max_drop,
-        "all_int8_miou": [file.miou for file in made],  # as distilled, and trained in int8
-        "ranges": source.ranges,
-        "logits_error_without": best.ranking,
-        "fallbacks": best.steps,
-        "float_ops": {op: source.names[op] for op in sorted(int8.floats)},
+        "all_int8_miou": all_int8_miou,
+        **fallback_metrics(best),
     }
     write_metrics(run, "quantize", metrics, folder)
-    for leftover in (folder / "checkpoint.pt", files[1]):
+    for leftover in (folder / "checkpoint.pt", folder / TRAINED_FLOAT_FILE):
         leftover.unlink(missing_ok=True)
 
 
-def train_in_int8(run: Run, network: Network, ranges: Ranges, steps: int, folder: Path) -> tuple[Network, Ranges]:
-    """Quantization-aware fine-tuning: weights and ranges learn with int8 simulated, taught by the float network."""
-    simulated = fake_quantize(network, ranges)
-    schedule = replace(run.config.schedule("recover"), steps=steps, lr=QAT_LR)
-    teaching = Teaching(own_teacher(network, run.config.input_size, run.device), {"kl": 1.0}, "itself in float")
-    fit_network(run, simulated, schedule, folder, "quantize: training in int8", seed=50, teaching=teaching)
-    return simulated.plain().to(run.device), simulated.ranges()
+def open_sources(run: Run, network: Network, estimator: str, qat_steps: int, folder: Path) -> list[QuantizationSource]:
+    """Makes what int8 files can be made from.
+
+    Args:
+        run: The run.
+        network: The distilled network, on the run's device.
+        estimator: The range estimator.
+        qat_steps: Training steps with int8 simulated; 0 for none.
+        folder: The folder of the float files.
+
+    Returns:
+        The source from the distilled network; with `qat_steps` also that from the network trained in int8.
+    """
+    images = calibration_images(run.data, network.genotype.resolution, run.device)
+    pairs = [(network, observe_ranges(network, images, estimator))]
+    if qat_steps:  # before anything is converted: the converter starts threads, and loading crops forks
+        pairs.append(train_in_int8(run, *pairs[0], qat_steps, folder))
+    files = (folder / FLOAT_FILE, folder / TRAINED_FLOAT_FILE)
+    return [convert_source(*pair, file, images) for pair, file in zip(pairs, files, strict=False)]
 
 
-def converted(network: Network, ranges: Ranges, path: Path, images: list[Tensor]) -> Source:
-    """Writes a network's float file."""
+def convert_source(network: Network, ranges: ValueRanges, path: Path, images: Sequence[Tensor]) -> QuantizationSource:
+    """Writes the float file of a network.
+
+    Args:
+        network: The network. It comes back on the device it was on.
+        ranges: The range of each value.
+        path: The float file to write.
+        images: Calibration images 1,3,h,w in 0..1; the first few rank the layers.
+
+    Returns:
+        What int8 files are made from.
+    """
     device = next(network.parameters()).device
     write_float_tflite(network.cpu(), path, path.with_name("convert.log"))
-    return Source(network.to(device), path, ranges, images[:RANKING_IMAGES])
+    return QuantizationSource(network.to(device), path, ranges, images[:RANKING_IMAGES])
 
 
-def calibration_images(run: Run, resolution: tuple[int, int]) -> list[Tensor]:
-    """Training images 1,3,h,w in 0..1 at a network's resolution, evenly spread over the split."""
-    pairs = run.data.train[:: max(1, len(run.data.train) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
-    images = (np.ascontiguousarray(read_pair(pair, run.data)[0].transpose(2, 0, 1)) for pair in pairs)
-    return [at_resolution(torch.from_numpy(image)[None], resolution).to(run.device) for image in images]
+def file_runner(run: Run, network: Network, title: str) -> RunFile:
+    """What runs a file of a network on the validation split and on the target.
+
+    Args:
+        run: The run.
+        network: The network of the file.
+        title: What the progress bar says.
+
+    Returns:
+        A function from the bytes of a .tflite file to its mIoU (0..1) and latency in ms.
+    """
+
+    def run_file(content: bytes) -> tuple[float, float]:
+        counts, _ = evaluate_tflite(content, network, run.validation, title)
+        return mean_iou(counts), run.target.measure([content])[0].ms
+
+    return run_file
+
+
+def run_float_file(run: Run, source: QuantizationSource) -> FloatFigures:
+    """Runs the float file of a source.
+
+    Args:
+        run: The run.
+        source: The source.
+
+    Returns:
+        Its figures.
+    """
+    content = source.float_file.read_bytes()
+    miou, latency_ms = file_runner(run, source.network, "float: validation")(content)
+    return FloatFigures(miou, latency_ms, len(content))
+
+
+def best_int8(run: Run, sources: Sequence[QuantizationSource], min_miou: float) -> tuple[FallbackResult, list[float]]:
+    """Makes the int8 file of each source and takes the best, with layers in float when none is good enough.
+
+    Args:
+        run: The run.
+        sources: What int8 files can be made from.
+        min_miou: The mIoU (0..1) to reach.
+
+    Returns:
+        The best file with how it was made, and the mIoU of each source's file that is int8 throughout.
+    """
+    runners = [file_runner(run, source.network, "quantize: validation") for source in sources]
+    files = [source.quantized(run_file) for source, run_file in zip(sources, runners, strict=True)]
+    goal = 0.0 if any(file.miou >= min_miou for file in files) else min_miou
+    budget_ms = run.config.budget_ms
+    results = [
+        fall_back(source, file, goal, budget_ms, run_file)
+        for source, file, run_file in zip(sources, files, runners, strict=True)
+    ]
+    # enough accuracy first, then the fewest ops in float
+    best = max(results, key=lambda of: (min(of.file.miou, min_miou), -len(of.file.float_ops), of.file.miou))
+    return best, [file.miou for file in files]
+
+
+def file_metrics(run: Run, network: Network, best: FallbackResult, begun: float) -> dict[str, Any]:
+    """The figures that every stage records, for the int8 file.
+
+    Args:
+        run: The run.
+        network: The distilled network.
+        best: The int8 file.
+        begun: When the stage began, of `time.monotonic`.
+
+    Returns:
+        Entries of metrics.json.
+    """
+    return {
+        "miou": best.file.miou,
+        "latency_ms": best.file.latency_ms,
+        **cost_metrics(run, network),
+        "size_bytes": len(best.file.content),
+        "wall_s": time.monotonic() - begun,
+    }
+
+
+def fallback_metrics(best: FallbackResult) -> dict[str, Any]:
+    """How the int8 file was made.
+
+    Args:
+        best: The int8 file.
+
+    Returns:
+        Entries of metrics.json.
+    """
+    names = best.source.tensor_names
+    return {
+        "ranges": best.source.ranges,
+        "logits_error_without": best.ranking,
+        "fallbacks": best.steps,
+        "float_ops": {op: names[op] for op in sorted(best.file.float_ops)},
+    }

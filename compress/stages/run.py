@@ -10,8 +10,8 @@ import torch
 from compress.data.crops import Crops
 from compress.data.dataset import DataSet, open_data
 from compress.data.validation import Validation, read_validation
-from compress.evaluation.evaluate import evaluate
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.network import evaluate_network
 from compress.files.records import read_json
 from compress.files.tensors import load_network
 from compress.latency.table import LatencyTable, read_table
@@ -100,7 +100,7 @@ class Run:
 
     def miou(self, network: Network) -> float:
         """mIoU (0..1) of a torch network over the validation split."""
-        return mean_iou(evaluate(network.to(self.device), self.validation, self.device))
+        return mean_iou(evaluate_network(network.to(self.device), self.validation, self.device))
 
     def network(self, stage: str) -> Network:
         return load_network(self.made(stage))

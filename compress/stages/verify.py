@@ -1,38 +1,51 @@
 """Runs the exported files themselves on the validation split and measures them.
 
-The int8 file by the LiteRT interpreter: mIoU, median latency, number of int8 ops, agreement with the torch network it
-was made from (share of pixels of the same class), in float and with int8 simulated. The ONNX file by ONNX Runtime:
-agreement.
+LiteRT runs the int8 file: mIoU, median latency, number of int8 ops. The class maps of every exported file are compared
+with those of the network it was made from; `compress.evaluation.agreement` says how far they must agree.
 """
 
+from itertools import islice
 from typing import Any
 
-from tqdm import tqdm
+import numpy as np
 
-from compress.evaluation.agreement import agreement, run_onnx
-from compress.evaluation.evaluate import evaluate_tflite
+from compress.evaluation.agreement import agreement, check_agreements
 from compress.evaluation.metrics import mean_iou
+from compress.evaluation.onnx_file import run_onnx
+from compress.evaluation.tflite_file import class_maps, evaluate_tflite
 from compress.files.tensors import load_network
 from compress.stages.run import Run
 from compress.tflite.reader import check_all_int8, file_ops
 from compress.tflite.simulated_int8 import fake_quantize
 
-ONNX_IMAGES = 4
+FLOAT_IMAGES = 4  # on which the float files are compared
 SIMULATED_IMAGES = 16
 
 
 def verify(run: Run) -> dict[str, Any]:
-    """Checks RUN/model.tflite and model.onnx and returns what was found; raises InputError when a file is broken."""
-    quantized = run.metrics("quantize")
-    network = load_network(run.path / "quantize" / "network.pt")
+    """Checks RUN/model.tflite, model.float.tflite and model.onnx.
+
+    Args:
+        run: A run whose files are exported.
+
+    Returns:
+        What was found: mIoU (0..1), latency (ms), number of ops, agreements (0..1), size (bytes).
+
+    Raises:
+        InputError: A file cannot be run, has an op that should be int8 and is not, or does not agree with its network.
+    """
     model = (run.path / "model.tflite").read_bytes()
-    floats = quantized["float_ops"]
-    int8_ops = check_all_int8(model, floats.values())
-    simulated = fake_quantize(network, quantized["ranges"], floats)
+    network = load_network(run.path / "quantize" / "network.pt")
+    float_ops = run.metrics("quantize")["float_ops"]
+    int8_ops = check_all_int8(model, float_ops.values())
     latency = run.target.measure([model], seconds=2.0)[0]
-    with tqdm(total=len(run.validation), desc="verify", unit="image", dynamic_ncols=True) as bar:
-        counts, maps = evaluate_tflite(model, network, run.validation, bar)
-    onnx_maps = run_onnx(run.path / "model.onnx", network, run.validation, ONNX_IMAGES)
+    counts, maps = evaluate_tflite(model, network, run.validation, "verify")
+    agreements = {
+        "agreement_with_torch": agreement(maps, network, run.validation),
+        "agreement_with_simulation": simulation_agreement(run, maps),
+        **float_agreements(run),
+    }
+    check_agreements(agreements, run.path)
     return {
         "miou": mean_iou(counts),
         "latency_ms": latency.ms,
@@ -41,9 +54,43 @@ def verify(run: Run) -> dict[str, Any]:
         "latency_p90_ms": latency.p90_ms,
         "ops": len(file_ops(model)),
         "int8_ops": int8_ops,
-        "float_ops": sorted(floats),
-        "agreement_with_torch": agreement(maps, network, run.validation),
-        "agreement_with_simulation": agreement(maps[:SIMULATED_IMAGES], simulated, run.validation),
-        "onnx_agreement_with_torch": agreement(onnx_maps, run.network("distill"), run.validation),
+        "float_ops": sorted(float_ops),
+        **agreements,
         "size_bytes": len(model),
+    }
+
+
+def simulation_agreement(run: Run, maps: list[np.ndarray]) -> float:
+    """How far the int8 file agrees with the network with int8 simulated.
+
+    Args:
+        run: The run.
+        maps: The class maps h,w of the int8 file.
+
+    Returns:
+        The share (0..1) of pixels of the same class, on the first SIMULATED_IMAGES images.
+    """
+    quantized = run.metrics("quantize")
+    network = load_network(run.path / "quantize" / "network.pt")
+    simulated = fake_quantize(network, quantized["ranges"], quantized["float_ops"])
+    return agreement(maps[:SIMULATED_IMAGES], simulated, run.validation)
+
+
+def float_agreements(run: Run) -> dict[str, float]:
+    """How far the float files agree with the distilled network that they were made from.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The share (0..1) of pixels of the same class, on the first FLOAT_IMAGES images, for each file.
+    """
+    network = run.network("distill")
+    resolution = network.genotype.resolution
+    pixels = islice(run.validation.pixels(resolution), FLOAT_IMAGES)
+    in_tflite = list(class_maps((run.path / "model.float.tflite").read_bytes(), pixels, 1))
+    in_onnx = run_onnx(run.path / "model.onnx", resolution, run.validation, FLOAT_IMAGES)
+    return {
+        "float_agreement_with_torch": agreement(in_tflite, network, run.validation),
+        "onnx_agreement_with_torch": agreement(in_onnx, network, run.validation),
     }

@@ -1,13 +1,12 @@
-"""Which layers int8 hurts most, and letting them run in float one at a time until the accuracy is back.
+"""Finds the layers that int8 hurts most, and lets them run in float, one at a time, until the accuracy is back.
 
-The unit is a value: it is float when the op that makes it and those that read it are, concats and resizes aside. The
-ranking is by simulation (`compress.tflite.simulated_int8`), the decision by running each file, as in NNCF's
-accuracy control.
-int16 activations are no alternative on XNNPACK: it does not take them, and one such convolution doubled the latency of
-a whole network.
+A value is float when the op that makes it and the ops that read it are float; concats and resizes stay int8. Values are
+ranked with simulated int8 (`compress.tflite.simulated_int8`). Each layer is then decided by running the file, as in
+NNCF's accuracy control. int16 activations are no alternative on XNNPACK: it does not take them, and one such
+convolution doubled the latency of a whole network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,68 +15,110 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.evaluation.evaluate import evaluate_tflite
-from compress.evaluation.metrics import mean_iou
-from compress.stages.run import Run
-from compress.tflite.conversion import int8_tflite
-from compress.tflite.ranges import Ranges
+from compress.tflite.grids import ValueRanges
+from compress.tflite.op_codes import FLOAT_FALLBACK_KINDS
+from compress.tflite.quantization import int8_tflite
 from compress.tflite.reader import check_all_int8, tensor_names
 from compress.tflite.simulated_int8 import FakeQuantized, fake_quantize
 from search_spaces.network import Network
-from search_spaces.ops import ADD, CONV, DEPTHWISE, MEAN, MUL, SIGMOID, Graph
+from search_spaces.ops import Graph
 
-KINDS = (CONV, DEPTHWISE, ADD, MUL, SIGMOID, MEAN)
-MOST = 6  # layers tried
+MAX_FALLBACK_LAYERS = 6  # layers tried
+RunFile = Callable[[bytes], tuple[float, float]]  # a .tflite file to its mIoU (0..1) and its latency in ms
 
 
 @dataclass(frozen=True)
-class Int8File:
-    """A quantized file as run by LiteRT: mIoU on the validation split, median ms on the target, the ops in float."""
+class QuantizedFile:
+    """An int8 file and how it ran.
+
+    Attributes:
+        content: The bytes of the .tflite file.
+        miou: mIoU (0..1) on the validation split.
+        latency_ms: Median latency on the target.
+        float_ops: The ops that run in float.
+    """
 
     content: bytes
     miou: float
     latency_ms: float
-    floats: frozenset[str]
+    float_ops: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Source:
-    """What int8 files are made from: a float network, the float file converted from it, the range of each value; and
-    1,3,h,w images to rank its layers on."""
+class QuantizationSource:
+    """What int8 files are made from.
+
+    Attributes:
+        network: The float network.
+        float_file: The float .tflite file converted from it.
+        ranges: The range of each value.
+        images: Images 1,3,h,w in 0..1 to rank the layers on.
+    """
 
     network: Network
-    file: Path
-    ranges: Ranges
+    float_file: Path
+    ranges: ValueRanges
     images: Sequence[Tensor]
 
     @property
-    def names(self) -> dict[str, str]:
+    def tensor_names(self) -> dict[str, str]:
         """The tensor in the file of each value."""
-        return tensor_names(self.file.read_bytes(), self.network.graph)
+        return tensor_names(self.float_file.read_bytes(), self.network.graph)
 
     def simulated(self) -> FakeQuantized:
+        """The network with int8 simulated.
+
+        Returns:
+            A network with the same input and output.
+        """
         return fake_quantize(self.network, self.ranges)
 
-    def int8(self, run: Run, floats: frozenset[str] = frozenset()) -> Int8File:
-        """Quantized, checked op by op, run and timed. Raises InputError that names an op that should be int8."""
-        names = self.names
+    def quantized(self, run_file: RunFile, float_ops: frozenset[str] = frozenset()) -> QuantizedFile:
+        """Makes an int8 file, checks each of its ops and runs it.
+
+        Args:
+            run_file: Gives the mIoU and the latency of a file.
+            float_ops: The ops that stay in float.
+
+        Returns:
+            The file and how it ran.
+
+        Raises:
+            InputError: An op that should be int8 is not. The message names it.
+        """
+        names = self.tensor_names
         ranges = {names[value]: found for value, found in self.ranges.items()}
-        kept = [names[op] for op in floats]
-        content = int8_tflite(self.file, ranges, self.file.with_name("convert.log"), kept)
-        check_all_int8(content, kept)
-        with tqdm(total=len(run.validation), desc="quantize: validation", unit="image", dynamic_ncols=True) as bar:
-            counts, _ = evaluate_tflite(content, self.network, run.validation, bar)
-        return Int8File(content, mean_iou(counts), run.target.measure([content])[0].ms, floats)
+        float_tensors = [names[op] for op in float_ops]
+        content = int8_tflite(self.float_file, ranges, self.float_file.with_name("convert.log"), float_tensors)
+        check_all_int8(content, float_tensors)
+        miou, latency_ms = run_file(content)
+        return QuantizedFile(content, miou, latency_ms, float_ops)
 
 
-def unit(graph: Graph, value: str) -> frozenset[str]:
-    """The ops that must be float for a value to be."""
-    return frozenset({value, *(op.name for op in graph if value in op.inputs and op.kind in KINDS)})
+def float_ops_for(graph: Graph, value: str) -> frozenset[str]:
+    """The ops that must be float for a value to be float.
+
+    Args:
+        graph: The op list of the network.
+        value: The name of the value.
+
+    Returns:
+        The op that makes it, and those of its readers that can be float.
+    """
+    return frozenset({value, *(op.name for op in graph if value in op.inputs and op.kind in FLOAT_FALLBACK_KINDS)})
 
 
 @torch.inference_mode()
-def logits_error(source: Source, simulated: FakeQuantized) -> float:
-    """Power of the int8 error in the logits over that of the logits themselves."""
+def logits_error(source: QuantizationSource, simulated: FakeQuantized) -> float:
+    """How much int8 changes the logits.
+
+    Args:
+        source: The float network and images.
+        simulated: The same network with int8 simulated.
+
+    Returns:
+        The power of the error in the logits over the power of the logits themselves.
+    """
     noise = signal = 0.0
     for images in source.images:
         logits = source.network(images)
@@ -86,47 +127,76 @@ def logits_error(source: Source, simulated: FakeQuantized) -> float:
     return noise / max(signal, 1e-30)
 
 
-def rank(source: Source, floats: frozenset[str] = frozenset()) -> dict[str, float]:
-    """Values not yet float and the error of the logits that is left without their int8, the worst value (least left)
-    first."""
+def rank_layers(source: QuantizationSource, float_ops: frozenset[str] = frozenset()) -> dict[str, float]:
+    """Ranks the values by what remains of the logits' error when each of them is float.
+
+    Args:
+        source: The network, its ranges and images.
+        float_ops: The ops that are float already.
+
+    Returns:
+        The remaining error by value, the value that int8 hurts most first. Values that are float already are left out.
+    """
     graph = source.network.graph
-    units = {op.name: unit(graph, op.name) for op in graph if op.kind in KINDS}
+    groups = {op.name: float_ops_for(graph, op.name) for op in graph if op.kind in FLOAT_FALLBACK_KINDS}
     bar = tqdm(
-        [value for value in units if not units[value] <= floats],
+        [value for value in groups if not groups[value] <= float_ops],
         desc="quantize: layers",
         unit="layer",
         dynamic_ncols=True,
     )
-    simulated, left = source.simulated(), {}
+    simulated, remaining = source.simulated(), {}
     for value in bar:
-        simulated.floats = floats | units[value]
-        left[value] = logits_error(source, simulated)
-    return dict(sorted(left.items(), key=lambda item: item[1]))
+        simulated.float_ops = float_ops | groups[value]
+        remaining[value] = logits_error(source, simulated)
+    return dict(sorted(remaining.items(), key=lambda item: item[1]))
 
 
 @dataclass(frozen=True)
-class Fallback:
-    """How a source became the int8 file `made`: the first ranking of values, what each layer tried brought and cost."""
+class FallbackResult:
+    """How a source became an int8 file.
 
-    source: Source
-    made: Int8File
+    Attributes:
+        source: What the file was made from.
+        file: The file that was kept.
+        ranking: The first ranking of values (`rank_layers`).
+        steps: For each layer tried, its mIoU, its latency in ms and whether it was kept in float.
+    """
+
+    source: QuantizationSource
+    file: QuantizedFile
     ranking: dict[str, float]
     steps: list[dict[str, Any]]
 
 
-def fall_back(run: Run, source: Source, made: Int8File, least_miou: float) -> Fallback:
-    """The int8 file; while its mIoU is below `least_miou`, with another layer in float, worst first, MOST tried. A
-    layer that brings nothing or breaks the budget goes back to int8."""
-    left = ranking = rank(source)
+def fall_back(
+    source: QuantizationSource, file: QuantizedFile, min_miou: float, budget_ms: float, run_file: RunFile
+) -> FallbackResult:
+    """Puts layers in float while the mIoU is too low, the worst first, at most MAX_FALLBACK_LAYERS of them.
+
+    A layer that brings nothing, or that breaks the budget, goes back to int8.
+
+    Args:
+        source: What the files are made from.
+        file: The file that is int8 throughout.
+        min_miou: The mIoU (0..1) to reach.
+        budget_ms: The latency that no file may exceed.
+        run_file: Gives the mIoU and the latency of a file.
+
+    Returns:
+        The best file found, and what was tried.
+    """
+    remaining = ranking = rank_layers(source)
     steps: list[dict[str, Any]] = []
-    while made.miou < least_miou and len(steps) < MOST and left:
-        value = next(iter(left))
-        other = source.int8(run, made.floats | unit(source.network.graph, value))
-        kept = other.miou > made.miou and other.latency_ms <= run.config.budget_ms
-        gain, cost = other.miou - made.miou, other.latency_ms - made.latency_ms
+    while file.miou < min_miou and len(steps) < MAX_FALLBACK_LAYERS and remaining:
+        value = next(iter(remaining))
+        other = source.quantized(run_file, file.float_ops | float_ops_for(source.network.graph, value))
+        kept = other.miou > file.miou and other.latency_ms <= budget_ms
+        gain, cost = other.miou - file.miou, other.latency_ms - file.latency_ms
         print(f"quantize: {value} in float: mIoU {gain:+.4f}, {cost:+.2f} ms" + ("" if kept else "; back to int8"))
         steps.append({"layer": value, "miou": other.miou, "latency_ms": other.latency_ms, "kept": kept})
         if kept:
-            made, left = other, rank(source, other.floats)
-        left = {name: error for name, error in left.items() if name not in [step["layer"] for step in steps]}
-    return Fallback(source, made, ranking, steps)
+            file, remaining = other, rank_layers(source, other.float_ops)
+        tried = {step["layer"] for step in steps}
+        remaining = {name: error for name, error in remaining.items() if name not in tried}
+    return FallbackResult(source, file, ranking, steps)

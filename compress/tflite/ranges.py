@@ -1,104 +1,140 @@
-"""The range (low, high) of every value of a network, seen on real images: what int8 scales are made of.
+"""The range (low, high) of every value of a network, found by running it on real images.
 
-Estimators: minmax, the widest values seen; percentile, all but the outermost; mse, the least squared error after
-rounding to 256 steps; moving-average, the images' extremes smoothed. Values that a concat joins or a resize reads and
-makes share the widest of their ranges; pixels are 0..1 (so int8 input is the byte less 128), and so are sigmoids.
+An estimator turns what was seen into a range. `minmax` takes the extremes. `percentile` leaves out the outermost
+values. `mse` takes the range with the least squared error after rounding to int8. `moving-average` smooths the extremes
+of the images. Fixed and tied ranges are set afterwards (`compress.tflite.grids`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from compress.tflite.grids import (
+    PIXEL_RANGE,
+    ValueRange,
+    ValueRanges,
+    tie_ranges,
+    value_grid,
+    widen_narrow_ranges,
+)
 from search_spaces.errors import InputError
-from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name
-from search_spaces.ops import ARGMAX, CONCAT, INPUT, RESIZE, SIGMOID, Graph, Op
+from search_spaces.network import Network, fold_batch_norm
+from search_spaces.ops import ARGMAX, INPUT
 
-Range = tuple[float, float]
-Ranges = dict[str, Range]  # by the name of the op that makes the value; INPUT for the pixels
-PIXELS: Range = (0.0, 1.0)
-GATE: Range = (0.0, 255 / 256)  # of a sigmoid, by the int8 specification
-BINS = 2048
-TAIL = 1e-4  # share of values that `percentile` leaves out at each end
+HISTOGRAM_BINS = 2048
+TAIL_SHARE = 1e-4  # of the values, left out by `percentile` at each end
 SMOOTHING = 0.95  # of `moving-average`, as in ai-edge-quantizer's calibration
-SHRUNK = np.linspace(1.0, 0.2, 41)  # shares of the widest range that `mse` tries at each end
-LEAST_SPAN = 1e-9  # of a range, as in ai-edge-quantizer
-LEVELS = 255  # steps of a value's range
-WEIGHT_LEVELS = 127  # steps of a weight's magnitude
-COARSEST = 200  # steps of a convolution's output that one step of its sums may be; XNNPACK takes less than 256
-BIAS_STEPS = 2**24  # a bias takes at most: int32 has room, and the kernels' float32 holds it exactly
-
-
-def step_of(found: Range) -> float:
-    """The int8 scale of a range; zero is always inside."""
-    return max(max(found[1], 0.0) - min(found[0], 0.0), LEAST_SPAN) / LEVELS
-
-
-def grid_of(found: Range) -> tuple[float, int]:
-    """The int8 scale and zero point of a range. The zero point is a whole number, which may shift what the range holds
-    by half a step."""
-    step = step_of(found)
-    return step, int(np.clip(np.round(-128 - min(found[0], 0.0) / step), -128, 127))
+TRIED_SHARES = np.linspace(1.0, 0.2, 41)  # of the extremes, tried by `mse` at each end
 
 
 @dataclass
-class Histogram:
-    """Counts of one value's elements in BINS equal bins from `low` to `high`, and each image's extremes."""
+class ValueHistogram:
+    """What one value was on the images.
 
-    extremes: list[Range] = field(default_factory=list)
+    Attributes:
+        extremes: The least and greatest element of each image.
+        low: The least element of all images.
+        high: The greatest element of all images.
+        counts: Elements in each of HISTOGRAM_BINS equal bins from `low` to `high`.
+    """
+
+    extremes: list[ValueRange] = field(default_factory=list)
     low: float = 0.0
     high: float = 0.0
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(BINS))
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(HISTOGRAM_BINS))
 
-    def widen(self, value: Tensor) -> None:
-        """First pass: notes the extremes of each image of N,C,H,W."""
+    def add_extremes(self, value: Tensor) -> None:
+        """First pass: notes the extremes of each image.
+
+        Args:
+            value: N,C,H,W.
+        """
         flat = value.flatten(1)
         for low, high in zip(flat.amin(1).tolist(), flat.amax(1).tolist(), strict=True):
             self.extremes.append((low, high))
         self.low, self.high = min(low for low, _ in self.extremes), max(high for _, high in self.extremes)
 
-    def count(self, value: Tensor) -> None:
-        """Second pass, within the extremes of the first."""
-        self.counts += torch.histc(value.float(), BINS, self.low, self.high).cpu().numpy()
+    def add_counts(self, value: Tensor) -> None:
+        """Second pass: counts the elements, within the extremes of the first pass.
+
+        Args:
+            value: N,C,H,W.
+        """
+        self.counts += torch.histc(value.float(), HISTOGRAM_BINS, self.low, self.high).cpu().numpy()
 
     @property
-    def centres(self) -> np.ndarray:
-        width = (self.high - self.low) / BINS
-        return self.low + width * (np.arange(BINS) + 0.5)
+    def bin_width(self) -> float:
+        """The width of one bin."""
+        return (self.high - self.low) / HISTOGRAM_BINS
+
+    @property
+    def bin_centres(self) -> np.ndarray:
+        """The middle of each bin."""
+        return self.low + self.bin_width * (np.arange(HISTOGRAM_BINS) + 0.5)
 
 
-def minmax(seen: Histogram) -> Range:
+def minmax(seen: ValueHistogram) -> ValueRange:
+    """The extremes of all images.
+
+    Args:
+        seen: What the value was on the images.
+
+    Returns:
+        The range.
+    """
     return seen.low, seen.high
 
 
-def percentile(seen: Histogram) -> Range:
-    """Leaves out TAIL of the values at each end."""
+def percentile(seen: ValueHistogram) -> ValueRange:
+    """Leaves out the outermost TAIL_SHARE of the elements at each end.
+
+    Args:
+        seen: What the value was on the images.
+
+    Returns:
+        The range.
+    """
     share = seen.counts.cumsum() / seen.counts.sum()
-    width = (seen.high - seen.low) / BINS
-    first = int(np.searchsorted(share, TAIL, side="right"))
-    last = int(np.searchsorted(share, 1 - TAIL))
-    return seen.low + width * first, seen.low + width * (last + 1)
+    first = int(np.searchsorted(share, TAIL_SHARE, side="right"))
+    last = int(np.searchsorted(share, 1 - TAIL_SHARE))
+    return seen.low + seen.bin_width * first, seen.low + seen.bin_width * (last + 1)
 
 
-def mse(seen: Histogram) -> Range:
-    """The shrunk range whose int8 grid is nearest to the values in the mean square, rounding and clipping both."""
-    values, weights = seen.centres[seen.counts > 0], seen.counts[seen.counts > 0]
-    lows = np.unique(min(seen.low, 0.0) * SHRUNK)
-    highs = np.unique(max(seen.high, 0.0) * SHRUNK)
+def mse(seen: ValueHistogram) -> ValueRange:
+    """The range whose int8 grid has the least mean squared error, by rounding and by clipping.
+
+    Args:
+        seen: What the value was on the images.
+
+    Returns:
+        The range.
+    """
+    values, weights = seen.bin_centres[seen.counts > 0], seen.counts[seen.counts > 0]
+    lows = np.unique(min(seen.low, 0.0) * TRIED_SHARES)
+    highs = np.unique(max(seen.high, 0.0) * TRIED_SHARES)
     best, least = (seen.low, seen.high), np.inf
     for low in lows:
         for high in highs[highs > low]:
-            step, zero = grid_of((float(low), float(high)))
-            rounded = (np.clip(np.round(values / step) + zero, -128, 127) - zero) * step
+            scale, zero = value_grid((float(low), float(high)))
+            rounded = (np.clip(np.round(values / scale) + zero, -128, 127) - zero) * scale
             error = float(weights @ (rounded - values) ** 2)
             if error < least:
                 best, least = (float(low), float(high)), error
     return best
 
 
-def moving_average(seen: Histogram) -> Range:
+def moving_average(seen: ValueHistogram) -> ValueRange:
+    """The exponential moving average of the images' extremes.
+
+    Args:
+        seen: What the value was on the images.
+
+    Returns:
+        The range.
+    """
     low, high = seen.extremes[0]
     for next_low, next_high in seen.extremes[1:]:
         low = SMOOTHING * low + (1 - SMOOTHING) * next_low
@@ -106,108 +142,87 @@ def moving_average(seen: Histogram) -> Range:
     return low, high
 
 
-ESTIMATORS: dict[str, Callable[[Histogram], Range]] = {
+ESTIMATORS: dict[str, Callable[[ValueHistogram], ValueRange]] = {
     "minmax": minmax,
     "percentile": percentile,
     "mse": mse,
     "moving-average": moving_average,
 }
-DEFAULT = "moving-average"
+DEFAULT_ESTIMATOR = "moving-average"
 
 
-class _Watched(Network):
-    """Runs a folded network and shows every value to `see`."""
+def watch_values(network: Network, batches: Iterable[Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Runs a network and shows every value before the argmax.
 
-    def __init__(self, network: Network, see: Callable[[str, Tensor], None]) -> None:
-        super().__init__(network.genotype)
-        self.layers = fold_batch_norm(network).layers
-        self.see = see
+    Args:
+        network: The network, run in the mode it is in.
+        batches: Images N,3,h,w in 0..1 at its resolution.
 
-    def run(self, op: Op, values: Mapping[str, Tensor]) -> Tensor:
-        made = super().run(op, values)
-        self.see(op.name, made)
-        return made
+    Yields:
+        For each batch and each op in order, the name of the op and the value N,C,H,W that it makes.
+    """
+    for images in batches:
+        values = {INPUT: images}
+        for op in network.graph:
+            if op.kind != ARGMAX:
+                values[op.name] = network.run(op, values)
+                yield op.name, values[op.name]
 
 
 @torch.inference_mode()
-def observe(network: Network, batches: Iterable[Tensor]) -> dict[str, Histogram]:
-    """What the float network's values are on N,3,h,w images in 0..1 at its resolution."""
-    seen = {op.name: Histogram() for op in network.graph if op.kind != ARGMAX}
-    for see in (Histogram.widen, Histogram.count):
-        watched = _Watched(network, lambda name, value, see=see: see(seen[name], value))  # type: ignore[misc]
-        watched.to(next(network.parameters()).device).eval()
-        for images in batches:
-            watched(images)
+def observe_histograms(network: Network, batches: Iterable[Tensor]) -> dict[str, ValueHistogram]:
+    """Runs the float network twice: for the extremes and for the counts.
+
+    Args:
+        network: The network. Its batch norm is folded, as in the file.
+        batches: Images N,3,h,w in 0..1 at its resolution. They are gone through twice.
+
+    Returns:
+        The histogram of each value.
+    """
+    seen = {op.name: ValueHistogram() for op in network.graph if op.kind != ARGMAX}
+    folded = fold_batch_norm(network).to(next(network.parameters()).device)
+    for add in (ValueHistogram.add_extremes, ValueHistogram.add_counts):
+        for name, value in watch_values(folded, batches):
+            add(seen[name], value)
     return seen
 
 
-def observe_ranges(network: Network, batches: Iterable[Tensor], estimator: str = DEFAULT) -> Ranges:
-    """Ranges by value name, ready for `compress.tflite.simulated_int8` and `compress.tflite.conversion`.
+def observe_ranges(network: Network, batches: Iterable[Tensor], estimator: str = DEFAULT_ESTIMATOR) -> ValueRanges:
+    """The range of every value, ready for `compress.tflite.simulated_int8` and `compress.tflite.quantization`.
 
-    `batches` is gone through twice. Raises InputError for an estimator that is none.
+    Args:
+        network: The float network.
+        batches: Images N,3,h,w in 0..1 at its resolution. They are gone through twice.
+        estimator: One of ESTIMATORS.
+
+    Returns:
+        Ranges by value name, tied and wide enough.
+
+    Raises:
+        InputError: The estimator is none of ESTIMATORS.
     """
     if estimator not in ESTIMATORS:
         raise InputError(f"--ranges {estimator}: no such estimator; choose from {', '.join(ESTIMATORS)}")
-    seen = observe(network, batches)
-    found = tied({name: ESTIMATORS[estimator](histogram) for name, histogram in seen.items()}, network.graph)
-    return wide_enough(found, fold_batch_norm(network))
-
-
-def tied(ranges: Ranges, graph: Graph) -> Ranges:
-    """The same ranges with those that are fixed and with one range, the widest, for all values that must share one."""
-    ranges = {**ranges, **fixed(graph)}
-    for names in tied_values(graph):
-        low, high = min(ranges[name][0] for name in names), max(ranges[name][1] for name in names)
-        ranges |= dict.fromkeys(names, (low, high))
-    return ranges
+    seen = observe_histograms(network, batches)
+    found = {name: ESTIMATORS[estimator](histogram) for name, histogram in seen.items()}
+    return widen_narrow_ranges(tie_ranges(found, network.graph), fold_batch_norm(network))
 
 
 @torch.no_grad()
-def wide_enough(ranges: Ranges, folded: Network) -> Ranges:
-    """The same ranges, wider where a convolution's output hardly varies beside what it sums: that of a dead layer, or
-    constant scores. XNNPACK refuses a step of input times weight that is 256 of the output's, and LiteRT aborts the
-    process on such a file."""
-    narrow = True
-    while narrow:  # a wider range may be another convolution's input
-        narrow = False
-        for op in folded.graph:
-            if op.has_weights:
-                layer = folded.layers[layer_name(op.name)]
-                assert isinstance(layer, ConvBNAct)
-                assert layer.conv.bias is not None
-                step = torch.tensor(step_of(ranges[op.inputs[0]]))
-                coarsest = step * weight_scales(layer.conv.weight, layer.conv.bias, step).max()
-                least = float(coarsest) / COARSEST
-                if step_of(ranges[op.name]) < least * 0.999:
-                    narrow = True
-                    low = min(ranges[op.name][0], 0.0)
-                    ranges = tied({**ranges, op.name: (low, low + least * LEVELS)}, folded.graph)
-    return ranges
+def observe_extremes(network: Network, batches: Iterable[Tensor]) -> ValueRanges:
+    """The least and greatest element of every value, in one pass. A search takes these for candidates.
 
+    Args:
+        network: The network, run in the mode it is in. In training mode this also updates its BN statistics.
+        batches: Images N,3,h,w in 0..1 at its resolution.
 
-@torch.no_grad()
-def weight_scales(weight: Tensor, bias: Tensor, step: Tensor) -> Tensor:
-    """out,1,1,1 scales of convolution weights out,in,k,k after an input of scale `step`; a bias that is huge beside its
-    weights raises theirs (`compress.tflite.reader.weight_bounds`)."""
-    bounds = weight.abs().amax((1, 2, 3)).clamp_min(LEAST_SPAN) / WEIGHT_LEVELS
-    return torch.maximum(bounds, bias.abs() / (step * BIAS_STEPS))[:, None, None, None]
-
-
-def fixed(graph: Graph) -> Ranges:
-    """The ranges that do not depend on what was seen."""
-    return {INPUT: PIXELS, **{op.name: GATE for op in graph if op.kind == SIGMOID}}
-
-
-def tied_values(graph: Graph) -> list[set[str]]:
-    """Groups of values that share one quantization: what a concat joins and what a resize reads and makes.
-
-    The int8 specification asks a concat and a resize for equal scales
-    (ai.google.dev/edge/litert/models/quantization_spec); with one range no QUANTIZE op is needed between them.
+    Returns:
+        Ranges by value name, tied, with zero inside.
     """
-    groups: list[set[str]] = []
-    for op in graph:
-        if op.kind in (CONCAT, RESIZE):
-            names = {op.name, *op.inputs}
-            touching = [group for group in groups if group & names]
-            groups = [group for group in groups if not group & names] + [names.union(*touching)]
-    return groups
+    seen: ValueRanges = {INPUT: PIXEL_RANGE}
+    for name, value in watch_values(network, batches):
+        low, high = (float(bound) for bound in torch.aminmax(value))
+        known = seen.get(name, (0.0, 0.0))  # zero is always on the grid
+        seen[name] = (min(known[0], low), max(known[1], high))
+    return tie_ranges(seen, network.graph)

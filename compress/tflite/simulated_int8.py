@@ -1,8 +1,7 @@
-"""Int8 arithmetic in torch: a network that computes what its int8 .tflite file will, and can be trained.
+"""Int8 arithmetic in torch: a network that computes what its int8 .tflite file will, and that can be trained.
 
-The grid is ai-edge-quantizer's: weights symmetric in -127..127 with a scale for each output channel, values asymmetric
-in -128..127 with one scale each, zero always a step, batch norm folded. Rounding passes its gradient straight through;
-the ranges are parameters and learn as LSQ's step sizes do (Esser et al. 2020; with an offset Bhalgat et al. 2020).
+The grids are those of `compress.tflite.grids`, with batch norm folded. Rounding passes its gradient straight through.
+The ranges are parameters and learn as LSQ's step sizes do (Esser et al. 2020; with an offset Bhalgat et al. 2020).
 """
 
 from collections.abc import Collection, Mapping
@@ -11,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.tflite.ranges import (
-    LEAST_SPAN,
-    LEVELS,
-    WEIGHT_LEVELS,
-    Ranges,
-    fixed,
+from compress.tflite.grids import (
+    WEIGHT_STEPS,
+    ValueRanges,
+    fixed_ranges,
+    round_straight_through,
     tied_values,
+    trainable_value_grid,
     weight_scales,
-    wide_enough,
+    widen_narrow_ranges,
 )
 from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, INPUT, RESIZE, Op
@@ -27,53 +26,92 @@ from search_spaces.ops import ARGMAX, INPUT, RESIZE, Op
 ABOVE_HALF = 1e-3  # of a step: sends halves up, float error included
 
 
-def fake_quantize(network: Network, ranges: Ranges, floats: Collection[str] = ()) -> "FakeQuantized":
-    """A network with the same forward on the int8 grid of `ranges` (`compress.tflite.ranges.observe_ranges`); ops
-    named in `floats` stay float, as the int8 file keeps them when accuracy demands it."""
+def fake_quantize(network: Network, ranges: ValueRanges, float_ops: Collection[str] = ()) -> "FakeQuantized":
+    """A network with the same forward on the int8 grid.
+
+    Args:
+        network: The float network.
+        ranges: The range of each value before the argmax (`compress.tflite.ranges.observe_ranges`).
+        float_ops: The ops that stay float, as the int8 file keeps them when accuracy demands it.
+
+    Returns:
+        The simulation, in eval mode, on the device of `network`.
+    """
     device = next(network.parameters()).device
-    return FakeQuantized(network, ranges, frozenset(floats)).to(device).eval()
+    return FakeQuantized(network, ranges, frozenset(float_ops)).to(device).eval()
 
 
 class FakeQuantized(Network):
-    """N,3,h,w images in 0..1 to N,classes,h',w' logits as int8 gives them."""
+    """N,3,h,w images in 0..1 to N,classes,h',w' logits as int8 gives them.
 
-    def __init__(self, network: Network, ranges: Ranges, floats: frozenset[str] = frozenset()) -> None:
+    Args:
+        network: The float network.
+        ranges: The range of each value before the argmax.
+        float_ops: The ops that stay float.
+    """
+
+    def __init__(self, network: Network, ranges: ValueRanges, float_ops: frozenset[str] = frozenset()) -> None:
         super().__init__(network.genotype)
         self.layers = fold_batch_norm(network).layers
-        self.floats = floats
+        self.float_ops = float_ops
         self.owner = {name: name for name in (op.name for op in self.graph if op.kind != ARGMAX)}
         for names in tied_values(self.graph):
             self.owner |= dict.fromkeys(names, min(names))
-        self.fixed = fixed(self.graph)
+        self.fixed = fixed_ranges(self.graph)
         kept = {layer_name(owner): ranges[owner] for owner in self.owner.values() if owner not in self.fixed}
         self.low = nn.ParameterDict({name: nn.Parameter(torch.tensor(low)) for name, (low, _) in kept.items()})
         self.high = nn.ParameterDict({name: nn.Parameter(torch.tensor(high)) for name, (_, high) in kept.items()})
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs the network in int8.
+
+        Args:
+            x: Images N,3,h,w in 0..1.
+
+        Returns:
+            Logits N,classes,h',w'.
+        """
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 has no room for 256 steps
             return super().forward(self.on_grid(INPUT, x.float()))
 
     def run(self, op: Op, values: Mapping[str, Tensor]) -> Tensor:
-        if op.name in self.floats:
+        """Runs one op in int8, or in float when it is one of `float_ops`.
+
+        Args:
+            op: The op.
+            values: The values N,C,h,w made so far, by name.
+
+        Returns:
+            The value that the op makes.
+        """
+        if op.name in self.float_ops:
             return super().run(op, values)
         # what a float op made is quantized where an int8 op reads it
-        values = {**values, **{x: self.on_grid(x, values[x]) for x in op.inputs if x in self.floats}}
+        values = {**values, **{x: self.on_grid(x, values[x]) for x in op.inputs if x in self.float_ops}}
         if not op.has_weights:
             return self.on_grid(op.name, super().run(op, values), half_up=op.kind == RESIZE)
         layer = self.layers[layer_name(op.name)]
         assert isinstance(layer, ConvBNAct)
         assert layer.conv.bias is not None
-        step = self.grid(op.inputs[0])[0].detach()
-        scales = weight_scales(layer.conv.weight, layer.conv.bias, step)
-        bias_scales = scales.flatten() * step
+        input_scale = self.grid(op.inputs[0])[0].detach()
+        scales = weight_scales(layer.conv.weight, layer.conv.bias, input_scale)
+        bias_scales = scales * input_scale
+        spread = scales[:, None, None, None]
         quantized = {
-            "conv.weight": rounded(layer.conv.weight / scales) * scales,
-            "conv.bias": rounded(layer.conv.bias / bias_scales) * bias_scales,
+            "conv.weight": round_straight_through(layer.conv.weight / spread) * spread,
+            "conv.bias": round_straight_through(layer.conv.bias / bias_scales) * bias_scales,
         }
         return self.on_grid(op.name, functional_call(layer, quantized, (values[op.inputs[0]],)))
 
     def range_of(self, name: str) -> tuple[Tensor, Tensor]:
-        """Low and high of a value, with zero between them."""
+        """The range of a value, with zero inside.
+
+        Args:
+            name: The name of the value.
+
+        Returns:
+            The low and the high end, scalars.
+        """
         if name in self.fixed:
             low, high = self.fixed[name]
             return torch.tensor(low), torch.tensor(high)
@@ -81,25 +119,50 @@ class FakeQuantized(Network):
         return self.low[owner].clamp(max=0), self.high[owner].clamp(min=0)
 
     def grid(self, name: str, gradient: float = 1.0) -> tuple[Tensor, Tensor]:
-        """Scale and zero point of a value; `gradient` scales what flows back into its range."""
+        """The int8 grid of a value.
+
+        Args:
+            name: The name of the value.
+            gradient: Scales what flows back into the range.
+
+        Returns:
+            The scale and the zero point, scalars.
+        """
         low, high = ((bound - bound.detach()) * gradient + bound.detach() for bound in self.range_of(name))
-        scale = (high - low).clamp_min(LEAST_SPAN) / LEVELS
-        return scale, rounded(-128 - low / scale)
+        return trainable_value_grid(low, high)
 
     def on_grid(self, name: str, value: Tensor, half_up: bool = False) -> Tensor:
-        """A value rounded to the 256 steps of its range. A range has the gradients of all elements of its value; LSQ
-        scales them to the size of a weight's. XNNPACK's resize rounds halves up, which are frequent between pixels."""
-        scale, zero = self.grid(name, (value.numel() * WEIGHT_LEVELS) ** -0.5)
-        steps = (value / scale + zero).clamp(-128, 127)
-        return (rounded(steps + ABOVE_HALF if half_up else steps) - zero) * scale
+        """Rounds a value to the 256 steps of its range.
 
-    def ranges(self) -> Ranges:
-        """As learned, by value name, and as wide as an int8 file needs them."""
+        A range gets the gradients of all elements of its value. LSQ scales them to the size of a weight's gradient.
+
+        Args:
+            name: The name of the value.
+            value: N,C,h,w.
+            half_up: Rounds halves up, as XNNPACK's resize does. Halves are frequent between pixels.
+
+        Returns:
+            The rounded value, of the same shape.
+        """
+        scale, zero = self.grid(name, (value.numel() * WEIGHT_STEPS) ** -0.5)
+        steps = (value / scale + zero).clamp(-128, 127)
+        return (round_straight_through(steps + ABOVE_HALF if half_up else steps) - zero) * scale
+
+    def ranges(self) -> ValueRanges:
+        """The ranges as learned, as wide as an int8 file needs them.
+
+        Returns:
+            The range of each value before the argmax.
+        """
         found = {name: tuple(bound.item() for bound in self.range_of(name)) for name in self.owner}
-        return wide_enough({**found, **self.fixed}, self)  # type: ignore[dict-item]
+        return widen_narrow_ranges({**found, **self.fixed}, self)  # type: ignore[dict-item]
 
     def plain(self) -> Network:
-        """The float network with these weights, its batch norms doing nothing but adding the biases."""
+        """The float network with these weights. Its batch norms only add the biases.
+
+        Returns:
+            The network, in eval mode.
+        """
         network = Network(self.genotype)
         for name, layer in network.layers.items():
             mine = self.layers[name]
@@ -114,8 +177,3 @@ class FakeQuantized(Network):
                 weights["conv.bias"] = mine.conv.bias
             layer.load_state_dict({**layer.state_dict(), **weights})
         return network.eval()
-
-
-def rounded(x: Tensor) -> Tensor:
-    """Half to even, with the gradient of doing nothing (straight-through, Bengio et al. 2013)."""
-    return (x - x.detach()) + x.round().detach()  # in this order the sum is exact

@@ -1,0 +1,104 @@
+"""The accuracy of a .tflite file on a validation split, as LiteRT runs it."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from queue import SimpleQueue
+
+import numpy as np
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from torch import Tensor
+from tqdm import tqdm
+
+from compress.data.validation import Validation
+from compress.evaluation.metrics import confusion
+from compress.latency.timing import load
+from search_spaces.network import Network
+
+CHUNK_IMAGES = 32  # run before their class maps are counted
+# Interpreters that run images side by side, each with one thread and with memory for all values of its own. Two fill
+# the two cores that the project is laid out for. The class maps do not depend on their number.
+INTERPRETERS = 2
+
+
+def class_maps(model: bytes, pixels: Iterable[np.ndarray], interpreters: int) -> Iterator[np.ndarray]:
+    """Runs a file on images.
+
+    Each interpreter has one thread and runs images of its own: two interpreters of one thread do more in a second than
+    one interpreter of two threads.
+
+    Args:
+        model: The bytes of the .tflite file.
+        pixels: Images h,w,3 as int8, bytes minus 128. A float file reads them as 0..1.
+        interpreters: How many interpreters run side by side.
+
+    Yields:
+        The class map h,w of each image, in order.
+    """
+    loaded = [load(model, 1) for _ in range(interpreters)]
+    (reads,), (makes,) = loaded[0].get_input_details(), loaded[0].get_output_details()
+    idle: SimpleQueue[Interpreter] = SimpleQueue()
+    for interpreter in loaded:
+        idle.put(interpreter)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        given = image if reads["dtype"] is np.int8 else (image.astype(np.float32) + 128) / 255
+        interpreter = idle.get()
+        try:
+            interpreter.set_tensor(reads["index"], given[None])
+            interpreter.invoke()
+            (class_map,) = interpreter.get_tensor(makes["index"])
+        finally:  # else the images that wait for it would wait for ever
+            idle.put(interpreter)
+        return np.asarray(class_map)
+
+    images = iter(pixels)
+    with ThreadPoolExecutor(interpreters) as pool:
+        while some := list(islice(images, CHUNK_IMAGES)):
+            # all of them before the caller counts: torch's threads would be in their way
+            yield from list(pool.map(run, some))
+
+
+def run_tflite(
+    model: bytes, classes: int, validation: Validation, pixels: Iterable[np.ndarray], interpreters: int = INTERPRETERS
+) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Runs a file over a split whose pixels are given, image by image.
+
+    Args:
+        model: The bytes of the .tflite file.
+        classes: The number of classes.
+        validation: The split.
+        pixels: Its images at the file's resolution (`Validation.pixels`).
+        interpreters: How many interpreters run side by side.
+
+    Yields:
+        For each image its pixel counts classes,classes (truth, predicted) and its class map h,w.
+    """
+    for class_map, mask in zip(class_maps(model, pixels, interpreters), validation.masks, strict=True):
+        predicted = torch.from_numpy(class_map)[None].long()
+        yield confusion(predicted, mask[None].long(), classes, validation.ignore), class_map
+
+
+def evaluate_tflite(
+    model: bytes, network: Network, validation: Validation, title: str
+) -> tuple[Tensor, list[np.ndarray]]:
+    """Runs the file of a network over the split, with a progress bar.
+
+    Args:
+        model: The bytes of the .tflite file.
+        network: The network that the file was made from.
+        validation: The split.
+        title: What the progress bar says.
+
+    Returns:
+        Pixel counts classes,classes (truth, predicted), and the class map h,w of each image.
+    """
+    classes = network.genotype.classes
+    counts, maps = torch.zeros(classes, classes, dtype=torch.long), []
+    pixels = validation.pixels(network.genotype.resolution)
+    ran = run_tflite(model, classes, validation, pixels)
+    for counted, class_map in tqdm(ran, total=len(validation), desc=title, unit="image", dynamic_ncols=True):
+        counts += counted
+        maps.append(class_map)
+    return counts, maps
