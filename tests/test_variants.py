@@ -10,8 +10,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from compress.latency.timing import load
+from compress.tflite.flatbuffer import read_model
 from compress.tflite.metadata import ModelInfo, model_metadata, with_metadata
-from compress.tflite.reader import file_ops, read_model
+from compress.tflite.reader import file_ops
 from compress.tflite.variants import with_logits_output, with_uint8_input
 from compress.tflite.writer import FLOAT32, random_weight_model
 from search_spaces import graph_of

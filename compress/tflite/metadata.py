@@ -15,8 +15,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from compress.tflite.reader import read_model
-from compress.tflite.writer import pack
+from compress.tflite.flatbuffer import pack, read_model
 
 METADATA_NAME, METADATA_IDENTIFIER = b"TFLITE_METADATA", b"M001"
 SEGMENTER_NAME, SEGMENTER_IDENTIFIER = "SEGMENTER_METADATA", b"V001"

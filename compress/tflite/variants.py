@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from compress.tflite.reader import read_model
-from compress.tflite.writer import pack, quantization
+from compress.tflite.flatbuffer import pack, read_model
+from compress.tflite.writer import quantization
 from search_spaces.errors import InputError
 
 UINT8_OFFSET = 128  # a uint8 pixel is its int8 value plus this
