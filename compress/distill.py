@@ -7,7 +7,7 @@ al. 2021), dist (Huang et al. 2022), skd (Liu et al. 2019), boundary (after Liu 
 --features names: dynamic or adaptive (nni's layerwise distillers). See `compress.distillation`.
 """
 
-from compress.distillation.features import PLACES
+from compress.distillation.layer_distillation import PLACES
 from compress.distillation.losses import TEACHING_TERMS
 from compress.stages.cli import Parser
 from compress.stages.command import stage_command

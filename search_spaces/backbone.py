@@ -21,7 +21,13 @@ STAGE_STRIDES = (1, 2, 2, 2, 2)  # after the stem's 2
 
 @dataclass(frozen=True)
 class StageRange:
-    """The widths (low, high) in steps of 8 and the largest depth of a stage."""
+    """What a trial may choose for a stage.
+
+    Attributes:
+        low: The smallest width in channels; widths go in steps of 8.
+        high: The largest width in channels.
+        depth: The largest number of blocks.
+    """
 
     low: int
     high: int
@@ -38,8 +44,16 @@ STAGE_RANGES = (
 
 
 def sample_backbone(trial: Trial, input_size: tuple[int, int], mobilenetv3: bool) -> dict[str, Any]:
-    """The fields of a genotype up to the output stride. With `mobilenetv3` each stage may choose swish
-    and squeeze-and-excitation (Howard et al. 2019)."""
+    """Draws the fields of a genotype up to the output stride.
+
+    Args:
+        trial: Chooses the values.
+        input_size: The largest resolution (H, W) in pixels.
+        mobilenetv3: Whether each stage may choose swish and squeeze-and-excitation (MobileNetV3, Howard et al. 2019).
+
+    Returns:
+        The fields resolution, stem, stages and output_stride.
+    """
     scale = trial.suggest_categorical(RESOLUTION_SCALE, RESOLUTION_SCALES)
     resolution = (scaled_side(input_size[0], scale), scaled_side(input_size[1], scale))
     stem = trial.suggest_int("stem", 8, 32, step=8)
@@ -60,14 +74,32 @@ def sample_backbone(trial: Trial, input_size: tuple[int, int], mobilenetv3: bool
 
 
 def scaled_side(side: int, scale: float) -> int:
-    """A side of the input size at a resolution scale: the nearest multiple of 32, at least 32 pixels; the
-    full side stays as the user gave it."""
+    """A side of the input size at a resolution scale.
+
+    Args:
+        side: The side in pixels.
+        scale: The resolution scale; at 1 the side stays as the user gave it.
+
+    Returns:
+        The nearest multiple of 32 pixels, at least 32.
+    """
     return side if scale == 1.0 else max(32, round(side * scale / 32) * 32)
 
 
 def backbone(b: Builder, g: Genotype, skip_stride: int = 4) -> tuple[str, str]:
-    """The features at `skip_stride` and at the output stride. Past the output stride, stride becomes atrous rate.
-    Raises InputError for another number of stages than the spaces have."""
+    """Adds the ops of the backbone. Past the output stride, stride becomes atrous rate.
+
+    Args:
+        b: Collects the ops.
+        g: The genotype.
+        skip_stride: The stride of the finer features.
+
+    Returns:
+        The names of the features at `skip_stride` and of those at the output stride.
+
+    Raises:
+        InputError: The genotype has another number of stages than the spaces have.
+    """
     if len(g.stages) != len(STAGE_STRIDES):
         raise InputError(f"genotype: {g.space} has {len(STAGE_STRIDES)} stages, not {len(g.stages)}")
     x = b.conv("stem", INPUT, g.stem, kernel=3, stride=2)
@@ -84,11 +116,23 @@ def backbone(b: Builder, g: Genotype, skip_stride: int = 4) -> tuple[str, str]:
 
 
 def inverted_residual(b: Builder, name: str, x: str, stage: Stage, block: int, stride: int, rate: int) -> str:
-    """One block of a stage (MobileNetV2, Sandler et al. 2018; with swish or squeeze MobileNetV3, Howard et al. 2019).
-    All but the first are residual.
+    """Adds one block of a stage: an inverted residual.
 
-    MobileNetV3's hard-swish spares a sigmoid. In int8 a sigmoid is a look-up that XNNPACK takes, and HARD_SWISH an op
-    that it does not (`docs/family.md`), so this is swish itself.
+    The block is MobileNetV2's (Sandler et al. 2018), with swish or squeeze-and-excitation MobileNetV3's (Howard et al.
+    2019). MobileNetV3 uses hard-swish, which needs no sigmoid. In int8 a sigmoid is a look-up that XNNPACK runs, and
+    HARD_SWISH is an op that it does not run (`docs/family.md`). So this is swish itself.
+
+    Args:
+        b: Collects the ops.
+        name: The stage's name.
+        x: The block's input.
+        stage: The stage.
+        block: The block's place in the stage, from 0. All but the first block are residual.
+        stride: The stride of the depthwise convolution.
+        rate: Its atrous rate.
+
+    Returns:
+        The name of the block's output.
     """
     name = f"{name}.{block}"
     y = b.conv(f"{name}.expand", x, stage.hidden[block], relu6=not stage.swish)
@@ -104,5 +148,15 @@ def inverted_residual(b: Builder, name: str, x: str, stage: Stage, block: int, s
 
 
 def gated(b: Builder, name: str, x: str, gate: str) -> str:
-    """Times the sigmoid of `gate`: a number for each channel, or with `x` itself the activation swish."""
+    """Adds a product of a value with the sigmoid of another.
+
+    Args:
+        b: Collects the ops.
+        name: The name under which the ops are added.
+        x: The value.
+        gate: One number for each channel, or `x` itself, which makes the activation swish (Ramachandran et al. 2017).
+
+    Returns:
+        The name of the product.
+    """
     return b.mul(f"{name}.gated", x, b.sigmoid(f"{name}.sigmoid", gate))

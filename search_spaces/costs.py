@@ -6,7 +6,14 @@ from search_spaces.ops import ARGMAX, CONV, DEPTHWISE, Graph, Op
 
 
 def op_macs(op: Op) -> int:
-    """Multiply-accumulates of a convolution for one image; other ops have none."""
+    """Counts the multiply-accumulates of an op for one image.
+
+    Args:
+        op: The op.
+
+    Returns:
+        MACs; 0 for all ops but convolutions.
+    """
     if op.kind not in (CONV, DEPTHWISE):
         return 0
     height, width, _ = op.shape
@@ -14,12 +21,26 @@ def op_macs(op: Op) -> int:
 
 
 def macs(graph: Graph) -> int:
-    """Multiply-accumulates for one image."""
+    """Counts the multiply-accumulates of a network for one image.
+
+    Args:
+        graph: The network's ops.
+
+    Returns:
+        MACs.
+    """
     return sum(map(op_macs, graph))
 
 
 def params(graph: Graph) -> int:
-    """Weights and biases of the deployed network, batch norm folded."""
+    """Counts the parameters of a deployed network, whose batch norm is folded into its convolutions.
+
+    Args:
+        graph: The network's ops.
+
+    Returns:
+        The number of weights and biases.
+    """
     return sum(prod(op.weight_shape) + op.shape[2] for op in graph if op.has_weights)
 
 
@@ -28,14 +49,29 @@ OP_BYTES = 1000  # names, shapes and options of an op and its values
 
 
 def size_bytes(graph: Graph) -> int:
-    """Of the int8 .tflite file, about: a byte a weight, four a bias, and what describes them."""
+    """Estimates the size of the int8 .tflite file: a byte a weight, four a bias, and what describes them.
+
+    Args:
+        graph: The network's ops.
+
+    Returns:
+        Bytes.
+    """
     weights = sum(prod(op.weight_shape) + (4 + CHANNEL_BYTES) * op.shape[2] for op in graph if op.has_weights)
     return weights + OP_BYTES * len(graph)
 
 
 def arena_bytes(graph: Graph) -> int:
-    """The most bytes of int8 activations that are alive at once while the ops run in order: no runtime can do with
-    a smaller arena."""
+    """Counts the most bytes of int8 activations that are alive at once while the ops run in order.
+
+    No runtime can do with a smaller arena.
+
+    Args:
+        graph: The network's ops.
+
+    Returns:
+        Bytes.
+    """
     last_read = {name: i for i, op in enumerate(graph) for name in op.inputs}
     alive: dict[str, int] = {}
     most = 0

@@ -12,7 +12,16 @@ RATES = (6, 12, 18)  # the paper's is 12, at an output stride of 8
 
 
 def sample(trial: Trial, classes: int, input_size: tuple[int, int]) -> Genotype:
-    """The network a trial asks for; `input_size` (H, W) is the largest resolution it may run at."""
+    """Draws a network.
+
+    Args:
+        trial: Chooses the values.
+        classes: The number of classes.
+        input_size: The largest resolution (H, W) in pixels that the network may run at.
+
+    Returns:
+        The genotype.
+    """
     backbone_fields = sample_backbone(trial, input_size, mobilenetv3=True)
     rate = trial.suggest_categorical("aspp_rate1", RATES)
     width = trial.suggest_int("aspp_width", 32, 256, step=32)
@@ -34,7 +43,17 @@ def sample(trial: Trial, classes: int, input_size: tuple[int, int]) -> Genotype:
 
 
 def graph(g: Genotype) -> Graph:
-    """The ops of a network, from the image (H, W, 3) to the class map (H, W, 1)."""
+    """Lists the ops of a network.
+
+    Args:
+        g: The genotype.
+
+    Returns:
+        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+
+    Raises:
+        InputError: The genotype has parts that this space does not have, or lacks parts.
+    """
     require_parts(g, range(1, 2), needs=("aspp_out",))
     b = Builder(g.resolution)
     _, features = backbone(b, g)

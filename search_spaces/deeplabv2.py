@@ -8,12 +8,21 @@ from search_spaces.ops import Builder, Graph
 from search_spaces.trials import Trial
 
 NAME = "deeplabv2"
-# For each branch those of the paper's ASPP-S and ASPP-L. No rate is in two branches, so no set has two spellings.
+# For each branch those of the paper's ASPP-S and ASPP-L. No rate is in two branches, so each set occurs once.
 BRANCH_RATES = ((2, 6), (4, 12), (8, 18), (16, 24))
 
 
 def sample(trial: Trial, classes: int, input_size: tuple[int, int]) -> Genotype:
-    """The network a trial asks for; `input_size` (H, W) is the largest resolution it may run at."""
+    """Draws a network.
+
+    Args:
+        trial: Chooses the values.
+        classes: The number of classes.
+        input_size: The largest resolution (H, W) in pixels that the network may run at.
+
+    Returns:
+        The genotype.
+    """
     backbone_fields = sample_backbone(trial, input_size, mobilenetv3=True)
     branches = trial.suggest_int("aspp_branches", 2, len(BRANCH_RATES))
     rates = [trial.suggest_categorical(f"aspp_rate{i}", BRANCH_RATES[i - 1]) for i in range(1, branches + 1)]
@@ -36,7 +45,17 @@ def sample(trial: Trial, classes: int, input_size: tuple[int, int]) -> Genotype:
 
 
 def graph(g: Genotype) -> Graph:
-    """The ops of a network, from the image (H, W, 3) to the class map (H, W, 1)."""
+    """Lists the ops of a network.
+
+    Args:
+        g: The genotype.
+
+    Returns:
+        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+
+    Raises:
+        InputError: The genotype has parts that this space does not have, or lacks parts.
+    """
     require_parts(g, range(2, len(BRANCH_RATES) + 1), needs=())
     b = Builder(g.resolution)
     _, features = backbone(b, g)

@@ -1,4 +1,7 @@
-"""What one network is: a frozen value, checked when it is built, that survives JSON and prints short."""
+"""The genotype: the frozen value that says what one network is. It is checked when it is built.
+
+The numbers that all spaces must keep to stand here: strides, the step of widths, the number of ASPP branches.
+"""
 
 import hashlib
 import json
@@ -15,7 +18,14 @@ HEAD_STRIDES = (4, 2, 1)  # pixels of the image per pixel of the class map, a si
 
 
 def round_channels(channels: float) -> int:
-    """The nearest multiple of 8, at least 8 (`_make_divisible` of MobileNetV2, Sandler et al. 2018)."""
+    """Rounds a number of channels to a multiple of 8 (`_make_divisible` of MobileNetV2, Sandler et al. 2018).
+
+    Args:
+        channels: The number.
+
+    Returns:
+        The nearest multiple of 8, at least 8.
+    """
     return max(CHANNEL_STEP, int(channels + CHANNEL_STEP / 2) // CHANNEL_STEP * CHANNEL_STEP)
 
 
@@ -30,8 +40,10 @@ def _require_width(name: str, width: object) -> None:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """A dataclass as a dictionary without what is as by default, so that what was written before a field existed
-    stays as it is."""
+    """A dataclass as a dictionary without the fields that have their default value.
+
+    So the JSON and the id of a genotype stay as they were before a field existed.
+    """
     held = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
     return {name: found for name, (found, default) in held.items() if found != default}
 
@@ -42,9 +54,16 @@ def _tuples(value: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Stage:
-    """Inverted residuals of one resolution: `width` output channels, a depthwise `kernel`, and the
-    expanded channels of each block in `hidden`, whose length is the depth. `swish` instead of ReLU6 and the channels
-    between squeeze and excitation of each block (none without) are MobileNetV3's."""
+    """The inverted residuals of one stage of the backbone.
+
+    Attributes:
+        width: Output channels.
+        kernel: Side of the depthwise kernel in pixels.
+        hidden: Expanded channels of each block; there are as many blocks.
+        swish: Whether the activation is swish (MobileNetV3) instead of ReLU6.
+        squeeze: Channels between squeeze and excitation (MobileNetV3) of each block; empty without
+            squeeze-and-excitation.
+    """
 
     width: int
     kernel: int
@@ -72,14 +91,26 @@ class Stage:
 
 @dataclass(frozen=True)
 class Genotype:
-    """One network of a space.
+    """One network of a space. A value outside the rules raises InputError.
 
-    `resolution` is the (H, W) in pixels it runs at, `aspp_widths` the channels of the ASPP branches in the
-    order 1x1 (unless `aspp_1x1` is false), one for each of `aspp_rates`, image pooling; `aspp_out` those of the
-    convolution after them, `low_level` those of the skip; `decoder` the channels of each convolution after the skip;
-    0 and () are parts that the space does not have. The 3x3 convolutions of ASPP and decoder are depthwise
-    `separable` or dense; the class map has `resolution / head_stride` pixels a side.
-    Raises InputError for any value outside these rules.
+    0 and () stand for parts that the space does not have.
+
+    Attributes:
+        space: The space's name.
+        classes: The number of classes.
+        resolution: The (H, W) in pixels that the network runs at.
+        stem: Channels of the stem.
+        stages: The stages of the backbone.
+        output_stride: Pixels of the image for one feature of the backbone, a side.
+        aspp_rates: Atrous rates of the ASPP branches.
+        image_pooling: Whether ASPP has an image-pooling branch.
+        aspp_widths: Channels of the ASPP branches in this order: 1x1, each rate, image pooling.
+        aspp_out: Channels of the convolution after ASPP.
+        low_level: Channels of the skip from features of stride 4.
+        decoder: Channels of each convolution after the skip.
+        head_stride: Pixels of the image for one pixel of the class map, a side.
+        aspp_1x1: Whether ASPP has a 1x1 branch.
+        separable: Whether the 3x3 convolutions of ASPP and decoder are depthwise separable instead of dense.
     """
 
     space: str
@@ -136,18 +167,32 @@ class Genotype:
 
     @property
     def id(self) -> str:
-        """Ten hexadecimal digits that depend on nothing but the values."""
+        """Ten hexadecimal digits that depend only on the values."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:10]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values (tuples become lists)."""
+        """The genotype as plain JSON values.
+
+        Returns:
+            The fields by name, without those that have their default value.
+        """
         plain = {**_plain(self), "stages": [_plain(stage) for stage in self.stages]}
         value: dict[str, Any] = json.loads(json.dumps(plain))
         return value
 
     @staticmethod
     def from_dict(value: Mapping[str, Any]) -> "Genotype":
-        """The inverse of `to_dict`; raises InputError for anything that is not a genotype."""
+        """Builds a genotype from plain JSON values.
+
+        Args:
+            value: What `to_dict` gave.
+
+        Returns:
+            The genotype.
+
+        Raises:
+            InputError: The value is not that of a genotype.
+        """
         try:
             stages = tuple(Stage(**_tuples(stage)) for stage in value["stages"])
             return Genotype(**{**_tuples(value), "stages": stages})

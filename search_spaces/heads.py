@@ -17,7 +17,14 @@ OPTIONAL_PARTS = ("aspp_1x1", "image_pooling", "aspp_out", "low_level", "decoder
 
 
 def sample_aspp(trial: Trial) -> dict[str, Any]:
-    """The fields of a genotype that say what DeepLabV3's ASPP is."""
+    """Draws the fields of a genotype that describe DeepLabV3's ASPP.
+
+    Args:
+        trial: Chooses the values.
+
+    Returns:
+        The fields aspp_rates, image_pooling, aspp_widths and aspp_out.
+    """
     branches = trial.suggest_int("aspp_branches", 0, len(BRANCH_RATES))
     rates = [trial.suggest_categorical(f"aspp_rate{i}", BRANCH_RATES[i - 1]) for i in range(1, branches + 1)]
     pooling = trial.suggest_categorical("image_pooling", (False, True))
@@ -52,7 +59,19 @@ def require_parts(g: Genotype, rates: range, needs: Collection[str], may: Collec
 
 
 def spatial(b: Builder, name: str, x: str, width: int, separable: bool, rate: int = 1) -> str:
-    """A 3x3 convolution with an atrous rate, dense or as depthwise and pointwise ones."""
+    """Adds a 3x3 convolution with an atrous rate.
+
+    Args:
+        b: Collects the ops.
+        name: The name under which the ops are added.
+        x: The input.
+        width: Output channels.
+        separable: Whether it is a depthwise and a pointwise convolution, instead of one dense convolution.
+        rate: The atrous rate.
+
+    Returns:
+        The name of the output.
+    """
     if not separable:
         return b.conv(f"{name}.dense", x, width, kernel=3, dilation=rate)
     x = b.depthwise(f"{name}.depthwise", x, 3, dilation=rate, relu6=False)
@@ -60,7 +79,16 @@ def spatial(b: Builder, name: str, x: str, width: int, separable: bool, rate: in
 
 
 def aspp(b: Builder, x: str, g: Genotype) -> str:
-    """Atrous spatial pyramid pooling (DeepLabV3, Chen et al. 2017)."""
+    """Adds atrous spatial pyramid pooling (DeepLabV3, Chen et al. 2017).
+
+    Args:
+        b: Collects the ops.
+        x: The features of the backbone.
+        g: The genotype.
+
+    Returns:
+        The name of the output.
+    """
     widths = iter(g.aspp_widths)
     branches = [b.conv("aspp.1x1", x, next(widths))]
     for i, rate in enumerate(g.aspp_rates, start=1):
@@ -72,7 +100,17 @@ def aspp(b: Builder, x: str, g: Genotype) -> str:
 
 
 def decoder(b: Builder, context: str, low_level: str, g: Genotype) -> str:
-    """DeepLabV3+'s (Chen et al. 2018)."""
+    """Adds the decoder of DeepLabV3+ (Chen et al. 2018).
+
+    Args:
+        b: Collects the ops.
+        context: The output of ASPP.
+        low_level: The features of stride 4.
+        g: The genotype.
+
+    Returns:
+        The name of the output.
+    """
     skip = b.conv("decoder.low_level", low_level, g.low_level)
     x = b.concat("decoder.concat", [b.resize("decoder.resize", context, like=low_level), skip])
     for i, width in enumerate(g.decoder, start=1):
@@ -81,10 +119,32 @@ def decoder(b: Builder, context: str, low_level: str, g: Genotype) -> str:
 
 
 def class_scores(b: Builder, x: str, g: Genotype, name: str = CLASSIFIER) -> str:
+    """Adds a classifier: a 1x1 convolution with a bias.
+
+    Args:
+        b: Collects the ops.
+        x: The features.
+        g: The genotype.
+        name: The name of the convolution.
+
+    Returns:
+        The name of the class scores.
+    """
     return b.conv(name, x, g.classes, relu6=False, norm=False)
 
 
 def class_map(b: Builder, scores: str, g: Genotype) -> Graph:
-    """The whole graph, ended by upsampling and argmax."""
+    """Ends a network with bilinear upsampling and argmax.
+
+    The class map has one pixel for `g.head_stride` pixels of the image, a side.
+
+    Args:
+        b: The ops of the network so far.
+        scores: The class scores.
+        g: The genotype.
+
+    Returns:
+        All ops of the network.
+    """
     b.argmax("class_map", b.resize("upsample", scores, like=INPUT, divide=g.head_stride))
     return tuple(b.ops)

@@ -24,7 +24,17 @@ from search_spaces.ops import (
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Pixels before and after, as TensorFlow's SAME pads: the odd one goes after."""
+    """The padding of TensorFlow's SAME; the odd pixel goes after.
+
+    Args:
+        size: The side of the input in pixels.
+        kernel: The side of the kernel in pixels.
+        stride: The stride.
+        dilation: The atrous rate.
+
+    Returns:
+        Pixels before and pixels after.
+    """
     total = max(0, (out_size(size, stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
     return total // 2, total - total // 2
 
@@ -47,6 +57,14 @@ class ConvBNAct(nn.Module):
         self.relu6 = op.relu6
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs the convolution.
+
+        Args:
+            x: N,C,H,W values.
+
+        Returns:
+            N,width,ceil(H/stride),ceil(W/stride) values.
+        """
         if self.conv.stride[0] > 1:
             (kernel, _), (stride, _), (dilation, _) = self.conv.kernel_size, self.conv.stride, self.conv.dilation
             rows = same_padding(x.shape[2], kernel, stride, dilation)
@@ -58,9 +76,15 @@ class ConvBNAct(nn.Module):
 
 @torch.no_grad()
 def keep_centre(kernel: Tensor) -> None:
-    """Sets all taps but the centre to zero, in place (after Yu and Koltun 2016, whose context module starts as the
-    identity). An atrous tap that reaches past the features of every training crop has no gradient: from zero it stays
-    out of the way, while a random one would add noise where whole images are large enough for it."""
+    """Sets all weights of an atrous kernel but its centre to zero, in place.
+
+    This follows Yu and Koltun (2016), whose context module starts as the identity. A weight that reaches past the
+    features of every training crop gets no gradient. At zero it does no harm. At random it would add noise on whole
+    images, which are large enough for it.
+
+    Args:
+        kernel: The weights, of any shape that ends with the kernel's height and width.
+    """
     middle = kernel.shape[-1] // 2
     centre = kernel[..., middle, middle].clone()
     kernel.zero_()
@@ -68,7 +92,13 @@ def keep_centre(kernel: Tensor) -> None:
 
 
 class Network(nn.Module):
-    """Runs the op list of a genotype. `forward` ends before the argmax, so that it can be trained."""
+    """Runs the ops of a genotype. `forward` ends before the argmax, so that it can be trained.
+
+    Attributes:
+        genotype: What the network is.
+        graph: Its ops.
+        layers: The convolutions with their batch norms, by `layer_name`.
+    """
 
     def __init__(self, genotype: Genotype) -> None:
         super().__init__()
@@ -78,11 +108,26 @@ class Network(nn.Module):
         self.layers = nn.ModuleDict({layer_name(op.name): ConvBNAct(op) for op in self.graph if op.has_weights})
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs the network.
+
+        Args:
+            x: N,3,H,W images in 0..1.
+
+        Returns:
+            N,classes,h,w logits; h and w are H and W divided by the head's stride.
+        """
         class_map = self.graph[-1]
         return self.values(x)[class_map.inputs[0]]
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
-        """N,C,h,w of every op before the argmax, by name."""
+        """Runs every op before the argmax.
+
+        Args:
+            x: N,3,H,W images in 0..1.
+
+        Returns:
+            The N,C,h,w output of each op, by name.
+        """
         values = {INPUT: x}
         for op in self.graph:
             if op.kind != ARGMAX:
@@ -90,6 +135,15 @@ class Network(nn.Module):
         return values
 
     def run(self, op: Op, values: Mapping[str, Tensor]) -> Tensor:
+        """Runs one op.
+
+        Args:
+            op: The op.
+            values: The N,C,h,w outputs of the ops before it, by name.
+
+        Returns:
+            Its N,C,h,w output.
+        """
         inputs = [values[name] for name in op.inputs]
         if op.kind == ADD:
             return inputs[0] + inputs[1]
@@ -110,11 +164,26 @@ class Network(nn.Module):
 
 
 def layer_name(op_name: str) -> str:
+    """The name of an op's module: PyTorch allows no dot in it.
+
+    Args:
+        op_name: The op's name.
+
+    Returns:
+        The name in `Network.layers`.
+    """
     return op_name.replace(".", "_")
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """A copy in eval mode whose convolutions carry their batch norm as weight and bias."""
+    """Folds batch norm into the convolutions.
+
+    Args:
+        network: The network, which is left as it is.
+
+    Returns:
+        A copy in eval mode that computes the same; its convolutions have biases and no batch norm.
+    """
     folded = Network(network.genotype)
     folded.load_state_dict(network.state_dict())
     folded.eval()

@@ -10,13 +10,33 @@ Choice = TypeVar("Choice", bool, int, float, str)
 class Trial(Protocol):
     """The part of `optuna.trial.Trial` that a space needs."""
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int: ...
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        """Chooses a whole number.
 
-    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice: ...
+        Args:
+            name: What is chosen.
+            low: The smallest value.
+            high: The largest value.
+            step: The distance between two values.
+
+        Returns:
+            The value.
+        """
+
+    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        """Chooses one of several values.
+
+        Args:
+            name: What is chosen.
+            choices: The values, from the cheapest to the dearest.
+
+        Returns:
+            The value.
+        """
 
 
 class SmallestTrial:
-    """Takes the first, cheapest value of everything."""
+    """Chooses the first value of everything, which is the cheapest."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
         return low
@@ -26,7 +46,7 @@ class SmallestTrial:
 
 
 class LargestTrial:
-    """Takes the last, dearest value of everything."""
+    """Chooses the last value of everything, which is the dearest."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
         return high
@@ -36,7 +56,12 @@ class LargestTrial:
 
 
 class RandomTrial:
-    """Uniform over every value; `params` keeps what was drawn, so Optuna can be told of it."""
+    """Chooses uniformly among all values.
+
+    Attributes:
+        rng: Where the choices come from.
+        params: The chosen values by name, so that Optuna can be told of them.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng

@@ -7,8 +7,15 @@ from search_spaces.genotype import Genotype
 
 
 def prunable_widths(g: Genotype) -> dict[str, int]:
-    """The output channels that can change on their own, by the convolution that makes them; a stage's width
-    goes by its first projection, whose channels the residual adds tie to the others."""
+    """The numbers of channels that can change on their own.
+
+    Args:
+        g: The genotype.
+
+    Returns:
+        Output channels by the name of the convolution that makes them. A stage's width has the name of its first
+        projection; the residual additions tie the channels of the other projections to it.
+    """
     found = {"stem": g.stem}
     for i, stage in enumerate(g.stages, start=1):
         found |= {f"stage{i}.{block}.expand": hidden for block, hidden in enumerate(stage.hidden)}
@@ -21,7 +28,15 @@ def prunable_widths(g: Genotype) -> dict[str, int]:
 
 
 def with_widths(g: Genotype, new: Mapping[str, int]) -> Genotype:
-    """The same network with other widths."""
+    """The same network with other numbers of channels.
+
+    Args:
+        g: The genotype.
+        new: What `prunable_widths` gives, with other values.
+
+    Returns:
+        The new genotype.
+    """
     stages = tuple(
         replace(
             stage,

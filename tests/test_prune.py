@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compress.pruning.channel_pruning import prune_to
-from compress.pruning.importances import IMPORTANCES, MAGNITUDES, SQUARED, gradients, lost
+from compress.pruning.importances import IMPORTANCES, MAGNITUDES, SQUARED, lost_importance, set_mean_gradients
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 from search_spaces.widths import prunable_widths
@@ -60,7 +60,7 @@ def test_channels_that_do_nothing_are_worth_nothing(network: Network, importance
             for parameter in network.get_submodule(f"layers.stage3_0_{layer}").parameters():
                 parameter[dead] = 0
         network.get_submodule("layers.stage3_0_project.conv").weight[:, dead] = 0
-    gradients(network, losses(network), squared=SQUARED.get(importance, False))
+    set_mean_gradients(network, losses(network), squared=SQUARED.get(importance, False))
     graph = tp.DependencyGraph().build_dependency(network, torch.rand(1, 3, 64, 64))
     conv = network.get_submodule("layers.stage3_0_expand.conv")
     scores = IMPORTANCES[importance]()(graph.get_pruning_group(conv, tp.prune_conv_out_channels, list(range(32))))
@@ -77,18 +77,23 @@ def test_what_a_group_loses_does_not_depend_on_its_scale_or_the_steps(
     """Else a group of small or few channels would be cut to its last for the sake of the others."""
     every = torch.tensor([*scores, 1.0], dtype=torch.float64)
     first, both = sorted(data.draw(st.tuples(st.integers(0, len(scores)), st.integers(0, len(scores)))))
-    once = lost(importance, every, torch.arange(both))
+    once = lost_importance(importance, every, torch.arange(both))
     assert once >= 0
-    assert lost(importance, every * scale, torch.arange(both)) == pytest.approx(once)
-    steps = lost(importance, every, torch.arange(first)), lost(importance, every[first:], torch.arange(both - first))
+    assert lost_importance(importance, every * scale, torch.arange(both)) == pytest.approx(once)
+    steps = (
+        lost_importance(importance, every, torch.arange(first)),
+        lost_importance(importance, every[first:], torch.arange(both - first)),
+    )
     assert sum(steps) == pytest.approx(once)
-    assert lost(importance, every.repeat(3), torch.arange(3 * len(every)) % len(every) < both) == pytest.approx(once)
+    assert lost_importance(
+        importance, every.repeat(3), torch.arange(3 * len(every)) % len(every) < both
+    ) == pytest.approx(once)
 
 
 @pytest.mark.parametrize("squared", [False, True])
 def test_gradients_are_the_mean_over_all_losses(network: Network, squared: bool) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    gradients(network, losses(network), squared)
+    set_mean_gradients(network, losses(network), squared)
     weight = network.get_submodule("layers.stage2_0_expand.conv").weight
     alone = [torch.autograd.grad(loss, weight)[0] for loss in losses(network)]
     expected = torch.stack([one.square() if squared else one for one in alone]).mean(0)

@@ -1,7 +1,8 @@
 """Distillation losses as plain functions.
 
-A distillation loss compares a student's N,classes,h,w logits with a teacher's of any height and width, and is zero
-where they are equal. Losses against labels: `compress.training.label_losses`.
+A distillation loss compares a student's N,classes,h,w logits with a teacher's, which may have another height and width.
+It is zero where they are equal. Losses against labels are in `compress.training.label_losses`; losses between layers
+are in `compress.distillation.layer_distillation`.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,20 @@ from torch.nn import functional as F
 
 from compress.training.terms import Terms, boundary_pixels, match
 
-PAIR_NODES = 8  # regions a side between which `pairwise` compares
+PAIR_REGIONS = 8  # regions a side that `pairwise` compares
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """KL divergence of softened class distributions, mean over pixels (Hinton et al. 2015)."""
+    """KL divergence of softened class distributions, mean over pixels (Hinton et al. 2015).
+
+    Args:
+        student: N,classes,h,w logits.
+        teacher: N,classes,h',w' logits.
+        temperature: Divides the logits.
+
+    Returns:
+        The loss.
+    """
     teacher = match(teacher, student)
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher / temperature, dim=1)
@@ -24,8 +34,19 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> 
 
 
 def channel_wise(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> Tensor:
-    """KL divergence of each class's map softened over its pixels, mean over the N * classes maps (CWD, Shu et al.
-    2021). A constant added to a map changes nothing: what counts is where the class is likelier."""
+    """KL divergence of each class's map, softened over its pixels (channel-wise distillation, Shu et al. 2021).
+
+    It is the mean over the N * classes maps. A constant added to a map changes nothing: only where a class is likelier
+    counts.
+
+    Args:
+        student: N,classes,h,w logits.
+        teacher: N,classes,h',w' logits.
+        temperature: Divides the logits.
+
+    Returns:
+        The loss.
+    """
     teacher = match(teacher, student)
     log_student = F.log_softmax(student.flatten(2) / temperature, dim=2)  # N,classes,h*w
     log_teacher = F.log_softmax(teacher.flatten(2) / temperature, dim=2)
@@ -34,37 +55,83 @@ def channel_wise(student: Tensor, teacher: Tensor, temperature: float = 4.0) -> 
 
 
 def relational(student: Tensor, teacher: Tensor) -> Tensor:
-    """One less Pearson's correlation of class probabilities, between the classes of a pixel (mean over pixels) and
-    between the pixels of a class (mean over classes), summed (DIST, Huang et al. 2022)."""
+    """One minus Pearson's correlation of class probabilities (DIST, Huang et al. 2022).
+
+    Two correlations are added: between the classes of a pixel (mean over pixels) and between the pixels of a class
+    (mean over classes).
+
+    Args:
+        student: N,classes,h,w logits.
+        teacher: N,classes,h',w' logits.
+
+    Returns:
+        The loss.
+    """
     of_student = student.softmax(1).transpose(0, 1).flatten(1)  # classes,N*h*w
     of_teacher = match(teacher, student).softmax(1).transpose(0, 1).flatten(1)
     return uncorrelated(of_student.T, of_teacher.T) + uncorrelated(of_student, of_teacher)
 
 
 def uncorrelated(one: Tensor, other: Tensor) -> Tensor:
-    """1 - Pearson's correlation of matching rows, mean over rows. Scaling a row by a positive factor or adding a
-    constant to it changes nothing."""
+    """One minus Pearson's correlation of matching rows, mean over rows.
+
+    A positive factor or a constant for a row changes nothing.
+
+    Args:
+        one: rows,columns.
+        other: rows,columns.
+
+    Returns:
+        The loss.
+    """
     one, other = (rows - rows.mean(1, keepdim=True) for rows in (one, other))
     return (1 - F.cosine_similarity(one, other, dim=1)).mean()
 
 
-def pairwise(student: Tensor, teacher: Tensor, nodes: int = PAIR_NODES) -> Tensor:
-    """Mean squared difference of the cosine similarities between every two of nodes * nodes regions, each the mean of
-    its pixels (pair-wise distillation, Liu et al. 2019). Scaling all logits of a network or turning their space
-    changes nothing."""
-    return F.mse_loss(similarities(student, nodes), similarities(teacher, nodes))
+def pairwise(student: Tensor, teacher: Tensor, regions: int = PAIR_REGIONS) -> Tensor:
+    """Mean squared difference of the similarities between regions (pair-wise distillation, Liu et al. 2019).
+
+    A region is the mean of its pixels; the similarity of two regions is the cosine between their class vectors. A
+    positive factor for all logits of a network, or a rotation of them, changes nothing.
+
+    Args:
+        student: N,classes,h,w logits.
+        teacher: N,classes,h',w' logits.
+        regions: Regions a side.
+
+    Returns:
+        The loss.
+    """
+    return F.mse_loss(similarities(student, regions), similarities(teacher, regions))
 
 
-def similarities(logits: Tensor, nodes: int) -> Tensor:
-    """N,nodes²,nodes² cosines between the class vectors of average-pooled regions."""
-    regions = F.normalize(F.adaptive_avg_pool2d(logits, nodes).flatten(2), dim=1)  # N,classes,nodes²
-    return regions.transpose(1, 2) @ regions
+def similarities(logits: Tensor, regions: int) -> Tensor:
+    """Cosines between the class vectors of average-pooled regions.
+
+    Args:
+        logits: N,classes,h,w.
+        regions: Regions a side.
+
+    Returns:
+        N,regions²,regions² cosines.
+    """
+    vectors = F.normalize(F.adaptive_avg_pool2d(logits, regions).flatten(2), dim=1)  # N,classes,regions²
+    return vectors.transpose(1, 2) @ vectors
 
 
 def boundary(student: Tensor, teacher: Tensor, masks: Tensor, ignore: int) -> Tensor:
-    """`distillation` over the boundary pixels of N,H,W masks alone, after BPKD (Liu et al. 2023); zero without any.
+    """KL divergence over the boundary pixels alone, after BPKD (Liu et al. 2023).
 
-    Logits are enlarged to the masks' size: a boundary is a matter of full resolution.
+    Logits are enlarged to the masks' size, so that boundaries are those of the full resolution.
+
+    Args:
+        student: N,classes,h,w logits.
+        teacher: N,classes,h',w' logits.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+
+    Returns:
+        The loss; 0 without boundary pixels.
     """
     edge = boundary_pixels(masks, ignore)
     log_student, log_teacher = (F.log_softmax(match(logits, masks), dim=1) for logits in (student, teacher))
@@ -79,8 +146,6 @@ DISTILLATION_TERMS: Terms = {  # of (student, teacher, masks, ignore)
     "skd": (lambda student, teacher, masks, ignore: pairwise(student, teacher), 10.0),
     "boundary": (boundary, 1.0),
 }
-
-
-# of layers (`compress.distillation.features`): nni's class; the usual weight
+# Losses between layers (`compress.distillation.layer_distillation`): nni's class and the usual weight.
 LAYER_DISTILLERS = {"dynamic": ("DynamicLayerwiseDistiller", 1.0), "adaptive": ("Adaptive1dLayerwiseDistiller", 1.0)}
 TEACHING_TERMS: Mapping[str, tuple[object, float]] = {**DISTILLATION_TERMS, **LAYER_DISTILLERS}

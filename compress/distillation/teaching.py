@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from compress.distillation.features import Features
+from compress.distillation.layer_distillation import LayerDistillation
 from compress.distillation.teachers import Teacher
 
 
@@ -21,4 +21,4 @@ class Teaching:
     teacher: Teacher
     terms: Mapping[str, float]
     training_key: str
-    features: Features | None = None
+    features: LayerDistillation | None = None

@@ -1,4 +1,8 @@
-"""Narrows a network channel by channel: groups of coupled channels are torch-pruning's (DepGraph, Fang et al. 2023)."""
+"""Channel pruning: removes the channels that save the most milliseconds for the importance they lose.
+
+Channels go in eights, because kernels of phone runtimes work on blocks of eight. torch-pruning finds the groups of
+layers whose channels must go together (DepGraph, Fang et al. 2023).
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -8,33 +12,43 @@ from torch import Tensor
 from tqdm import tqdm
 
 from compress.latency.table import LatencyTable
-from compress.pruning.importances import IMPORTANCES, SQUARED, gradients, lost
+from compress.pruning.importances import IMPORTANCES, SQUARED, lost_importance, set_mean_gradients
 from search_spaces import get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, Genotype
 from search_spaces.network import Network, layer_name
 from search_spaces.widths import prunable_widths, with_widths
 
-EXAMPLE = 64  # pixels a side of the input that the dependency graph is traced with
-CUTS = (CHANNEL_STEP, 2 * CHANNEL_STEP, 4 * CHANNEL_STEP)  # kernels work on blocks: eight less alone may save nothing
+TRACED_SIDE = 64  # pixels a side of the image that the dependency graph is traced with
+CUTS = (CHANNEL_STEP, 2 * CHANNEL_STEP, 4 * CHANNEL_STEP)  # eight channels less may save nothing
 CropLosses = Callable[[Network], Iterator[Tensor]]
 
 
 def prune_to(
     network: Network, table: LatencyTable, target_ms: float, importance: str, losses: CropLosses | None = None
 ) -> Network:
-    """A narrower network with the most important channels, predicted to take `target_ms` or less.
+    """Removes channels until a network is predicted to be fast enough.
 
-    `losses` yields training losses of a network; Taylor and Hessian importances need it. Raises InputError when
-    eight channels everywhere are still too slow.
+    Args:
+        network: The network, which is left as it is.
+        table: Predicts latencies.
+        target_ms: The latency to reach, in ms.
+        importance: What a channel is worth; a key of IMPORTANCES.
+        losses: Gives training losses of a network; Taylor and Hessian importances need it.
+
+    Returns:
+        A network with fewer channels and the weights of those that are left, in eval mode on the same device.
+
+    Raises:
+        InputError: The network is still too slow with eight channels everywhere, or its weights are not finite.
     """
     device = next(network.parameters()).device
     pruned = Network(network.genotype).to(device).eval()
     pruned.load_state_dict(network.state_dict())
     if importance in SQUARED:
         assert losses is not None
-        gradients(pruned, losses(pruned), SQUARED[importance])
-    graph = tp.DependencyGraph().build_dependency(pruned, torch.rand(1, 3, EXAMPLE, EXAMPLE, device=device))
+        set_mean_gradients(pruned, losses(pruned), SQUARED[importance])
+    graph = tp.DependencyGraph().build_dependency(pruned, torch.rand(1, 3, TRACED_SIDE, TRACED_SIDE, device=device))
     genotype = network.genotype
     now = start = table.predict(network.graph)
     bar = tqdm(total=round(max(0.0, start - target_ms), 2), desc="prune", unit="ms", dynamic_ncols=True)
@@ -63,7 +77,19 @@ def best_cut(
     table: LatencyTable,
     now: float,
 ) -> tuple[str, list[int], float] | None:
-    """Where to take how many channels: the convolution, the channels, the ms saved. None when nothing is left."""
+    """Finds the channels whose removal saves the most ms for the importance lost.
+
+    Args:
+        network: The network as pruned so far.
+        graph: Its dependency graph.
+        importance: What a channel is worth.
+        genotype: The network's genotype.
+        table: Predicts latencies.
+        now: The network's predicted latency in ms.
+
+    Returns:
+        The convolution, the places of its channels and the ms saved; None when no cut saves anything.
+    """
     best, best_value = None, 0.0
     scored = IMPORTANCES[importance]()
     space = get_space(genotype.space)
@@ -75,10 +101,12 @@ def best_cut(
         scores = scored(graph.get_pruning_group(_conv(network, name), tp.prune_conv_out_channels, every))
         if scores is None:  # bn-scale has no opinion of layers without batch norm
             continue
+        if not bool(torch.isfinite(scores).all()):
+            raise InputError(f"--importance {importance}: that of {name} is not finite; take l2, or train again")
         ascending = torch.argsort(scores)
         for cut, saved in saves.items():
             least = ascending[:cut]
-            value = saved / lost(importance, scores, least)
+            value = saved / lost_importance(importance, scores, least)
             if value > best_value:
                 best, best_value = (name, sorted(least.tolist()), saved), value
     return best

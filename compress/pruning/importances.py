@@ -1,6 +1,7 @@
-"""How much the channels of a group matter: torch-pruning's importances by the name that `--importance` takes.
+"""How much the channels of a group matter: torch-pruning's importances, by the names that `--importance` takes.
 
-Every layer of a group counts that loses a slice with the channel; the depthwise ones by their batch norm alone.
+A group is the set of layers that lose a slice when a channel is removed. All of them count. Depthwise convolutions
+count by their batch norm alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,27 +34,42 @@ IMPORTANCES: dict[str, Callable[[], Importance]] = {
     "hessian": partial(GroupHessianImportance, normalizer=None),  # Optimal Brain Damage, LeCun et al. 1989
 }
 MAGNITUDES = ("l1", "l2", "bn-scale")
-SQUARED = {"taylor": False, "hessian": True}  # the importances that read gradients, and which
+SQUARED = {"taylor": False, "hessian": True}  # the importances that read gradients: whether squared
 GRADIENT_IMAGES = 64
-NONE = 1e-30  # the importance of dead channels is 0
+MIN_LOSS = 1e-30  # the importance of dead channels is 0
 
 
-def lost(importance: str, scores: Tensor, channels: Tensor) -> float:
-    """What a group loses with some of its channels, given the scores of all: comparable between groups.
+def lost_importance(importance: str, scores: Tensor, channels: Tensor) -> float:
+    """What a group loses with some of its channels. The values of different groups can be compared.
 
-    Taylor and Hessian estimate the loss itself, and LAMP makes layers comparable by a rule of its own: their scores add
-    up. Magnitudes compare within a group alone; theirs is -log of the share that is kept. The fewer channels are left,
-    the more the next one costs, for all that follows is computed from these few.
+    Taylor and Hessian estimate the change of the training loss, and LAMP makes layers comparable by its own rule. Their
+    scores add up. Magnitudes can be compared only within a group. For them the loss is -log of the share that is kept:
+    the fewer channels are left, the more the next one costs.
+
+    Args:
+        importance: A key of IMPORTANCES.
+        scores: The score of each channel of the group.
+        channels: The places of the channels that are removed.
+
+    Returns:
+        A positive number.
     """
     gone = scores[channels].sum()
     if importance in MAGNITUDES:
-        gone = -torch.log1p(-gone / scores.sum().clamp_min(NONE))
-    return max(float(gone), NONE)
+        gone = -torch.log1p(-gone / scores.sum().clamp_min(MIN_LOSS))
+    return max(float(gone), MIN_LOSS)
 
 
-def gradients(network: Network, losses: Iterator[Tensor], squared: bool) -> None:
-    """Leaves in every parameter's `grad` the mean over the losses of its gradient or of its square (the diagonal of
-    the empirical Fisher matrix, which stands for the Hessian's)."""
+def set_mean_gradients(network: Network, losses: Iterator[Tensor], squared: bool) -> None:
+    """Sets the `grad` of every parameter to the mean of its gradients, or of their squares.
+
+    The mean of squares is the diagonal of the empirical Fisher matrix, which is taken for that of the Hessian.
+
+    Args:
+        network: The network.
+        losses: Losses of the network.
+        squared: Whether to take squares.
+    """
     parameters = list(network.parameters())
     sums = [torch.zeros_like(parameter) for parameter in parameters]
     count = 0
@@ -66,7 +82,17 @@ def gradients(network: Network, losses: Iterator[Tensor], squared: bool) -> None
 
 
 def crop_losses(network: Network, crops: Crops, input_size: tuple[int, int], label_loss: LabelLoss) -> Iterator[Tensor]:
-    """The training loss of each crop alone."""
+    """The training loss of a network on each of some crops.
+
+    Args:
+        network: The network.
+        crops: The crops.
+        input_size: The run's input size (H, W) in pixels.
+        label_loss: The loss on the labels.
+
+    Yields:
+        The loss of one crop.
+    """
     device = next(network.parameters()).device
     for image, mask in training_batches(crops, 1, 0, workers=0):
         logits = network(at_scale(image.to(device), network.genotype.resolution, input_size))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from compress.distillation.features import PLACES, Features, parse_places
+from compress.distillation.layer_distillation import PLACES, LayerDistillation, parse_places
 from compress.distillation.losses import DISTILLATION_TERMS, LAYER_DISTILLERS
 from compress.distillation.teachers import TEACHER_FILES, OwnTeacher, Teacher, open_teacher
 from compress.distillation.teaching import Teaching
@@ -89,6 +89,6 @@ def open_teaching(
     (kind,) = of_layers
     places = PLACES if features is None else parse_places(features)
     torch.manual_seed(run.config.seed)  # the linear maps of `adaptive` begin at random
-    compared = Features(kind, terms[kind], places, student.to(run.device), opened.network, folder / "nni.log")
+    compared = LayerDistillation(kind, terms[kind], places, student.to(run.device), opened.network, folder / "nni.log")
     watched = replace(opened, network=compared.teacher)
     return replace(teaching, teacher=watched, training_key=f"{key} {places}", features=compared), file

@@ -1,7 +1,8 @@
 """The exponential moving average of a model's weights while it trains (EMA; Polyak and Juditsky 1992).
 
-BN statistics are averaged as the weights are, not found anew: they are moving averages of the same steps already, which
-spares a pass over the data, and a supernet has none of its own to find (its subnets' are set anew when one is scored).
+BN statistics are averaged like the weights. They could be computed anew with a pass over the data, but they are moving
+averages of the same steps already. A supernet has no BN statistics of its own: those of a subnet are set anew when it
+is scored.
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,18 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """An average to be updated after each step. After n updates its decay is at most (1 + n) / (10 + n), so that a
-    short training does not end near its first weights."""
+    """Makes an average that is to be updated after each step.
+
+    After n updates its decay is at most (1 + n) / (10 + n), so that a short training does not end near its first
+    weights.
+
+    Args:
+        model: The model that trains.
+        decay: The share of the average that stays at each update, below 1.
+
+    Returns:
+        The average, which holds a copy of the model.
+    """
 
     def update(averaged: Tensors, current: Tensors, updates: Tensor | int) -> None:
         n = int(updates)
@@ -26,7 +37,15 @@ def average_of(model: nn.Module, decay: float) -> AveragedModel:
 
 @contextmanager
 def averaged(model: nn.Module, average: AveragedModel | None) -> Iterator[None]:
-    """Inside, the model has the weights of its average, if it has one; then its own again."""
+    """Gives a model the weights of its average inside the context, and its own again after it.
+
+    Args:
+        model: The model.
+        average: The average; None changes nothing.
+
+    Yields:
+        Nothing.
+    """
     if average is None:
         yield
         return

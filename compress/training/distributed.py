@@ -1,7 +1,8 @@
 """Data-parallel training under torchrun: the ranks share each batch and average their gradients by all-reduce.
 
-A supernet steps through several subnets before the optimizer does, each with parameters of its own, which
-DistributedDataParallel's hooks do not allow for; so gradients are averaged once, after the last of them.
+DistributedDataParallel is not used. A supernet propagates the losses of several subnets before one optimizer step, and
+each subnet has other parameters, which the hooks of DistributedDataParallel do not allow. So gradients are averaged
+once, after the last loss.
 """
 
 import os
@@ -15,17 +16,33 @@ from search_spaces.errors import InputError
 
 
 def rank() -> int:
+    """This process's number.
+
+    Returns:
+        Its number among the processes of torchrun; 0 outside torchrun.
+    """
     return int(os.environ.get("RANK", 0))
 
 
-def world() -> int:
+def world_size() -> int:
+    """The number of processes.
+
+    Returns:
+        The number of processes of torchrun; 1 outside torchrun.
+    """
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """NCCL between GPUs, gloo between CPUs; nothing outside torchrun."""
-    if world() == 1:
+    """Connects the processes inside the context: with NCCL between GPUs, with gloo between CPUs.
+
+    Outside torchrun it does nothing.
+
+    Yields:
+        Nothing.
+    """
+    if world_size() == 1:
         yield
         return
     cuda = torch.cuda.is_available()
@@ -43,36 +60,58 @@ def _grouped() -> bool:
 
 
 def share(batch: int) -> slice:
-    """This rank's items of a batch. Raises InputError for a batch that the ranks cannot share evenly, two items or
-    more for each (batch norm needs them)."""
+    """This rank's items of a batch.
+
+    Args:
+        batch: The number of items of all ranks together.
+
+    Returns:
+        The slice of the items; all of them outside a process group.
+
+    Raises:
+        InputError: The ranks cannot share the batch evenly, or a rank would have fewer than the two items that batch
+            norm needs.
+    """
     if not _grouped():
         return slice(None)
-    size = batch // world()
-    if batch % world() or size < 2:
+    size = batch // world_size()
+    if batch % world_size() or size < 2:
         raise InputError(
-            f"torchrun --nproc-per-node: {world()} processes cannot share batches of {batch}: each needs two or more, "
+            f"torchrun --nproc-per-node: {world_size()} processes cannot share batches of {batch}: each needs two or "
+            "more, "
             "and all as many"
         )
     return slice(rank() * size, (rank() + 1) * size)
 
 
 def average_gradients(model: nn.Module) -> None:
-    """In place, over all ranks; nothing outside a process group."""
+    """Replaces each gradient with its mean over all ranks. Outside a process group it does nothing.
+
+    Args:
+        model: The model, whose gradients are set.
+    """
     if not _grouped():
         return
     gradients = [p.grad for p in model.parameters() if p.grad is not None]  # the same on all: they draw alike
     flat = torch.cat([g.flatten() for g in gradients])
     torch.distributed.all_reduce(flat)
-    flat /= world()
+    flat /= world_size()
     parts = torch.split(flat, [g.numel() for g in gradients])
     for gradient, averaged in zip(gradients, parts, strict=True):
         gradient.copy_(averaged.view_as(gradient))
 
 
 def broadcast(flag: bool) -> bool:
-    """Rank 0's flag, on all ranks."""
+    """Sends rank 0's flag to all ranks.
+
+    Args:
+        flag: This rank's flag.
+
+    Returns:
+        Rank 0's flag; outside a process group the flag itself.
+    """
     if not _grouped():
         return flag
-    said = [flag]
-    torch.distributed.broadcast_object_list(said)
-    return said[0]
+    flags = [flag]
+    torch.distributed.broadcast_object_list(flags)
+    return flags[0]

@@ -1,7 +1,7 @@
-"""What a network is trained on: losses of N,classes,h,w logits against N,H,W masks, as plain functions.
+"""Losses of N,classes,h,w logits against N,H,W masks, as plain functions; and the weights of classes.
 
-Logits are enlarged to the masks' size and void pixels count in none of them. A batch needs a pixel that is no void;
-`label_loss` sees to that.
+Logits are enlarged to the masks' size. Void pixels count in none of the losses. A batch must have a pixel that is not
+void; `label_loss` checks that.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from compress.training.terms import Terms, boundary_pixels, match, weighted_sum
+from search_spaces.errors import InputError
 
 OHEM_SURE = 0.7  # probability of its class from which a pixel is easy
 OHEM_SHARE = 1 / 16  # of the pixels counts at least
@@ -24,13 +25,34 @@ LabelLoss = Callable[[Tensor, Tensor], Tensor]  # of (logits, masks)
 
 
 def cross_entropy(logits: Tensor, masks: Tensor, ignore: int, weights: Tensor | None = None) -> Tensor:
-    """Mean over pixels, each weighted by its class."""
+    """Cross entropy: the mean over pixels, each weighted by its class.
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+        weights: The weight of each class; None for equal weights.
+
+    Returns:
+        The loss.
+    """
     return F.cross_entropy(match(logits, masks), masks, weights, ignore_index=ignore)
 
 
 def ohem(logits: Tensor, masks: Tensor, ignore: int, weights: Tensor | None = None) -> Tensor:
-    """Cross entropy of the hard pixels alone: those whose class has a probability below OHEM_SURE, and in any case the
-    hardest OHEM_SHARE of all (online hard example mining, Shrivastava et al. 2016)."""
+    """Cross entropy of the hard pixels alone (online hard example mining, Shrivastava et al. 2016).
+
+    A pixel is hard if its class has a probability below OHEM_SURE. The hardest OHEM_SHARE of all pixels always count.
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+        weights: The weight of each class; None for equal weights.
+
+    Returns:
+        The loss.
+    """
     losses = pixel_losses(logits, masks, ignore)
     labelled = masks != ignore
     of_labelled = losses.detach()[labelled]
@@ -40,28 +62,70 @@ def ohem(logits: Tensor, masks: Tensor, ignore: int, weights: Tensor | None = No
 
 
 def focal(logits: Tensor, masks: Tensor, ignore: int, weights: Tensor | None = None) -> Tensor:
-    """Cross entropy times (1 - p) ** FOCAL_GAMMA, p the probability of the pixel's class (Lin et al. 2017); mean as in
-    `cross_entropy`."""
+    """Cross entropy times (1 - p) ** FOCAL_GAMMA, with p the probability of the pixel's class (Lin et al. 2017).
+
+    The mean is that of `cross_entropy`.
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+        weights: The weight of each class; None for equal weights.
+
+    Returns:
+        The loss.
+    """
     total = focal_loss(match(logits, masks), masks, None, FOCAL_GAMMA, "sum", weights, ignore)
     return total / pixel_weights(masks, ignore, weights).sum()
 
 
 def boundary_weighted(logits: Tensor, masks: Tensor, ignore: int, weights: Tensor | None = None) -> Tensor:
-    """Cross entropy in which pixels near another class count BOUNDARY_WEIGHT times (after U-Net's weight map,
-    Ronneberger et al. 2015)."""
+    """Cross entropy in which pixels near another class count BOUNDARY_WEIGHT times.
+
+    This follows the weight map of U-Net (Ronneberger et al. 2015).
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+        weights: The weight of each class; None for equal weights.
+
+    Returns:
+        The loss.
+    """
     near = 1 + (BOUNDARY_WEIGHT - 1) * boundary_pixels(masks, ignore)
     return weighted_mean(pixel_losses(logits, masks, ignore), pixel_weights(masks, ignore, weights) * near)
 
 
 def dice(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:
-    """One less the Dice coefficient of each class that occurs, mean over these (Milletari et al. 2016). Over all pixels
-    of the batch together: a class has few in a single crop."""
+    """One minus the Dice coefficient, mean over the classes that occur (Milletari et al. 2016).
+
+    The coefficient is taken over all pixels of the batch together, because a class has few pixels in a single crop.
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+
+    Returns:
+        The loss.
+    """
     return dice_loss(*labelled_pixels(logits, masks, ignore), average="macro")
 
 
 def lovasz(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:
-    """Lovász-softmax, the convex extension of one less each class's IoU (Berman et al. 2018): mean over the classes
-    that occur, over all pixels of the batch together."""
+    """Lovász-softmax, the convex extension of one minus the IoU (Berman et al. 2018).
+
+    It is the mean over the classes that occur; the pixels of the batch are taken together.
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+
+    Returns:
+        The loss.
+    """
     logits, masks = labelled_pixels(logits, masks, ignore)
     classes = logits.shape[1]
     occur = (torch.bincount(masks.flatten(), minlength=classes) > 0).to(logits.dtype)
@@ -69,22 +133,58 @@ def lovasz(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:
 
 
 def pixel_losses(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:
-    """N,H,W cross entropies, 0 for void."""
+    """Cross entropy of each pixel.
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+
+    Returns:
+        N,H,W losses; 0 for void pixels.
+    """
     return F.cross_entropy(match(logits, masks), masks, ignore_index=ignore, reduction="none")
 
 
 def pixel_weights(masks: Tensor, ignore: int, weights: Tensor | None) -> Tensor:
-    """N,H,W: the weight of each pixel's class (1 without weights), 0 for void."""
+    """The weight of each pixel's class.
+
+    Args:
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+        weights: The weight of each class; None for 1.
+
+    Returns:
+        N,H,W weights; 0 for void pixels.
+    """
     labelled = masks != ignore
     return labelled.float() if weights is None else weights[masks.where(labelled, 0)] * labelled
 
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean of the losses of pixels.
+
+    Args:
+        losses: N,H,W.
+        weights: N,H,W; their sum is not 0.
+
+    Returns:
+        The mean.
+    """
     return (losses * weights).sum() / weights.sum()
 
 
 def labelled_pixels(logits: Tensor, masks: Tensor, ignore: int) -> tuple[Tensor, Tensor]:
-    """The P pixels that are no void as one image: 1,classes,1,P logits and 1,1,P classes."""
+    """Joins the P pixels that are not void into one image.
+
+    Args:
+        logits: N,classes,h,w.
+        masks: N,H,W classes.
+        ignore: The value of void pixels.
+
+    Returns:
+        1,classes,1,P logits and 1,1,P classes.
+    """
     labelled = masks != ignore
     chosen = match(logits, masks).movedim(1, -1)[labelled]  # P,classes
     return chosen.T[None, :, None], masks[labelled][None, None]
@@ -101,8 +201,18 @@ LABEL_TERMS: Terms = {  # of (logits, masks, ignore, class weights); the usual w
 
 
 def label_loss(terms: Mapping[str, float], ignore: int, weights: Tensor) -> LabelLoss:
-    """The weighted sum of LABEL_TERMS with `weights` per class; zero for a batch of nothing but void, whose mean is no
-    number."""
+    """Builds the loss that `--loss` asks for.
+
+    It is 0 for a batch of void pixels alone, whose mean would not be a number.
+
+    Args:
+        terms: The weight of each loss, by its name in LABEL_TERMS.
+        ignore: The value of void pixels.
+        weights: The weight of each class.
+
+    Returns:
+        The loss, of (logits, masks).
+    """
 
     def loss(logits: Tensor, masks: Tensor) -> Tensor:
         if bool((masks == ignore).all()):
@@ -113,14 +223,32 @@ def label_loss(terms: Mapping[str, float], ignore: int, weights: Tensor) -> Labe
 
 
 def root_weights(counts: np.ndarray) -> np.ndarray:
-    """One over the square root of each class's share of pixels: rare classes count in mIoU as much as common ones."""
+    """Weights of one over the square root of each class's share of pixels.
+
+    Rare classes need a larger weight because they count in mIoU as much as common ones.
+
+    Args:
+        counts: The number of pixels of each class, at least 1.
+
+    Returns:
+        A weight for each class.
+    """
     return np.asarray(1 / np.sqrt(counts))
 
 
 def effective_weights(counts: np.ndarray) -> np.ndarray:
-    """One over the effective number of samples, (1 - beta) / (1 - beta ** n) with beta = 1 - 1 / N (Cui et al. 2019).
-    N is the mean class's number of pixels, so that neither the resolution nor the number of images matters: classes
-    beyond it count alike, far rarer ones by one over their number."""
+    """Weights of one over the effective number of samples (Cui et al. 2019).
+
+    The weight is (1 - beta) / (1 - beta ** n) for a class of n pixels, with beta = 1 - 1 / N. N is the mean number of
+    pixels of a class, so that neither the resolution nor the number of images matters. Classes of more than N pixels
+    have about the same weight; the weight of a far rarer class is one over its number of pixels.
+
+    Args:
+        counts: The number of pixels of each class, at least 1.
+
+    Returns:
+        A weight for each class.
+    """
     decay = np.log1p(-1 / max(2.0, counts.mean()))
     return np.asarray(np.expm1(decay) / np.expm1(decay * counts))
 
@@ -133,6 +261,19 @@ CLASS_WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def class_weights(name: str, counts: np.ndarray) -> Tensor:
-    """Weights of classes with these numbers of pixels, scaled to a mean of 1 per pixel."""
+    """Weights of classes, scaled to a mean of 1 over the labelled pixels.
+
+    Args:
+        name: A key of CLASS_WEIGHTS.
+        counts: The number of pixels of each class in the training masks.
+
+    Returns:
+        A finite weight for each class.
+
+    Raises:
+        InputError: No training pixel has a class.
+    """
+    if not counts.sum() > 0:
+        raise InputError("--data: no pixel of the training masks has a class: all are void; mend the masks")
     weights = CLASS_WEIGHTS[name](np.maximum(counts, 1).astype(float))
     return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)

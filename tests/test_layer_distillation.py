@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compress.distillation.features import PLACES, Features, end
+from compress.distillation.layer_distillation import PLACES, LayerDistillation, last_op
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -30,7 +30,7 @@ def test_dynamic_compares_each_layer_with_the_nearest_of_its_width(
     networks: tuple[Network, Network], tmp_path: Path
 ) -> None:
     student, teacher = networks
-    features = Features("dynamic", 0.5, ("aspp", "decoder"), student, teacher, tmp_path / "log")
+    features = LayerDistillation("dynamic", 0.5, ("aspp", "decoder"), student, teacher, tmp_path / "log")
     images = torch.rand(2, 3, 64, 64)
     logits = features.student(images)
     torch.testing.assert_close(logits, student(images))
@@ -47,7 +47,7 @@ def test_dynamic_compares_each_layer_with_the_nearest_of_its_width(
 def test_adaptive_aligns_widths_with_maps_that_learn(networks: tuple[Network, Network], tmp_path: Path) -> None:
     student, teacher = networks
     names = list(student.state_dict())
-    features = Features("adaptive", 1.0, PLACES, student, teacher, tmp_path / "log")
+    features = LayerDistillation("adaptive", 1.0, PLACES, student, teacher, tmp_path / "log")
     (linear,) = features.linears  # backbone and decoder are as wide as the teacher's
     assert isinstance(linear, nn.Linear)
     assert (linear.in_features, linear.out_features) == (16, 24)
@@ -69,7 +69,7 @@ def test_a_student_in_training_mode_learns_nothing_from_the_blank_image(
 ) -> None:
     student, teacher = networks
     before = {name: value.clone() for name, value in student.state_dict().items()}
-    Features("adaptive", 1.0, PLACES, student.train(), teacher, tmp_path / "log")
+    LayerDistillation("adaptive", 1.0, PLACES, student.train(), teacher, tmp_path / "log")
     torch.testing.assert_close(dict(student.state_dict()), before)
 
 
@@ -80,7 +80,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(
     student, _ = networks
     twin = Network(student.genotype).eval()
     twin.load_state_dict(student.state_dict())
-    features = Features(kind, 1.0, PLACES, student, twin, tmp_path / "log")
+    features = LayerDistillation(kind, 1.0, PLACES, student, twin, tmp_path / "log")
     images = torch.rand(1, 3, 64, 64)
     features.student(images)
     features.teacher(images)
@@ -90,10 +90,10 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn(
 def test_a_layer_that_is_missing_or_has_no_partner_is_named(networks: tuple[Network, Network], tmp_path: Path) -> None:
     student, teacher = networks
     with pytest.raises(InputError, match="no layer of 40 channels"):
-        Features("dynamic", 1.0, ("backbone",), student, narrower(teacher), tmp_path / "log")
+        LayerDistillation("dynamic", 1.0, ("backbone",), student, narrower(teacher), tmp_path / "log")
     graph = tuple(op for op in student.graph if op.name != "aspp.project")
     with pytest.raises(InputError, match=r"--features aspp: .*choose from decoder"):
-        end(graph, "aspp")
+        last_op(graph, "aspp")
 
 
 def narrower(network: Network) -> Network:
