@@ -15,7 +15,7 @@ from studies import MACS_TABLE
 import compress.data.batches
 import compress.training.checkpoint
 from compress.files.tensors import save_network
-from compress.stages.config import Settings
+from compress.stages.config import RunConfig
 from compress.stages.distill import distill
 from compress.stages.prune import prune
 from compress.stages.run import SEARCH, Run
@@ -60,8 +60,8 @@ def kill_before(monkeypatch: pytest.MonkeyPatch, folder: Path, event: int) -> li
 
 
 def opened(path: Path, data: Path) -> Run:
-    settings = Settings(budget_ms=1e-3, data=f"folder:{data}", input_size=(SIDE, SIDE), preset="toy")
-    run = Run(path, settings)
+    config = RunConfig(budget_ms=1e-3, data=f"folder:{data}", input_size=(SIDE, SIDE), preset="toy")
+    run = Run(path, config)
     run.__dict__.update(target=BySize(reference_ms=1.0), table=MACS_TABLE)
     return run
 

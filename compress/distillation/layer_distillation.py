@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.distillation.losses import LAYER_DISTILLERS
-from  import printed_to
+from compress.files.native_output import output_to
 from compress.training.terms import match
 from search_spaces.errors import InputError
 from search_spaces.network import Network
@@ -145,7 +145,7 @@ class LayerDistillation:
 def _import_nni(kind: str, log: Path) -> Any:
     """nni's distillers; what they print on import goes to the log."""
     try:
-        with printed_to(log):
+        with output_to(log):
             return import_module("nni.compression.distillation")
     except ImportError as error:
         raise InputError(f'--loss {kind}: {error}; pip install "slimlab[nni]"') from error

@@ -1,7 +1,8 @@
-"""The record that each stage leaves, and whether a run folder's stages fit each other.
+"""The record that each stage leaves, metrics.json, and whether the stages of a run folder fit each other.
 
-A stage's metrics.json is written last, so a folder without it is half-written. It names the digest of the
-files it started from and of those it made; a later stage refuses a chain whose digests do not meet.
+A stage writes metrics.json last, so a folder without it is half-written. The record holds the digest of the files that
+the stage started from and the digest of those it made. A later stage refuses to start when these digests do not fit the
+files.
 """
 
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.files.atomic import digest
-from compress.files.records import read_json, write_json
+from compress.files.records import read_record, write_record
 from compress.files.tensors import save_network
 from compress.stages.run import METRICS, SEARCH, STAGES, Run
 from compress.tflite.writer import random_weight_model
@@ -19,16 +20,28 @@ from search_spaces.network import Network
 
 
 def is_done(run: Run, stage: str) -> bool:
-    """Whether a stage is whole and was made from what the stage before it now holds."""
+    """Whether a stage is whole and was made from what the stage before it now holds.
+
+    Args:
+        run: The run.
+        stage: One of STAGES.
+
+    Returns:
+        True or false.
+
+    Raises:
+        InputError: The stage's record is damaged.
+    """
     return _why_not_done(run, stage) is None
 
 
 def _why_not_done(run: Run, stage: str) -> str | None:
+    """What is wrong with a stage; None if nothing is."""
     metrics_file, made, source = run.path / stage / METRICS, run.files(stage), run.files(before(stage))
     if not all(file.is_file() for file in (metrics_file, *made)):
         return "is missing or half-written"
-    metrics = read_json(metrics_file, f"run python -m compress.{stage} {run.path} again")
-    if not isinstance(metrics, dict) or metrics.get("made") != digest(*made):
+    metrics = read_record(metrics_file, f"run python -m compress.{stage} {run.path} again")
+    if metrics.get("made") != digest(*made):
         return f"does not fit its {', '.join(dict.fromkeys(file.name for file in made))}"
     if not all(file.is_file() for file in source) or metrics.get("source") != digest(*source):
         return f"was made from another {before(stage)}"
@@ -36,12 +49,28 @@ def _why_not_done(run: Run, stage: str) -> str | None:
 
 
 def before(stage: str) -> str:
+    """The stage before a stage.
+
+    Args:
+        stage: One of STAGES.
+
+    Returns:
+        One of STAGES, or SEARCH.
+    """
     place = STAGES.index(stage)
     return STAGES[place - 1] if place else SEARCH
 
 
 def require(run: Run, stage: str) -> None:
-    """Raises InputError unless everything up to and with `stage` is whole and of one piece."""
+    """Checks that every stage up to this one is whole and was made from the one before it.
+
+    Args:
+        run: The run.
+        stage: One of STAGES, or SEARCH.
+
+    Raises:
+        InputError: A stage is missing, half-written, damaged or made from other files.
+    """
     if stage == SEARCH:
         chosen = run.path / "genotype.json"  # the search's last file
         if not run.made(SEARCH).is_file() or not chosen.is_file():
@@ -56,7 +85,19 @@ def require(run: Run, stage: str) -> None:
 
 
 def record_network(run: Run, stage: str, network: Network, miou: float, begun: float, **more: Any) -> dict[str, Any]:
-    """Saves a torch stage's network and its metrics, and returns them."""
+    """Saves the network of a stage that trains, and its record.
+
+    Args:
+        run: The run.
+        stage: One of STAGES.
+        network: The network.
+        miou: Its mIoU (0..1) on the validation split.
+        begun: The value of `time.monotonic()` when the stage began, in seconds.
+        more: More figures for the record.
+
+    Returns:
+        The record.
+    """
     folder = run.path / stage
     save_network(network.cpu(), run.made(stage))
     measured = run.target.measure([random_weight_model(network.graph)])[0]
@@ -72,6 +113,15 @@ def record_network(run: Run, stage: str, network: Network, miou: float, begun: f
 
 
 def cost_metrics(run: Run, network: Network) -> dict[str, Any]:
+    """The costs of a network as a record has them.
+
+    Args:
+        run: The run, whose table predicts the latency.
+        network: The network.
+
+    Returns:
+        Predicted latency in ms, parameters, MACs and the genotype.
+    """
     return {
         "predicted_latency_ms": run.table.predict(network.graph),
         "params": costs.params(network.graph),
@@ -81,12 +131,23 @@ def cost_metrics(run: Run, network: Network) -> dict[str, Any]:
 
 
 def write_metrics(run: Run, stage: str, metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Writes the record of a stage, with a checksum, and prints a line.
+
+    Args:
+        run: The run.
+        stage: One of STAGES.
+        metrics: The figures, with `miou`, `latency_ms` and `size_bytes` among them.
+        folder: The stage's folder.
+
+    Returns:
+        The record.
+    """
     whole = {
         "name": stage,
         **metrics,
         "source": digest(*run.files(before(stage))),
         "made": digest(*run.files(stage)),
     }
-    write_json(folder / METRICS, whole)
+    write_record(folder / METRICS, whole)
     print(f"{stage}: mIoU {whole['miou']:.4f}, {whole['latency_ms']:.2f} ms, {whole['size_bytes'] / 1024:.0f} KiB")
     return whole

@@ -12,7 +12,7 @@ from compress.data.dataset import DataSet, open_data
 from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
-from compress.files.records import read_json
+from compress.files.records import read_json, read_record
 from compress.files.tensors import load_network
 from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import Target, open_target
@@ -108,8 +108,7 @@ class Run:
     def metrics(self, stage: str) -> dict[str, Any]:
         """What a stage recorded. Raises InputError before it has."""
         metrics_file = self.path / stage / METRICS
-        found: dict[str, Any] = read_json(metrics_file, f"run python -m compress.{stage} {self.path} first")
-        return found
+        return read_record(metrics_file, f"run python -m compress.{stage} {self.path} first")
 
 
 def open_run(path: Path) -> Run:

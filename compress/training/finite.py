@@ -7,7 +7,7 @@ from torch import Tensor
 
 from search_spaces.errors import InputError
 
-REMEDY = "give --loss smaller weights, or the preset's schedule a lower lr"
+REMEDY = "give --loss smaller weights, or the preset a lower lr (compress/stages/presets.py)"
 
 
 class DivergedError(InputError):
