@@ -1,0 +1,131 @@
+"""Writes the packages and the SwiftUI sample, and checks each package against the int8 .tflite file."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+
+from compress.apps.ios.mil import MilProgram
+from compress.apps.ios.packages import write_packages
+from compress.files.atomic import make_folder
+from compress.prediction.card import ModelCard
+from compress.prediction.segmenter import Segmenter
+from compress.tflite.ranges import Ranges
+from search_spaces.errors import InputError
+from search_spaces.network import Network
+
+MIN_AGREEMENT = 0.98  # of the pixels, with the int8 file; the packages differ by float16 and by float biases
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package as it was checked.
+
+    Attributes:
+        name: of the folder.
+        size_bytes: of all its files.
+        agreement: share of the pixels with the same class as the int8 .tflite file gives.
+    """
+
+    name: str
+    size_bytes: int
+    agreement: float
+
+
+def build_ios(
+    network: Network, ranges: Ranges, segmenter: Segmenter, images: Sequence[np.ndarray], out: Path
+) -> list[Package]:
+    """Writes packages and sample, and checks the packages.
+
+    Args:
+        network: the float network that the int8 .tflite file was made from.
+        ranges: the least and greatest of each value, by the name of the op that makes it.
+        segmenter: the int8 file with its card.
+        images: to check on, each h,w,3 bytes, RGB, of the model's resolution.
+        out: the folder; one that is there must be empty.
+
+    Returns:
+        The packages.
+
+    Raises:
+        InputError: coremltools is not installed, `out` is not empty or cannot be written, or a package disagrees with
+            the int8 file.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out}: is there already; choose another folder")
+    found: list[Package] = []
+
+    def fill(folder: Path) -> None:
+        made = write_packages(network, ranges, segmenter.card, folder, folder / "convert.log")
+        found.extend(check_package(package, segmenter, images) for package in made)
+        with as_file(files("compress.apps.ios") / "sample") as sample:
+            shutil.copytree(sample, folder / "sample")
+        names = folder / "sample" / "Classes.swift"
+        names.write_text(names.read_text().replace("@CLASSES@", swift_classes(segmenter.card)))
+
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists():
+            out.rmdir()
+        make_folder(out, fill)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written ({error.strerror}); choose another folder") from error
+    return found
+
+
+def check_package(package: Path, segmenter: Segmenter, images: Sequence[np.ndarray]) -> Package:
+    """Compares a package with the int8 file.
+
+    Args:
+        package: the .mlpackage folder.
+        segmenter: the int8 file with its card.
+        images: to compare on, each h,w,3 bytes, RGB, of the model's resolution.
+
+    Returns:
+        Its size and its agreement.
+
+    Raises:
+        InputError: they agree on fewer pixels than `MIN_AGREEMENT`.
+    """
+    program = MilProgram(package)
+    same = [np.mean(program.class_map(image) == segmenter.small_class_map(image)) for image in images]
+    agreement = float(np.mean(same))
+    if agreement < MIN_AGREEMENT:
+        raise InputError(
+            f"{package.name}: agrees with model.tflite on {agreement:.4f} of the pixels, less than {MIN_AGREEMENT}; "
+            "report this genotype"
+        )
+    size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file())
+    return Package(package.name, size, agreement)
+
+
+def swift_classes(card: ModelCard) -> str:
+    """Writes the classes as Swift.
+
+    Args:
+        card: has names and colours.
+
+    Returns:
+        A line for each class.
+    """
+    return "\n".join(
+        f"    SegmentationClass(name: {swift_string(name)}, red: {red}, green: {green}, blue: {blue}),"
+        for name, (red, green, blue) in zip(card.classes, card.colours, strict=True)
+    )
+
+
+def swift_string(text: str) -> str:
+    """Writes a text as a Swift string.
+
+    Args:
+        text: any text.
+
+    Returns:
+        The literal with its quotes.
+    """
+    escaped = re.sub(r'(["\\])', r"\\\1", text)
+    return '"' + "".join(c if c.isprintable() else f"\\u{{{ord(c):x}}}" for c in escaped) + '"'

@@ -1,0 +1,37 @@
+"""The Core ML packages of a finished run."""
+
+from itertools import islice
+from pathlib import Path
+
+from compress.apps.ios.build import build_ios
+from compress.files.tensors import load_network
+from compress.prediction.segmenter import open_segmenter
+from compress.stages.records import require
+from compress.stages.run import open_run
+from search_spaces.errors import InputError
+
+
+def ios(path: Path, out: Path, images: int) -> None:
+    """Writes and checks the packages of a run and prints a line for each.
+
+    Args:
+        path: the run folder.
+        out: folder of packages and sample.
+        images: number of validation images to check on.
+
+    Raises:
+        InputError: the run is not exported, a package disagrees with model.tflite, or `out` cannot be written.
+    """
+    if images < 1:
+        raise InputError(f"--images {images}: give a positive number")
+    run = open_run(path)
+    require(run, "export")
+    quantized = run.metrics("quantize")
+    if quantized["float_ops"]:
+        print("some ops of model.tflite run in float; model.w8a8.mlpackage has them in int8")
+    network = load_network(path / "quantize" / "network.pt")
+    ranges = {name: (float(low), float(high)) for name, (low, high) in quantized["ranges"].items()}
+    pixels = run.validation.pixels(network.genotype.resolution)
+    checked = [(image.astype("int16") + 128).astype("uint8") for image in islice(pixels, images)]
+    for package in build_ios(network, ranges, open_segmenter(path), checked, out):
+        print(f"{out / package.name}: {package.size_bytes / 1024:.0f} KiB, {package.agreement:.4f} of the pixels")
