@@ -14,7 +14,7 @@ from compress.apps.ios.packages import write_packages
 from compress.files.atomic import make_folder
 from compress.prediction.card import ModelCard
 from compress.prediction.segmenter import Segmenter
-from compress.tflite.ranges import Ranges
+from compress.tflite.grids import ValueRanges
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
@@ -37,7 +37,7 @@ class Package:
 
 
 def build_ios(
-    network: Network, ranges: Ranges, segmenter: Segmenter, images: Sequence[np.ndarray], out: Path
+    network: Network, ranges: ValueRanges, segmenter: Segmenter, images: Sequence[np.ndarray], out: Path
 ) -> list[Package]:
     """Writes packages and sample, and checks the packages.
 

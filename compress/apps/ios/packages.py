@@ -10,8 +10,8 @@ import torch
 
 from compress.apps.ios.quantized import ClassMap, QuantizedNetwork
 from compress.prediction.card import ModelCard
-from compress.tflite.conversion import printed_to
-from compress.tflite.ranges import Ranges
+from compress.files.native_output import output_to
+from compress.tflite.grids import ValueRanges
 from search_spaces.errors import InputError
 from search_spaces.network import Network, fold_batch_norm
 
@@ -39,7 +39,7 @@ def import_coremltools() -> Any:
     return coremltools
 
 
-def write_packages(network: Network, ranges: Ranges, card: ModelCard, folder: Path, log: Path) -> list[Path]:
+def write_packages(network: Network, ranges: ValueRanges, card: ModelCard, folder: Path, log: Path) -> list[Path]:
     """Converts a network and saves its three packages.
 
     Args:
@@ -58,7 +58,7 @@ def write_packages(network: Network, ranges: Ranges, card: ModelCard, folder: Pa
     coremltools = import_coremltools()
     from coremltools.optimize import coreml as optimize
 
-    with printed_to(log), warnings.catch_warnings():
+    with output_to(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         float16 = convert(coremltools, ClassMap(fold_batch_norm(network)), card)
         config = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=MIN_WEIGHTS)

@@ -7,7 +7,7 @@ import torch.ao.quantization.fx._decomposed
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.tflite.ranges import Ranges, grid_of, step_of, weight_scales
+from compress.tflite.grids import ValueRanges, value_grid, value_scale, weight_scales
 from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name, same_padding
 from search_spaces.ops import INPUT, Op
 
@@ -21,7 +21,7 @@ class QuantizedNetwork(Network):
     Biases stay float, since Core ML has no int32 biases.
     """
 
-    def __init__(self, network: Network, ranges: Ranges) -> None:
+    def __init__(self, network: Network, ranges: ValueRanges) -> None:
         """Folds the batch norms and quantizes the weights.
 
         Args:
@@ -30,16 +30,16 @@ class QuantizedNetwork(Network):
         """
         super().__init__(network.genotype)
         self.layers = fold_batch_norm(network).layers
-        self.grids = {name: grid_of(found) for name, found in ranges.items()}
+        self.grids = {name: value_grid(found) for name, found in ranges.items()}
         for op in self.graph:
             if op.has_weights:
                 layer = self._layer(op)
                 assert layer.conv.bias is not None
-                step = torch.tensor(step_of(ranges[op.inputs[0]]))
+                step = torch.tensor(value_scale(ranges[op.inputs[0]]))
                 scales = weight_scales(layer.conv.weight.detach(), layer.conv.bias.detach(), step)
-                integers = torch.round(layer.conv.weight.detach() / scales).to(torch.int8)
+                integers = torch.round(layer.conv.weight.detach() / scales[:, None, None, None]).to(torch.int8)
                 self.register_buffer(f"{layer_name(op.name)}_weight", integers)
-                self.register_buffer(f"{layer_name(op.name)}_scales", scales.flatten())
+                self.register_buffer(f"{layer_name(op.name)}_scales", scales)
                 self.register_buffer(f"{layer_name(op.name)}_zeros", torch.zeros(len(integers), dtype=torch.int8))
 
     def forward(self, x: Tensor) -> Tensor:
