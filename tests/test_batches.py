@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from compress.evaluation.evaluate import evaluate, run_tflite
 from made_data import CLASSES, save
 
 from compress.data import shared_memory
@@ -24,7 +25,6 @@ from compress.data.dataset import IGNORE, DataSet, open_data
 from compress.data.resizing import at_resolution
 from compress.data.threads import AHEAD, MAX_THREADS
 from compress.data.validation import Streamed, Validation, read_validation
-from compress.evaluation.evaluate import evaluate, run_tflite
 from compress.tflite.writer import random_weight_model
 from search_spaces.errors import DataError, InputError
 from search_spaces.genotype import Genotype
