@@ -30,6 +30,7 @@ HEX = re.compile(r"#[0-9a-fA-F]{6}")
 STRANGE_NAME = re.compile(  # a colour in a style that is not read, such as road:128,64,128 or road 0.5 0.25 0.5
     r"\d+\s*,\s*\d+\s*,\s*\d+|#[0-9a-fA-F]{6}\b|(\s\d*\.\d+){3}$|^\d+\s+\d+\s+\d+$"
 )
+NUMBER_AND_NAME = re.compile(r"(\d{1,3})[:.)]?\s+(.*[^\W\d_].*)")
 CVAT = re.compile(r"(?P<name>[^:]*):(?P<colour>\d+,\d+,\d+)?:[^:]*:[^:]*")
 
 
@@ -163,7 +164,7 @@ def _words(words: list[str], path: Path) -> ClassLine:
 
 def _numbered(lines: list[ClassLine]) -> list[ClassLine]:
     """Takes a number before each name as the class's value, where all lines have one and no two are the same."""
-    parts = [re.fullmatch(r"(\d{1,3})[:.)]?\s+(.+)", line.name) for line in lines]
+    parts = [NUMBER_AND_NAME.fullmatch(line.name) for line in lines]
     numbers = [int(part[1]) for part in parts if part]
     if len(numbers) < len(lines) or len(set(numbers)) < len(numbers) or max(numbers, default=0) > IGNORE:
         return lines
