@@ -128,9 +128,17 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
 
 
 def remarks(run: Run) -> list[str]:
-    """Of stages that left the network as it was."""
+    """What a reader of the stages' table must know: stages that changed nothing, latencies not to be trusted.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        Sentences.
+    """
     pruned, taught = (run.metrics(name) for name in ("prune", "distill"))
-    found = []
+    marked = {name: run.metrics(name).get("busy") for name in STAGES}
+    found = [f"The machine was busy while {name} was measured ({why})." for name, why in marked.items() if why]
     if not pruned["rounds"]:
         found.append(f"Nothing was pruned: {pruned['target_ms']:.2f} ms were allowed.")
     if taught["taught_miou"] is None:

@@ -38,6 +38,14 @@ class Latency:
     runs: int
     busy: str = ""
 
+    def mark(self) -> dict[str, str]:
+        """What the record of a measurement says beside the latency.
+
+        Returns:
+            `busy` with the reason when the machine was busy, else nothing.
+        """
+        return {"busy": self.busy} if self.busy else {}
+
 
 def latency_of(timed: Timed, reference_ms: float) -> Latency:
     """Converts a timing to ms.

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from compress.files.records import read_json, write_json
+from compress.files.records import read_record, write_record
 from compress.latency.measuring import Latency
 from compress.latency.targets import Target
 from search_spaces.errors import InputError
@@ -117,18 +117,23 @@ def _read_partial(path: Path, made_for: Mapping[str, Any] | None) -> dict[str, l
     if not path.exists():
         return {}
     remedy = "delete it and start the same command again, which then measures from the beginning"
-    stored = read_json(path, remedy)
+    stored = read_record(path, remedy)
     try:
         if stored["made_for"] != made_for:
             return {}
-        return {key: [Measurement(**one) for one in made] for key, made in stored["measurements"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+        found = {key: [Measurement(**one) for one in made] for key, made in stored["measurements"].items()}
+        if not all(
+            one.relative_time > 0 < one.control_time and one.spread >= 0 for made in found.values() for one in made
+        ):
+            raise ValueError("a time that is not above zero")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a file of measurements ({type(error).__name__}: {error}); {remedy}") from error
+    return found
 
 
 def _write_partial(path: Path, made_for: Mapping[str, Any] | None, found: Mapping[str, Sequence[Measurement]]) -> None:
     measurements = {key: [asdict(one) for one in made] for key, made in found.items()}
-    write_json(path, {"made_for": made_for, "measurements": measurements})
+    write_record(path, {"made_for": made_for, "measurements": measurements})
 
 
 def needs_repeat(measurements: Sequence[Measurement], repeat: int, plan: MeasurementPlan) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import nan
 from typing import Any
 
 from compress.latency.table import LatencyTable
@@ -23,7 +24,7 @@ def format_table(table: LatencyTable) -> str:
     lines += [f"{'family':44} {'channels':>24} {'fastest ms':>10} {'slowest':>10}"]
     for name, family in table.families.items():
         ranges = " x ".join(f"{axis[0]}-{axis[-1]}" for axis in family.axes)
-        known = [ms for ms in family.ms if ms == ms]
+        known = [ms for ms in family.ms if ms == ms] or [nan]
         lines.append(f"{name:44} {ranges:>24} {min(known):10.4f} {max(known):10.4f}")
     return "\n".join(lines)
 

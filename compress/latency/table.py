@@ -9,11 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from math import isfinite, isnan, nan
+from math import isfinite, isnan, nan, prod
 from pathlib import Path
 from typing import Any
 
-from compress.latency.families import Family, family, grid_point
+from compress.files.records import parse_json, read_content
+from compress.latency.families import BYTES, Family, family, grid_point
 from search_spaces.errors import InputError
 from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
 
@@ -157,7 +158,7 @@ class LatencyTable:
         return json.dumps({**body, "checksum": _checksum(body)}, indent=1) + "\n"
 
     @staticmethod
-    def from_json(text: str, name: str, remedy: str) -> "LatencyTable":
+    def from_json(text: str | bytes, name: str, remedy: str) -> "LatencyTable":
         """The inverse of `to_json`. Files of version 4 are read too.
 
         Args:
@@ -171,8 +172,8 @@ class LatencyTable:
         Raises:
             InputError: The file is not one that `to_json` wrote, or it was damaged or edited since.
         """
+        body = parse_json(text, f"{name} is not a latency table: it", remedy, dict)
         try:
-            body = json.loads(text)
             checksum = body.pop("checksum")
             if body["version"] not in READABLE:
                 raise InputError(f"{name}: a table of version {body['version']}, this is {VERSION}; {remedy}")
@@ -181,7 +182,7 @@ class LatencyTable:
             return _table(body)
         except InputError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InputError(f"{name}: not a latency table ({type(error).__name__}: {error}); {remedy}") from error
 
 
@@ -198,11 +199,7 @@ def read_table(path: Path, remedy: str) -> LatencyTable:
     Raises:
         InputError: The file cannot be read, is damaged or is no latency table.
     """
-    try:
-        text = path.read_text(errors="replace")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {remedy}") from error
-    return LatencyTable.from_json(text, str(path), remedy)
+    return LatencyTable.from_json(read_content(path, remedy), str(path), remedy)
 
 
 def _table(body: Mapping[str, Any]) -> LatencyTable:
@@ -211,16 +208,22 @@ def _table(body: Mapping[str, Any]) -> LatencyTable:
         calibration = Calibration(provenance.pop("reference_ms"), provenance.pop("yardsticks_ms"))
     else:
         calibration = Calibration(**body["calibration"])
-    numbers = (*asdict(calibration).values(), *(body["coefficients"][name] for name in ("intercept", *GROUPS)))
-    if not all(isfinite(number) for number in numbers):
+    coefficients = {name: float(body["coefficients"][name]) for name in ("intercept", *GROUPS)}
+    residuals = {name: float(value) for name, value in body["residuals"].items()}
+    if not all(map(isfinite, (*asdict(calibration).values(), *coefficients.values(), *residuals.values()))):
         raise ValueError("a number that is not finite")
-    families = {
-        name: Family(tuple(tuple(axis) for axis in value["channels"]), _nans(value["ms"]), _nans(value["spread"]))
-        for name, value in body["families"].items()
-    }
-    return LatencyTable(
-        dict(body["made_for"]), families, body["coefficients"], body["residuals"], calibration, provenance
-    )
+    if body["made_for"]["precision"] not in BYTES:
+        raise ValueError(f"precision {body['made_for']['precision']}")
+    families = {name: _family(value) for name, value in body["families"].items()}
+    return LatencyTable(dict(body["made_for"]), families, coefficients, residuals, calibration, provenance)
+
+
+def _family(value: Mapping[str, Any]) -> Family:
+    axes = tuple(tuple(map(int, axis)) for axis in value["channels"])
+    found = Family(axes, _nans(value["ms"]), _nans(value["spread"]))
+    if not len(found.ms) == len(found.spread) == prod(map(len, axes)) or any(list(a) != sorted(set(a)) for a in axes):
+        raise ValueError(f"points that do not fit channels {value['channels']}")
+    return found
 
 
 def _nulls(values: tuple[float, ...]) -> list[float | None]:

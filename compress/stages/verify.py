@@ -52,6 +52,7 @@ def verify(run: Run) -> dict[str, Any]:
         "raw_latency_ms": latency.raw_ms,
         "latency_p10_ms": latency.p10_ms,
         "latency_p90_ms": latency.p90_ms,
+        **latency.mark(),
         "ops": len(file_ops(model)),
         "int8_ops": int8_ops,
         "float_ops": sorted(float_ops),
