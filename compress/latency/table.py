@@ -221,7 +221,9 @@ def _table(body: Mapping[str, Any]) -> LatencyTable:
 def _family(value: Mapping[str, Any]) -> Family:
     axes = tuple(tuple(map(int, axis)) for axis in value["channels"])
     found = Family(axes, _nans(value["ms"]), _nans(value["spread"]))
-    if not len(found.ms) == len(found.spread) == prod(map(len, axes)) or any(list(a) != sorted(set(a)) for a in axes):
+    points = prod(map(len, axes))
+    ascending = all(list(axis) == sorted(set(axis)) for axis in axes)
+    if len(found.ms) != points or len(found.spread) not in (0, points) or not ascending:
         raise ValueError(f"points that do not fit channels {value['channels']}")
     return found
 
