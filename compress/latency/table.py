@@ -208,7 +208,9 @@ def _table(body: Mapping[str, Any]) -> LatencyTable:
         calibration = Calibration(provenance.pop("reference_ms"), provenance.pop("yardsticks_ms"))
     else:
         calibration = Calibration(**body["calibration"])
-    coefficients = {name: float(body["coefficients"][name]) for name in ("intercept", *GROUPS)}
+    coefficients = {name: float(value) for name, value in body["coefficients"].items()}
+    if set(coefficients) != {"intercept", *GROUPS}:
+        raise ValueError(f"coefficients {sorted(coefficients)}")
     residuals = {name: float(value) for name, value in body["residuals"].items()}
     if not all(map(isfinite, (*asdict(calibration).values(), *coefficients.values(), *residuals.values()))):
         raise ValueError("a number that is not finite")

@@ -104,6 +104,7 @@ def record_network(run: Run, stage: str, network: Network, miou: float, begun: f
     metrics = {
         "miou": miou,
         "latency_ms": measured.ms,
+        **measured.mark(),
         **cost_metrics(run, network),
         "size_bytes": run.made(stage).stat().st_size,
         "wall_s": time.monotonic() - begun,
