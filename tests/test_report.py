@@ -1,0 +1,129 @@
+"""The report: whatever is wrong with a side file or a name, a finished job ends with a page and exit code 0."""
+
+import json
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from commands import Command
+from PIL import Image
+
+import nas.report
+from compress.files.records import read_record, write_json, write_record
+
+IMAGES = "data:image/png;base64,"
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """A finished run of one's own: what the report reads."""
+    return Path(
+        shutil.copytree(
+            whole, tmp_path / "runs" / "mine", ignore=shutil.ignore_patterns("finalists", "supernet.pt", "teacher.pt")
+        )
+    )
+
+
+class Tags(HTMLParser):
+    """The tags of a page, and how many are open at its end."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+
+def with_data(run: Path, data: Path) -> None:
+    config = json.loads((run / "config.json").read_text())
+    write_json(run / "config.json", {**config, "data": f"folder:{data}"})
+
+
+def test_names_of_images_and_classes_may_hold_anything(
+    run: Path, folder_data: Path, tmp_path: Path, command: Command
+) -> None:
+    data = Path(shutil.copytree(folder_data, tmp_path / "<b>$data$ & more"))
+    names = {"0.png": "$x^{2$.png", "1.png": r"a$\frac$_<script>.png", "2.png": "a_very_long_name_" * 6 + "日本.png"}
+    for folder in ("images", "masks"):
+        for old, new in names.items():
+            (data / "val" / folder / old).rename(data / "val" / folder / new)
+    (data / "classes.txt").write_text("a<script>alert(1)</script>\n$y$\n&'\n")
+    with_data(run, data)
+    code, _, err = command(nas.report.main, run)
+    page = (run / "report.html").read_text()
+    assert code == 0 and "cannot be shown" not in page + err
+    assert page.count(IMAGES) == 3
+    assert "script" not in Tags(page).seen and "b" not in Tags(page).seen
+    assert "a&lt;script&gt;alert(1)&lt;/script&gt;" in page and "$y$" in page
+
+
+def no_data(run: Path) -> None:
+    with_data(run, run / "gone")
+
+
+def broken_image(run: Path) -> None:
+    data = Path(shutil.copytree(json.loads((run / "config.json").read_text())["data"].split(":")[1], run / "data"))
+    Image.new("RGB", (5, 5)).save(data / "val" / "images" / "1.png")
+    with_data(run, data)
+
+
+def write(name: str, content: bytes) -> Callable[[Path], None]:
+    return lambda run: (run / name).write_bytes(content) and None
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str, int]] = {
+    "search.jsonl is empty lines": (write("search.jsonl", b"{}\n"), "candidates", 2),
+    "search.jsonl is not JSON": (write("search.jsonl", b"\xff\xfe"), "candidates", 2),
+    "search.jsonl is gone": (lambda run: (run / "search.jsonl").unlink(), "candidates", 2),
+    "finalists are a number": (write("search/finalists.json", b"5"), "finalists", 3),
+    "finalists lack figures": (write("search/finalists.json", b'[{"id": "<b>"}]'), "finalists", 3),
+    "a log is a text": (write("train/log.csv", b"step,loss\n1,x\n"), "training logs", 2),
+    "a log is bytes": (write("search/log.csv", b"\xff\x00"), "training logs", 2),
+    "the data is gone": (no_data, "evaluation of model.tflite", 2),
+    "an image fits no mask": (broken_image, "evaluation of model.tflite", 2),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_part_that_cannot_be_drawn_is_a_line(run: Path, command: Command, kind: str) -> None:
+    damage, part, images = DAMAGES[kind]
+    damage(run)
+    code, out, err = command(nas.report.main, run)
+    page = (run / "report.html").read_text()
+    assert (code, out.strip()) == (0, str(run / "report.html"))
+    assert f"report: the {part} cannot be shown: " in err and "Traceback" not in err
+    assert page.count("This part cannot be shown: ") == 1
+    assert page.count(IMAGES) == images
+    assert "b" not in Tags(page).seen
+
+
+def test_figures_of_the_search_that_are_lost_are_null(run: Path, command: Command) -> None:
+    before = read_record(run / "result.json", "")
+    (run / "search" / "search.json").write_bytes(b'{"trials": "many"}')
+    code, _, err = command(nas.report.main, run)
+    after = read_record(run / "result.json", "")
+    assert code == 0 and "search.json lacks trials, refused, wall_s, supernet_s as numbers" in err
+    assert after["search"] == {"trials": None, "refused": None, "wall_s": None, "supernet_s": None}
+    assert {**after, "search": 0, "model": 0} == {**before, "search": 0, "model": 0}
+
+
+def test_a_stage_without_a_figure_is_one_line(run: Path, command: Command) -> None:
+    path = run / "export" / "metrics.json"
+    metrics = read_record(path, "")
+    write_json(path, {**metrics, "latency_ms": None})
+    code, _, err = command(nas.report.main, run)
+    assert code == 2
+    assert err.splitlines() == [f"{path}: latency_ms must not be None; run python -m compress.export {run} again"]
+
+
+def test_a_stage_record_changed_by_hand_is_one_line(run: Path, command: Command) -> None:
+    path = run / "train" / "metrics.json"
+    write_record(path, read_record(path, ""))
+    path.write_text(path.read_text().replace('"params": ', '"params": 1'))
+    code, _, err = command(nas.report.main, run)
+    assert code == 2
+    assert err.startswith(f"{path} does not fit its checksum") and f"compress.train {run} again" in err
