@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from compress.evaluation.tflite_file import evaluate_tflite
 from compress.evaluation.metrics import iou_per_class
+from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import write_atomically
 from compress.files.records import read_content, read_json
 from compress.stages.run import SEARCH, STAGES, Run
