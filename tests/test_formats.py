@@ -97,15 +97,19 @@ def test_a_mask_is_read_as_stored(tmp_path: Path, ending: str, dtype: str) -> No
 @pytest.fixture(scope="module")
 def whole_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
-    Image.fromarray(RGB).save(folder / "a.png")
-    Image.fromarray(RGB).save(folder / "a.jpg")
+    for ending in ("png", "jpg", "bmp", "gif", "webp"):
+        Image.fromarray(RGB).save(folder / f"a.{ending}")
+    Image.fromarray(RGB).quantize(16).save(folder / "p.png")
     cv2.imwrite(str(folder / "b.png"), deep(3))
     tifffile.imwrite(folder / "a.tif", deep(5), planarconfig="contig", photometric="minisblack", compression="lzw")
     tifffile.imwrite(folder / "b.tif", deep(5), planarconfig="contig", photometric="minisblack")
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@given(name=st.sampled_from(["a.png", "a.jpg", "b.png", "a.tif", "b.tif"]), at=st.floats(0, 1), data=st.data())
+NAMES = ["a.png", "a.jpg", "b.png", "a.tif", "b.tif", "p.png", "a.bmp", "a.gif", "a.webp"]
+
+
+@given(name=st.sampled_from(NAMES), at=st.floats(0, 1), data=st.data())
 def test_a_damaged_file_is_an_input_error_or_an_image(
     whole_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, name: str, at: float, data: st.DataObject
 ) -> None:
@@ -119,6 +123,18 @@ def test_a_damaged_file_is_an_input_error_or_an_image(
             assert read(path).size
         except InputError as error:
             assert str(error).startswith(f"{path}: ")
+
+
+@given(name=st.sampled_from(NAMES), at=st.floats(0, 0.98))
+def test_a_file_cut_short_is_refused(
+    whole_files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory, name: str, at: float
+) -> None:
+    content = whole_files[name]
+    path = tmp_path_factory.getbasetemp() / f"cut-{name}"
+    path.write_bytes(content[: int(at * len(content))])
+    for read in (read_bands, read_stored_mask):
+        with pytest.raises(InputError, match=f"cut-{name}: "):
+            read(path)
 
 
 def test_a_tiff_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def decode(pair: Pair, labels: Labels, pixels: Pixels) -> Decoded:
         raise DataError(faults) if len(faults) > 1 else InputError(faults[0])
     if mask.shape != image.shape[:2]:
         sizes = f"{mask.shape[1]}x{mask.shape[0]} but {pair.image} is {image.shape[1]}x{image.shape[0]}"
-        raise InputError(f"{pair.mask}: the mask is {sizes}; make them the same size")
+        turned = ", one of them may be turned" if mask.shape == image.shape[1::-1] else ""
+        raise InputError(f"{pair.mask}: the mask is {sizes}; make them the same size{turned}")
     return Decoded(stored, image, mask)
 
 

@@ -107,7 +107,7 @@ def read_palette(path: Path) -> np.ndarray | None:
             return tiff.read_palette(path)
         with Image.open(path) as image:
             colours = image.getpalette("RGB") if image.mode == "P" else None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # Pillow raises many kinds for a damaged file, which the check will name
         return None
     return None if colours is None else np.array(colours, np.uint8).reshape(-1, 3)
 

@@ -8,6 +8,7 @@ import simplejpeg
 from PIL import ExifTags, Image
 
 from compress.data.decoders.raster import Raster, require_size, unreadable
+from search_spaces.errors import InputError
 
 SIGNATURE = b"\xff\xd8\xff"
 EXIF = b"Exif\0\0"
@@ -38,6 +39,8 @@ def decode(content: bytes, path: Path) -> Raster:
             with Image.open(BytesIO(content)) as image:
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
                 samples = np.asarray(image.convert("RGB")) if channels == 4 else samples
-    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for a damaged file
         raise unreadable(path, error) from error
     return Raster(samples, 8, orientation=orientation if orientation in range(1, 9) else 1, lossy="JPEG")

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
+from struct import error as StructError
 
 import imagecodecs
 import numpy as np
@@ -66,8 +67,10 @@ def decode(content: bytes, path: Path) -> Raster:
             _chunk(b"IEND", b""),
         )
         samples = np.asarray(imagecodecs.png_decode(b"".join(parts))).reshape(height, width, channels)
-    except (ValueError, imagecodecs.PngError) as error:
-        raise error if isinstance(error, InputError) else unreadable(path, error) from error
+    except InputError:
+        raise
+    except (ValueError, StructError, imagecodecs.PngError) as error:
+        raise unreadable(path, error) from error
     if chunks.frames > 1:
         raise InputError(f"{path}: {chunks.frames} frames of an animation; save the one that is meant")
     if bits < 8:  # libpng scales shades to 0..255
@@ -89,7 +92,7 @@ def read_palette(content: bytes) -> np.ndarray | None:
     """
     try:
         chunks = _read_chunks(content)
-    except ValueError:
+    except (ValueError, StructError):
         return None
     indexed = HEADER.unpack(chunks.header)[3] == PALETTE_TYPE
     return np.frombuffer(chunks.palette, np.uint8).reshape(-1, 3) if indexed else None

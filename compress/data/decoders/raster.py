@@ -52,9 +52,9 @@ def exif_orientation(block: bytes) -> int:
     exif = Image.Exif()
     try:
         exif.load(block)
-    except (SyntaxError, ValueError, OSError):
+        found = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow raises many kinds for a damaged block
         return 1
-    found = exif.get(ExifTags.Base.Orientation, 1)
     return found if found in range(1, 9) else 1
 
 
