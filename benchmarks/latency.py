@@ -1,9 +1,9 @@
 """python benchmarks/latency.py [--models N] [--seed S]: how well latency tables predict whole networks.
 
-For each case a table is built from nothing, then checked on random networks that no table was fitted on, and a
-predictor that sees MACs alone is fitted on those very networks (least squares of relative errors, an intercept and a
-slope), which favours it. Also: how many genotypes a second the table prices on one core, and networks that went
-through the converter instead of being written from the op list. Prints the tables of benchmarks/latency.md.
+For each case a table is built from nothing and checked on random networks that no table was fitted on. A predictor that
+sees MACs alone is fitted on those very networks, which favours it. Two more figures: how many genotypes a second the
+table prices on one core, and how well it predicts networks that went through the converter. Prints the tables of
+benchmarks/latency.md.
 """
 
 import argparse
@@ -28,6 +28,14 @@ PRICED = 3000
 
 
 def macs_only(networks: list[dict[str, Any]]) -> dict[str, float]:
+    """Fits a predictor that sees MACs alone: least squares of relative errors, an intercept and a slope.
+
+    Args:
+        networks: `macs` and `measured_ms` of each. The predictor is fitted on these very networks.
+
+    Returns:
+        The figures of `compress.latency.check.summarize`.
+    """
     macs, measured = (np.array([n[key] for n in networks], float) for key in ("macs", "measured_ms"))
     rows = np.stack([1 / measured, macs / measured], axis=1)
     solution = np.linalg.lstsq(rows, np.ones(len(macs)), rcond=None)[0]
@@ -41,22 +49,39 @@ def macs_only(networks: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def cells(found: dict[str, Any]) -> str:
+    """Formats figures for a row of the table.
+
+    Args:
+        found: What `check` or `macs_only` returned.
+
+    Returns:
+        Four cells.
+    """
     return (
         f"{found['rmspe']:.1%} | {found['within_5']:.0%} | {found['within_10']:.0%} | {found['kendall_tau']:.3f}"
     ).replace("%", " %")
 
 
-def priced_a_second(wanted: TableSpec, table: LatencyTable) -> float:
-    """Op list and look-up of genotypes drawn before."""
+def priced_a_second(spec: TableSpec, table: LatencyTable) -> float:
+    """How many genotypes a second a table prices.
+
+    Args:
+        spec: What the table was made for.
+        table: The table.
+
+    Returns:
+        Genotypes a second, op list and look-up together, on one core.
+    """
     rng = random.Random(0)
-    drawn = [wanted.space.sample(RandomTrial(rng), wanted.classes, wanted.input_size) for _ in range(PRICED)]
+    drawn = [spec.space.sample(RandomTrial(rng), spec.classes, spec.input_size) for _ in range(PRICED)]
     begun = time.perf_counter()
     for genotype in drawn:
-        table.predict(wanted.space.graph(genotype))
+        table.predict(spec.space.graph(genotype))
     return PRICED / (time.perf_counter() - begun)
 
 
 def main() -> None:
+    """Builds and checks a table for each case and prints the figures."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--models", type=int, default=100)
     flags.add_argument("--converted", type=int, default=12)
@@ -70,20 +95,20 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|", flush=True)
     last: list[str] = []
     for precision, threads, side in CASES:
-        wanted = TableSpec(space, 8, (side, side), precision, HostTarget(threads))
-        path = wanted.path(given.tables)
+        spec = TableSpec(space, 8, (side, side), precision, HostTarget(threads))
+        path = spec.path(given.tables)
         path.unlink(missing_ok=True)
         begun = time.monotonic()
-        table = build(wanted, path)
+        table = build(spec, path)
         built = time.monotonic() - begun
-        found = check(wanted, table, given.models, given.seed)
+        found = check(spec, table, given.models, given.seed)
         name = f"{precision}, {threads} thread{'s' * (threads > 1)}, {side}x{side}"
         print(f"| {name} | {built:.0f} s | table | {cells(found)} | {found['worst']['error']:+.1%} |")
         print(f"| | | MACs only | {cells(macs_only(found['networks']))} | |", flush=True)
         last.append(f"- {name}: worst {found['worst']['genotype']}, coverage {found['coverage']:.0%}")
         if (precision, threads, side) == CASES[0]:
-            rate = priced_a_second(wanted, table)
-            converted = check(wanted, table, given.converted, given.seed + 1, convert=True)
+            rate = priced_a_second(spec, table)
+            converted = check(spec, table, given.converted, given.seed + 1, convert=True)
             last.append(f"- {rate:,.0f} genotypes priced a second on one core")
             last.append(f"- {converted['models']} networks through the converter: RMSPE {converted['rmspe']:.1%}")
     print("\n" + "\n".join(last))

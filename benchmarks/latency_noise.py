@@ -1,7 +1,7 @@
 """python benchmarks/latency_noise.py: how far one network's latency moves on this machine, plain and corrected.
 
-Times the same network again and again, alone on the machine and then beside other work (a process that multiplies
-matrices in bursts on every core), and prints how far the plain median and the one corrected by the reference moved.
+Times the same network again and again: first alone on the machine, then beside a process on every core that multiplies
+matrices in bursts. Prints how far the plain median moved, and how far the one that is corrected by the reference.
 """
 
 import multiprocessing
@@ -21,6 +21,7 @@ REPEATS, SECONDS = 20, 1.5
 
 
 def bursts() -> None:
+    """Multiplies matrices in bursts, for ever."""
     rng = random.Random(0)
     square = np.ones((700, 700), np.float32)
     while True:
@@ -31,6 +32,15 @@ def bursts() -> None:
 
 
 def row(name: str, found: list[Latency]) -> str:
+    """One row of the table.
+
+    Args:
+        name: Its first cell.
+        found: Repeated latencies of one network.
+
+    Returns:
+        Markdown.
+    """
     cells = []
     for values in ([f.raw_ms for f in found], [f.ms for f in found]):
         moved = max(values) / min(values) - 1
@@ -39,6 +49,7 @@ def row(name: str, found: list[Latency]) -> str:
 
 
 def main() -> None:
+    """Measures a network alone and beside other work, and prints the table."""
     model = random_weight_model(deeplabv3plus.graph(deeplabv3plus.sample(RandomTrial(random.Random(5)), 8, (256, 256))))
     target = HostTarget()
     alone = [target.measure_once([model], SECONDS)[0] for _ in range(REPEATS)]

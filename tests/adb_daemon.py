@@ -13,7 +13,7 @@ DEVICE_TMP = "/data/local/tmp"
 CNXN, OPEN, OKAY, CLSE, WRTE = (
     int.from_bytes(name, "little") for name in (b"CNXN", b"OPEN", b"OKAY", b"CLSE", b"WRTE")
 )
-MOST = 4096
+MAX_PAYLOAD = 4096
 
 
 class Daemon(socketserver.ThreadingTCPServer):
@@ -34,7 +34,7 @@ class Connection(socketserver.StreamRequestHandler):
         while (message := self.receive()) is not None:
             command, theirs, _, payload = message
             if command == CNXN:
-                self.send(CNXN, 0x01000000, MOST, b"device::ro.product.name=scripted;\0")
+                self.send(CNXN, 0x01000000, MAX_PAYLOAD, b"device::ro.product.name=scripted;\0")
             elif command == OPEN:
                 self.send(OKAY, theirs, theirs)
                 service = payload.rstrip(b"\0").decode()
@@ -61,8 +61,8 @@ class Connection(socketserver.StreamRequestHandler):
         )
 
     def write(self, stream: int, payload: bytes) -> None:
-        for at in range(0, len(payload), MOST):
-            self.send(WRTE, stream, stream, payload[at : at + MOST])
+        for at in range(0, len(payload), MAX_PAYLOAD):
+            self.send(WRTE, stream, stream, payload[at : at + MAX_PAYLOAD])
             while (message := self.receive()) is not None and message[0] != OKAY:
                 pass
 

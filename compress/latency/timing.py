@@ -94,7 +94,12 @@ class _Timing:
             self.interpreter.invoke()
 
     def run(self, seconds: float, least: int) -> None:
-        """For so many seconds, and until there are `least` runs in all."""
+        """Runs the model, with the reference before and after every few runs.
+
+        Args:
+            seconds: At least so long.
+            least: Until there are so many runs in all.
+        """
         begun, cpu_begun = time.perf_counter(), time.thread_time()
         deadline = begun + seconds
         before = self.reference.time(CHUNK_SECONDS)
@@ -108,6 +113,11 @@ class _Timing:
         self.cpu_seconds += time.thread_time() - cpu_begun
 
     def timed(self) -> Timed:
+        """The timing of all runs so far.
+
+        Returns:
+            Their percentiles.
+        """
         deciles = statistics.quantiles((seconds / beside for seconds, beside in self.runs), n=10)
         raw_ms = statistics.median(seconds for seconds, _ in self.runs) * 1e3
         # with more threads this one waits for the others, and has no need of a core
@@ -130,6 +140,10 @@ class Reference:
 
     Args:
         parts: The content of their .tflite files.
+
+    Attributes:
+        parts: Their interpreters.
+        seen: Seconds of one run, each time it was timed.
     """
 
     def __init__(self, parts: Sequence[bytes]) -> None:
@@ -193,6 +207,9 @@ def pinned(threads: int) -> Iterator[None]:
 
     Args:
         threads: Threads of the runtime.
+
+    Returns:
+        A context manager. At its end the process may use the same cores as before.
     """
     if not hasattr(os, "sched_setaffinity"):
         yield
