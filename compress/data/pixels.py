@@ -15,16 +15,9 @@ import numpy as np
 from compress.data.bands_file import ByteRange, Channels, read_bands_file
 from compress.data.cache import cached_result
 from compress.data.formats import read_bands
-from compress.data.threads import map_in_threads
+from compress.data.percentiles import FIRST_BANDS, choose_bands, find_nodata, percentiles
 from search_spaces.errors import InputError
 
-PERCENTILES = (1, 99)
-SAMPLED_IMAGES = 256  # spread over the training images
-SAMPLED_PIXELS = 10_000  # of each, spread over the image
-MAX_MEASURED = 1e38  # nothing measured is larger; GDAL fills empty float pixels with -3.4e38
-LIKELY_NODATA = (-9999, -99999, 65535, -32768, -32767, 2**31 - 1, -(2**31), 2**32 - 1)
-
-FIRST_BANDS = (0, 1, 2)
 BYTE = (0.0, 255.0)
 
 
@@ -99,46 +92,6 @@ class Pixels:
         return Pixels(str(value["dtype"]), (red, green, blue), (first, second, third))
 
 
-def choose_bands(image: np.ndarray, bands: Channels, path: Path) -> np.ndarray:
-    """Three bands of an image.
-
-    Args:
-        image: H,W,bands.
-        bands: Counted from 0. An only band stands for the first three.
-        path: The file of the image, for the message.
-
-    Returns:
-        H,W,3.
-
-    Raises:
-        InputError: The image has too few bands.
-    """
-    count = image.shape[2]
-    if count == 1 and bands == FIRST_BANDS:
-        return image.repeat(3, axis=2)
-    if max(bands) >= count:
-        asked = f"band {max(bands) + 1} is asked for, there are {count}"
-        raise InputError(f"{path}: {asked}; say in bands.txt which bands to use")
-    return image[..., :3] if bands == FIRST_BANDS else image[..., bands]
-
-
-def find_nodata(image: np.ndarray) -> np.ndarray | None:
-    """Where nothing was measured.
-
-    Args:
-        image: H,W,bands as `compress.data.formats.read_bands` returns it.
-
-    Returns:
-        H,W,bands, true where the file marks nodata, and where a float value is not finite or beyond MAX_MEASURED; None
-        where that is nowhere.
-    """
-    found = np.asarray(np.ma.getmask(image))
-    if image.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            found = found | ~(np.abs(np.ma.getdata(image)) < MAX_MEASURED)
-    return np.broadcast_to(found, image.shape) if found.any() else None
-
-
 def find_pixels(images: Sequence[Path], bands_file: Path | None) -> Pixels:
     """How the training images become bytes. The first image that can be read shows of what type all are.
 
@@ -153,7 +106,7 @@ def find_pixels(images: Sequence[Path], bands_file: Path | None) -> Pixels:
         InputError: bands.txt cannot be read, or many values look like nodata that is not marked.
     """
     bands, asked = (FIRST_BANDS, (None,) * 3) if bands_file is None else read_bands_file(bands_file)
-    dtype = next((array.dtype for array in map(_readable, images) if array is not None), np.dtype(np.uint8))
+    dtype = next((dtype for dtype in map(_type, images) if dtype is not None), np.dtype(np.uint8))
     found = [BYTE] * 3
     if dtype != np.uint8 and None in asked:
         found = cached_result("ranges", ("without nodata", bands), images, lambda: percentiles(images, bands))
@@ -161,55 +114,9 @@ def find_pixels(images: Sequence[Path], bands_file: Path | None) -> Pixels:
     return Pixels(dtype.name, bands, (first, second, third))
 
 
-def _readable(path: Path, bands: Channels | None = None) -> np.ndarray | None:
-    """An image, or these bands of it; None for one that the check of all files will name."""
+def _type(path: Path) -> np.dtype | None:
+    """The type of an image's values; None for a file that the check of all files will name."""
     try:
-        image = read_bands(path)
-        return image if bands is None else choose_bands(image, bands, path)
+        return read_bands(path).dtype
     except InputError:
         return None
-
-
-def percentiles(images: Sequence[Path], bands: Channels) -> list[ByteRange]:
-    """PERCENTILES of each channel over a sample of pixels. Files that cannot be read and nodata are left out.
-
-    Args:
-        images: The training images.
-        bands: The band of each channel, counted from 0.
-
-    Returns:
-        The lower and upper percentile of each of three channels.
-
-    Raises:
-        InputError: Many values look like nodata that is not marked.
-    """
-
-    def sample(path: Path) -> np.ndarray:
-        image = _readable(path, bands)
-        if image is None:
-            return np.empty((0, 3), np.float32)
-        nodata = find_nodata(image)
-        step = image.shape[0] * image.shape[1] // SAMPLED_PIXELS | 1  # odd, so that columns take turns
-        few = np.ma.getdata(image).reshape(-1, 3)[::step].astype(np.float32)
-        return few if nodata is None else few[~nodata.reshape(-1, 3)[::step].any(axis=1)]
-
-    chosen = images[:: max(1, len(images) // SAMPLED_IMAGES)]
-    pixels = np.concatenate(list(map_in_threads(sample, chosen, "value ranges")))
-    if not len(pixels):
-        return [(0.0, 1.0)] * 3
-    low, high = np.percentile(pixels, PERCENTILES, axis=0).tolist()
-    _refuse_unmarked(pixels, low, high, chosen[0].parent)
-    return [(a, b) if a < b else (a, a + 1) for a, b in zip(low, high, strict=True)]
-
-
-def _refuse_unmarked(pixels: np.ndarray, low: list[float], high: list[float], folder: Path) -> None:
-    """Raises InputError when a percentile is a usual nodata value, farther from all others than these are apart."""
-    for value in (value for value in (*low, *high) if value in LIKELY_NODATA):
-        others = pixels[(pixels != value).all(axis=1)]
-        if not len(others) or not 0 < np.ptp(others) < np.abs(others - value).min():
-            continue
-        share = 1 - len(others) / len(pixels)
-        raise InputError(
-            f"{folder}: {share:.0%} of the pixels hold {value:g}, far from all other values, as nodata does; mark it "
-            f"(gdal_edit.py -a_nodata {value:g} FILE), or give the range of each band in bands.txt"
-        )

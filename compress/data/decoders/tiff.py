@@ -41,17 +41,21 @@ def decode(path: Path) -> Raster:
     try:
         with tifffile.TiffFile(path) as file:
             series, mask = _full_picture(file, path)
-            page = series.pages[0].keyframe
             require_size(path, *series.shape)
             _require_whole(series, file.filehandle.size)
-            _require_plain(page, path)
-            array = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
-            samples = array.reshape(*array.shape[:2], -1)
-            valid = None if mask is None else mask.asarray()
+            return _read(series, None if mask is None else mask.asarray(), path)
     except (InputError, FileNotFoundError):
         raise
     except Exception as error:  # tifffile raises many kinds for a damaged file
         raise unreadable(path, error) from error
+
+
+def _read(series: Any, valid: np.ndarray | None, path: Path) -> Raster:
+    """Reads a picture while its file is open. `valid` is 0 where nothing was measured."""
+    page = series.pages[0].keyframe
+    _require_plain(page, path)
+    array = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
+    samples = array.reshape(*array.shape[:2], -1)
     samples = samples.astype(np.uint8) if samples.dtype == np.bool_ else samples
     return Raster(
         samples,
