@@ -20,6 +20,7 @@ from compress.tflite.fallback import float_ops_for
 from compress.tflite.flatbuffer import read_model
 from compress.tflite.grids import ValueRanges, widen_narrow_ranges
 from compress.tflite.int8_file import int8_file
+from compress.tflite.op_codes import file_op_name
 from compress.tflite.quantization import int8_tflite, quantize_tflite
 from compress.tflite.ranges import observe_extremes, observe_ranges
 from compress.tflite.reader import check_all_int8, file_ops, tensor_names
@@ -254,8 +255,25 @@ def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("precision", [INT8, FLOAT32])
 def test_every_op_runs_alone(space: str, precision: str) -> None:
+    """A file of one op is that op, with its inputs and its output, and what it makes depends on what it reads."""
     for op in graph_of(tiny_of(space)):
-        load(random_weight_model((op,), precision), 1).invoke()
+        model = random_weight_model((op,), precision)
+        (alone,) = file_ops(model)
+        assert alone.name == file_op_name(op.kind)
+        assert alone.in_shapes == tuple((1, *shape) for shape in op.in_shapes)
+        interpreter = load(model, 1)
+        reads, (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
+        assert {read["dtype"] for read in reads} == {np.int8 if precision == INT8 else np.float32}
+        made = []
+        for seed in range(2):
+            rng = np.random.default_rng(seed)
+            for read in reads:
+                interpreter.set_tensor(read["index"], rng.integers(-128, 128, read["shape"]).astype(read["dtype"]))
+            interpreter.invoke()
+            made.append(interpreter.get_tensor(makes["index"]))
+        assert made[0].shape == ((1, *op.shape[:2]) if op.kind == ARGMAX else (1, *op.shape))
+        assert np.isfinite(made[0]).all()
+        assert not np.array_equal(*made), op
 
 
 def test_a_measurement_orders_networks_a_hundred_times_apart() -> None:

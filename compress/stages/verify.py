@@ -17,6 +17,7 @@ from compress.files.tensors import load_network
 from compress.stages.run import Run
 from compress.tflite.reader import check_all_int8, file_ops
 from compress.tflite.simulated_int8 import fake_quantize
+from search_spaces.errors import InputError
 
 FLOAT_IMAGES = 4  # on which the float files are compared
 SIMULATED_IMAGES = 16
@@ -37,7 +38,10 @@ def verify(run: Run) -> dict[str, Any]:
     model = (run.path / "model.tflite").read_bytes()
     network = load_network(run.path / "quantize" / "network.pt")
     float_ops = run.metrics("quantize")["float_ops"]
-    int8_ops = check_all_int8(model, float_ops.values())
+    try:
+        int8_ops = check_all_int8(model, float_ops.values())
+    except InputError as error:
+        raise InputError(f"{run.path / 'model.tflite'}: {error}") from error
     latency = run.target.measure([model], seconds=2.0)[0]
     counts, maps = evaluate_tflite(model, network, run.validation, "verify")
     agreements = {
