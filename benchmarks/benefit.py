@@ -28,8 +28,8 @@ from compress.files.records import read_json, write_json
 from compress.stages.cli import run_command
 from compress.stages.config import RunConfig, parse_input_size
 from compress.stages.run import SEARCH, Run
+from nas.listing import read_scored_candidates
 from nas.score import reward
-from nas.study import scored_candidates
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -121,7 +121,7 @@ def scored(network: str, budget: str, of: Callable[[list[float]], float]) -> Fig
         listing = place_of(run, network, budget) / "search.jsonl"
         if not listing.is_file():
             return None
-        found = scored_candidates(listing)  # `score` of an older version is another reward
+        found = read_scored_candidates(listing)  # `score` of an older version is another reward
         return of([reward(one["miou"], one["predicted_latency_ms"], float(budget)) for one in found])
 
     return figure

@@ -36,9 +36,10 @@ from compress.stages.fitting import fit_network
 from compress.stages.presets import PRESETS
 from compress.stages.run import Run
 from nas import strategy
-from nas.feasible import Survey, survey
+from nas.constraints import Constraints
+from nas.feasibility import Survey, survey_space
 from nas.finalists import by_reward, in_turns, macs_of
-from nas.problem import Constraints, Problem
+from nas.problem import Problem
 from nas.score import Scorer, calibration_batches, reward
 from nas.search import open_table
 from nas.study import Candidate
@@ -70,7 +71,7 @@ def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
     space, classes = get_space(run.config.space), len(run.data.classes)
     wanted = TableSpec(space, classes, run.config.input_size, "int8", HostTarget())
     problem = Problem(space, open_table(wanted, None), classes, run.config.input_size, Constraints(given.budget_ms))
-    return problem, survey(problem, given.draw)
+    return problem, survey_space(problem, given.draw)
 
 
 def drawn(given: argparse.Namespace) -> list[dict[str, Any]]:

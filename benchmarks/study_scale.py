@@ -20,11 +20,13 @@ from optuna.trial import Trial, TrialState
 from studies import INITDB, MACS_TABLE, postgres
 
 from compress.stages.config import RunConfig
-from nas.feasible import survey
+from nas.candidate_loop import CandidateLoop
+from nas.constraints import Constraints
+from nas.feasibility import survey_space
 from nas.heartbeat import Worker
-from nas.problem import Constraints, Problem
+from nas.problem import Problem
 from nas.storage import open_storage
-from nas.study import Searching, finished, open_study
+from nas.study import finished, open_study
 from search_spaces import costs, get_space
 from search_spaces.genotype import Genotype
 
@@ -49,12 +51,12 @@ def work(url: str, name: str, index: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name=name, storage=open_storage(url))
     with Worker(study, index) as worker:
-        Searching(worker, problem(), RunConfig(4.0, trials=CANDIDATES), 0, paused).run()
+        CandidateLoop(worker, problem(), RunConfig(4.0, trials=CANDIDATES), 0, paused).run()
 
 
 def shared(url: str, workers: int) -> str:
     name = f"shared-{workers}-{time.time_ns()}"
-    study = open_study(name, open_storage(url), RunConfig(4.0, trials=CANDIDATES), survey(problem(), 0), {})
+    study = open_study(name, open_storage(url), RunConfig(4.0, trials=CANDIDATES), survey_space(problem(), 0), {})
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=work, args=(url, name, i)) for i in range(workers)]
     for process in processes:
@@ -98,11 +100,11 @@ def long(url: str) -> str:
     """ms of an ask with its suggestions, and of the rest of a candidate, at the end of a long study."""
     name = f"long-{time.time_ns()}"
     storage, config = open_storage(url), RunConfig(4.0, trials=LONG)
-    drawn = survey(problem(), 0)
+    drawn = survey_space(problem(), 0)
     study = open_study(name, storage, RunConfig(4.0, trials=1), drawn, {})  # too few to queue random draws
     small = open_study("template", optuna.storages.InMemoryStorage(), RunConfig(4.0, trials=50), drawn, {})
     with Worker(small) as worker:
-        Searching(worker, problem(), RunConfig(4.0, trials=50), 0, lambda genotype, trial: formula(genotype)).run()
+        CandidateLoop(worker, problem(), RunConfig(4.0, trials=50), 0, lambda genotype, trial: formula(genotype)).run()
     template = [t for t in small.get_trials() if t.state is TrialState.COMPLETE]
     study.add_trials(template)
     copies = LONG // len(template) - 1
@@ -112,7 +114,7 @@ def long(url: str) -> str:
         copy_rows(url, name, copies)
     asks, rests = 0.0, 0.0
     with Worker(study) as worker:
-        searching = Searching(worker, problem(), config, 0, lambda genotype, trial: formula(genotype))
+        searching = CandidateLoop(worker, problem(), config, 0, lambda genotype, trial: formula(genotype))
         for _ in range(ASKED_AT_THE_END):
             begun = time.perf_counter()
             trial = searching.ask(study.get_trials(deepcopy=False))
@@ -127,7 +129,7 @@ def long(url: str) -> str:
 def killed(url: str) -> str:
     """A worker is killed in the middle of a candidate; two others finish the study."""
     name = f"killed-{time.time_ns()}"
-    study = open_study(name, open_storage(url), RunConfig(4.0, trials=CANDIDATES), survey(problem(), 0), {})
+    study = open_study(name, open_storage(url), RunConfig(4.0, trials=CANDIDATES), survey_space(problem(), 0), {})
     context = multiprocessing.get_context("spawn")
     doomed, *others = [context.Process(target=work, args=(url, name, i)) for i in range(3)]
     doomed.start()

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from compress.data.dataset import IGNORE
 from compress.stages.run import SEARCH, STAGES, Run
 from compress.training.log import HEAD, read_log
-from nas.study import scored_candidates
+from nas.listing import read_scored_candidates
 
 matplotlib.use("Agg")
 PICTURES = 6  # validation images in a report
@@ -35,7 +35,7 @@ def scatter_figure(run: Run, result: dict[str, Any]) -> str:
     Raises:
         InputError: When search.jsonl is damaged.
     """
-    candidates = scored_candidates(run.path / "search.jsonl")
+    candidates = read_scored_candidates(run.path / "search.jsonl")
     scored = sorted(((float(c["predicted_latency_ms"]), float(c["miou"])) for c in candidates), key=lambda p: p[0])
     figure = Figure(figsize=(9, 4.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()

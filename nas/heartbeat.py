@@ -1,35 +1,41 @@
-"""Processes that work on one study: each shows that it is alive, and the candidate of one that died is tried again.
+"""Which workers of a study are alive. The candidate of a worker that died is tried again.
 
 Optuna's own heartbeat serves its database storage alone; this one works on the journal file and the gRPC proxy too.
-A worker counts up an attribute of the study; a worker whose count another one has not seen move for LOST_SECONDS
-by its own clock is lost. On its own machine it need not wait: a process that is gone is lost.
+A worker counts up an attribute of the study. Where another worker does not see the count move for LOST_SECONDS by its
+own clock, the worker is lost. A process that can be looked up need not be waited for: when it is gone, it is lost.
 """
 
 import contextlib
-import os
-import socket
 import threading
 import time
 from dataclasses import dataclass, field
-from secrets import token_hex
 from types import TracebackType
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from nas.private_interfaces import fixed_params
+from nas.worker_name import is_gone, new_worker_name
+
 BEAT_SECONDS, LOST_SECONDS = 5.0, 60.0
+NAMELESS_SECONDS = 2.0  # a living worker writes its name on a candidate milliseconds after it got it
 OWNER, RETRIES = "worker", "retries"  # user attributes of a trial
-MOST_RETRIES = 2  # a candidate that takes three workers down is given up
+MAX_RETRIES = 2  # a candidate that takes three workers down is given up
 
 
 @dataclass
 class Worker:
-    """This process's part in a study; a context, while which its heart beats. `index` tells a machine's workers
-    apart, so that no two draw from the same seed."""
+    """This process's part in a study. It is a context in which the heart of the worker beats.
+
+    Attributes:
+        study: The study.
+        index: Tells the workers of a machine apart, so that no two draw from the same seed.
+        name: Tells all workers apart.
+    """
 
     study: optuna.Study
     index: int = 0
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}")
+    name: str = field(default_factory=new_worker_name)
     _seen: dict[str, tuple[object, float]] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
 
@@ -53,21 +59,38 @@ class Worker:
                 self.study.set_user_attr(f"alive {self.name}", count)
 
     def take(self, trial: Trial) -> Trial:
-        """Puts this worker's name on a candidate."""
+        """Puts this worker's name on a candidate.
+
+        Args:
+            trial: The candidate's trial.
+
+        Returns:
+            The same trial.
+        """
         trial.set_user_attr(OWNER, self.name)
         return trial
 
-    def abandoned(self) -> list[Trial]:
-        """Candidates that processes of this machine left when they died, to be gone on with as they are. Only for
-        the one process that starts a run again."""
-        return [
-            self.take(Trial(self.study, trial._trial_id))
-            for trial in self._running()
-            if _is_gone(trial.user_attrs.get(OWNER, ""))
-        ]
+    def abandoned(self) -> list[FrozenTrial]:
+        """Finds the candidates that processes of this machine left when they died.
+
+        Only the one process that starts a run again may ask. A candidate that stays without a worker's name for
+        NAMELESS_SECONDS is among them: its worker died between the two writes.
+
+        Returns:
+            The candidates, oldest first.
+        """
+        running = self._running()
+        if any(OWNER not in trial.user_attrs for trial in running):
+            time.sleep(NAMELESS_SECONDS)
+            running = self._running()
+        return [t for t in running if OWNER not in t.user_attrs or is_gone(t.user_attrs[OWNER])]
 
     def retry_lost(self) -> int:
-        """Gives the candidates of lost workers back to the queue, each once; returns how many."""
+        """Gives the candidates of lost workers back to the queue, each once.
+
+        Returns:
+            How many candidates this call gave back.
+        """
         retried = 0
         for trial in self._running():
             owner = trial.user_attrs.get(OWNER)
@@ -75,14 +98,14 @@ class Worker:
                 continue
             with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
                 self.study.tell(trial.number, state=TrialState.FAIL)  # of several workers only one gets through
-                retried += _queue_again(self.study, trial)
+                retried += _enqueue_again(self.study, trial)
         return retried
 
     def _running(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
     def _is_lost(self, owner: str, nameless: bool) -> bool:
-        if not nameless and _is_gone(owner):
+        if not nameless and is_gone(owner):
             return True
         beat = None if nameless else self.study.user_attrs.get(f"alive {owner}")
         now = time.monotonic()
@@ -91,35 +114,10 @@ class Worker:
         return now - self._seen[owner][1] > LOST_SECONDS
 
 
-def _is_gone(owner: str) -> bool:
-    """Whether another worker was a process of this machine that is no more, or an earlier one of this process."""
-    host, _, rest = owner.partition(":")
-    process = rest.partition(":")[0]
-    if host != socket.gethostname() or not process.isdigit():
-        return False
-    if int(process) == os.getpid():
-        return True
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def _queue_again(study: optuna.Study, lost: FrozenTrial) -> bool:
+def _enqueue_again(study: optuna.Study, lost: FrozenTrial) -> bool:
     retries = lost.user_attrs.get(RETRIES, 0)
-    if retries >= MOST_RETRIES:
+    if retries >= MAX_RETRIES:
         return False
     kept = {name: value for name, value in lost.user_attrs.items() if name != OWNER}
-    study.add_trial(
-        optuna.create_trial(
-            state=TrialState.WAITING,
-            params=lost.params,
-            distributions=lost.distributions,
-            user_attrs={**kept, RETRIES: retries + 1},
-            system_attrs=lost.system_attrs,  # its constraints among them
-        )
-    )
+    study.enqueue_trial({**fixed_params(lost), **lost.params}, user_attrs={**kept, RETRIES: retries + 1})
     return True

@@ -22,20 +22,36 @@ from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 from search_spaces.ops import CLASSIFIER
 
-LAYERS = "layers."
-NESTED = ("weights", "state_dict", "model")  # where files keep their tensors, if not outermost
+LAYERS_PREFIX = "layers."  # of the tensors of `search_spaces.network.Network`
+NESTED_KEYS = ("weights", "state_dict", "model")  # where files keep their tensors, if not outermost
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Named tensors of a file, and the network they are of where it says so."""
+    """The tensors of a file.
+
+    Attributes:
+        file: The file, for messages.
+        tensors: Its tensors by name; what stood before `layers.` is cut off.
+        genotype: The network they are of, where the file says so.
+    """
 
     file: str
     tensors: Mapping[str, Tensor]
     genotype: Genotype | None = None
 
     def fitting(self, network: Network) -> dict[str, Tensor]:
-        """Those that a network can take. Raises InputError when there are none."""
+        """Selects the tensors that a network can take.
+
+        Args:
+            network: The network.
+
+        Returns:
+            The tensors, or slices of them, that have the name and the shape of one of the network's.
+
+        Raises:
+            InputError: No tensor fits.
+        """
         found = {**self.tensors, **self._slices(network)}
         own = network.state_dict()
         fits = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
@@ -60,11 +76,28 @@ class InitialWeights:
         return {name: value.detach() for name, value in slices.items()}
 
     def start(self, network: Network) -> None:
-        """Copies what fits into a network."""
+        """Copies the tensors that fit into a network. The others of the network stay as they are.
+
+        Args:
+            network: The network.
+
+        Raises:
+            InputError: No tensor fits.
+        """
         network.load_state_dict(self.fitting(network), strict=False)
 
-    def said(self, genotype: Genotype) -> str:
-        """How many tensors a network takes and leaves."""
+    def summary(self, genotype: Genotype) -> str:
+        """Counts the tensors that a network takes.
+
+        Args:
+            genotype: The largest network of the search.
+
+        Returns:
+            A line for the user.
+
+        Raises:
+            InputError: No tensor fits.
+        """
         network = Network(genotype)
         fits, own = self.fitting(network), network.state_dict()
         unused = sum(name not in fits for name in self.tensors)
@@ -75,7 +108,18 @@ class InitialWeights:
 
 
 def read_initial_weights(file: str) -> InitialWeights:
-    """Raises InputError for a file that is missing, broken or holds anything but tensors and plain values."""
+    """Reads the file of `--weights`.
+
+    Args:
+        file: A network.pt, .safetensors or torch file.
+
+    Returns:
+        Its tensors.
+
+    Raises:
+        InputError: The file is missing or broken, holds anything but tensors and plain values, or has a value that is
+            not finite.
+    """
     path = Path(file)
     if not path.is_file():
         raise InputError(f"--weights {file}: there is no such file; give a network.pt, .safetensors or torch file")
@@ -93,10 +137,30 @@ def read_initial_weights(file: str) -> InitialWeights:
             "torch.save or as .safetensors"
         ) from error
     stored = stored if isinstance(stored, Mapping) else {}
-    inner = next((stored[key] for key in NESTED if isinstance(stored.get(key), Mapping)), stored)
-    tensors = {str(name)[max(0, str(name).find(LAYERS)) :]: x for name, x in inner.items() if isinstance(x, Tensor)}
+    inner = next((stored[key] for key in NESTED_KEYS if isinstance(stored.get(key), Mapping)), stored)
+    tensors = {
+        str(name)[max(0, str(name).find(LAYERS_PREFIX)) :]: x for name, x in inner.items() if isinstance(x, Tensor)
+    }
+    bad = first_not_finite(tensors)
+    if bad:
+        raise InputError(
+            f"--weights {file}: tensor {bad} has values that are not finite (NaN or infinite): its training diverged; "
+            "give another file"
+        )
     try:
         genotype = Genotype.from_dict(json.loads(stored["genotype"])) if "genotype" in stored else None
     except (KeyError, TypeError, ValueError):
         genotype = None  # of another version: names and shapes still say what fits
     return InitialWeights(file, tensors, genotype)
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Looks for NaN and infinite values.
+
+    Args:
+        tensors: Tensors by name.
+
+    Returns:
+        The name of the first tensor that has one; None when all values are finite.
+    """
+    return next((n for n, x in tensors.items() if x.is_floating_point() and not torch.isfinite(x).all()), None)

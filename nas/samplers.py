@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.private_interfaces import fewer_local_searches
 from search_spaces.errors import InputError
 
 GP_LOCAL_SEARCHES = 2
@@ -24,7 +25,7 @@ def _tpe(seed: int, startup: int) -> BaseSampler:
 def _gp(seed: int, startup: int) -> BaseSampler:
     sampler = GPSampler(seed=seed, n_startup_trials=startup)
     # of a space of some thirty discrete choices each local search takes seconds, and there are ten by default
-    sampler._n_local_search = GP_LOCAL_SEARCHES
+    fewer_local_searches(sampler, GP_LOCAL_SEARCHES)
     return sampler
 
 

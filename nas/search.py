@@ -35,17 +35,20 @@ from compress.stages.run import SEARCH, Run, open_run
 from compress.tflite.writer import INT8
 from compress.training import distributed
 from compress.training.device import share_cores, training_device
-from nas.feasible import Survey, survey
+from nas.candidate_loop import CandidateLoop
+from nas.constraints import constraints_of
+from nas.feasibility import Survey, infeasible_count, survey_space
 from nas.finalists import choose
 from nas.heartbeat import Worker
 from nas.initial_weights import read_initial_weights
 from nas.pipeline import run_pipeline
-from nas.problem import Constraints, Problem, problem_of
-from nas.storage import open_storage
+from nas.problem import Problem, problem_of
+from nas.storage import open_storage, readable
 from nas.storage_url import STORAGE_FORMS, redacted
 from nas.strategy import open_strategy, train_supernet
-from nas.study import Searching, candidates, finished, open_study, refused
-from nas.worker import POLL_SECONDS, STORAGE, join, storage_url
+from nas.study import best_candidates, finished, open_study
+from nas.study_identity import identity_of, study_name
+from nas.worker import START_POLL_SECONDS, STORAGE, join, storage_url
 from search_spaces import get_space
 from search_spaces.errors import InputError
 from search_spaces.trials import LargestTrial
@@ -55,15 +58,17 @@ def search(run: Run, survey_: Survey, url: str, workers: int) -> None:
     """Writes RUN/genotype.json and the winner's weights; a part that is there already is not done again."""
     begun = time.monotonic()
     strategy = open_strategy(run, run.config.strategy, workers)
-    described = {**run.config.flat(), "data": run.data.fingerprint}
-    study = open_study(run.path.name, open_storage(url), run.config, survey_, described)
-    with Worker(study) as worker:
+    storage = open_storage(url)
+    with readable(url):
+        identity = identity_of(run, run.config.flat(), strategy.weights_digest)
+        study = open_study(study_name(run.path, storage), storage, run.config, survey_, identity)
+    with readable(url), Worker(study) as worker:
         left = worker.abandoned()
         with helping(run.path, url, workers):
             listing = run.path / "search.jsonl"
-            Searching(worker, problem_of(run), run.config, run.config.seed, strategy.score, listing, left).run()
+            CandidateLoop(worker, problem_of(run), run.config, run.config.seed, strategy.score, listing, left).run()
     share_cores()
-    found, scored = candidates(study), time.monotonic()
+    found, scored = best_candidates(study), time.monotonic()
     winner, finalists = choose(run, found, strategy.refine, run.config.shares_weights)
     folder = run.path / SEARCH
     write_json(folder / "finalists.json", finalists)
@@ -75,7 +80,7 @@ def search(run: Run, survey_: Survey, url: str, workers: int) -> None:
         save_network(strategy.network(problem_of(run).largest()), folder / "teacher.pt")
     trials = study.get_trials(deepcopy=False)
     now = time.monotonic()
-    figures = {"trials": len(finished(trials)), "refused": refused(study), "wall_s": now - begun}
+    figures = {"trials": len(finished(trials)), "refused": infeasible_count(study), "wall_s": now - begun}
     figures |= {"finalists_s": now - scored, "supernet_s": supernet_seconds(run)}
     write_json(folder / "search.json", figures)
     write_json(run.path / "genotype.json", winner.to_dict())
@@ -115,11 +120,11 @@ def prepare(config: RunConfig, path: Path, resume: bool, table: Path | None) -> 
     if not file.exists():
         if config.weights:
             largest = wanted.space.sample(LargestTrial(), wanted.classes, wanted.input_size)
-            print(read_initial_weights(config.weights).said(largest))
+            print(read_initial_weights(config.weights).summary(largest))
         check(data)
     loaded = open_table(wanted, path / "table.json" if file.exists() else table)
-    problem = Problem(wanted.space, loaded, wanted.classes, config.input_size, Constraints.of(config))
-    found = survey(problem, config.seed)
+    problem = Problem(wanted.space, loaded, wanted.classes, config.input_size, constraints_of(config))
+    found = survey_space(problem, config.seed)
     if not file.exists():
         write_atomically(path / "table.json", loaded.to_json().encode())
         made_with = {"fingerprint": data.fingerprint, **environment(training_device())}
@@ -191,7 +196,7 @@ def start(given: argparse.Namespace) -> None:
     print(f"another process has {path}: joining its search")
     await_folder(path)
     check_same(config, path)
-    join(path, open_storage(url), workers=given.workers)
+    join(path, url, workers=given.workers)
 
 
 def lead(config: RunConfig, path: Path, url: str, given: argparse.Namespace) -> None:
@@ -202,7 +207,7 @@ def lead(config: RunConfig, path: Path, url: str, given: argparse.Namespace) -> 
         distributed.broadcast(True)  # the run folder is there
         run = Run(path, config)
         problem, chosen = problem_of(run), path / "genotype.json"
-        found = survey(problem, config.seed)
+        found = survey_space(problem, config.seed)
         if config.shares_weights and not distributed.broadcast(chosen.exists()):
             train_supernet(run, found, problem.smallest())
     if distributed.rank() > 0:
@@ -231,7 +236,7 @@ def await_folder(path: Path) -> None:
         with alone(path) as first:
             if first and not (path / "config.json").exists():
                 raise InputError(f"{path}: the process that had it ended before the search; give the command again")
-        time.sleep(POLL_SECONDS)
+        time.sleep(START_POLL_SECONDS)
 
 
 if __name__ == "__main__":

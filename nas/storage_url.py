@@ -14,6 +14,7 @@ FORM_OF_KIND = {
     "postgresql+psycopg": "postgresql://USER:PASSWORD@HOST/NAME",
     "grpc": "grpc://HOST:PORT",
 }
+POSTGRESQL = "postgresql+psycopg"  # with the driver that SlimLab installs
 STORAGE_FORMS = ", ".join(dict.fromkeys(FORM_OF_KIND.values()))
 
 

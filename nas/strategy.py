@@ -24,11 +24,12 @@ from compress.stages.run import SEARCH, Run
 from compress.training import distributed
 from compress.training.device import share_cores
 from compress.training.loop import AbandonedError, Rungs, fit
-from nas.feasible import Survey
+from nas.feasibility import Survey
 from nas.initial_weights import read_initial_weights
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
 from nas.study import Candidate, Score
+from nas.study_identity import tensors_digest
 from nas.supernet import Supernet, extract, largest_networks, sandwich
 from search_spaces import get_space
 from search_spaces.genotype import Genotype
@@ -39,12 +40,19 @@ LARGE_SHARE = 0.15  # of the feasible draws: the slowest ones play the sandwich'
 
 @dataclass(frozen=True)
 class Strategy:
-    """`score(genotype, trial)` is a candidate's mIoU as int8, `refine(candidate)` that by which finalists are compared,
-    `network(genotype)` the weights a winner starts from."""
+    """Where the scores of a search come from.
+
+    Attributes:
+        score: Gives the mIoU (0..1) of a candidate as int8.
+        refine: Gives the mIoU (0..1) by which finalists are compared.
+        network: Builds a network with the weights that a winner starts from.
+        weights_digest: The digest of the shared weights; empty where candidates are trained alone.
+    """
 
     score: Score
     refine: Callable[[Candidate], float]
     network: Callable[[Genotype], Network]
+    weights_digest: str = ""
 
 
 def open_strategy(run: Run, name: str, workers: int = 1) -> Strategy:
@@ -100,7 +108,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
         scorer.recalibrate(subnet)
         return subnet.cpu()
 
-    return Strategy(score, refine, network_of)
+    return Strategy(score, refine, network_of, tensors_digest(supernet.state_dict()))
 
 
 def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:

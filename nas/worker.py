@@ -1,13 +1,14 @@
 """python -m nas.worker RUN [--storage URL]: scores candidates of a run's search beside the process that started it.
 
-`python -m nas.search` starts these itself (`--workers`), and works as one where another process has the run
-already. The run folder must be there: on a disk that the machines share, or copied.
+`python -m nas.search` starts these itself (`--workers`). Where another process already leads the search of a run,
+`python -m nas.search` works as a worker too. The run folder must be there: on a disk that the machines share, or
+copied.
 """
 
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from secrets import randbelow
 
@@ -18,71 +19,109 @@ from optuna.storages import BaseStorage
 from compress.stages.cli import parser, run_command
 from compress.stages.run import Run, open_run
 from compress.training.device import share_cores
+from nas.candidate_loop import CandidateLoop
 from nas.heartbeat import Worker
 from nas.problem import problem_of
-from nas.storage import open_storage
+from nas.storage import open_storage, readable
 from nas.strategy import open_strategy, supernet_file
-from nas.study import Searching
+from nas.study import IDENTITY, check_identity
+from nas.study_identity import identity_of, recorded_name
 from search_spaces.errors import InputError
 
 STORAGE = "SLIMLAB_STORAGE"  # a URL may hold a password, and command lines can be read by everybody
-POLL_SECONDS = 1.0
+START_POLL_SECONDS = 1.0  # between two looks for what the leading process makes first
 
 
 def storage_url(given: str | None, path: Path) -> str:
-    """As the user gave it, in the environment's variable, else SQLite in the run folder."""
+    """Finds where a run's study lives.
+
+    Args:
+        given: The value of `--storage`; None when it was not given.
+        path: The run folder.
+
+    Returns:
+        The value given, else that of the environment variable SLIMLAB_STORAGE, else SQLite in the run folder.
+    """
     return given or os.environ.get(STORAGE) or f"sqlite:///{path / 'study.db'}"
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Whether a worker goes on: not when the process that started it (`parent`) is gone, or the search is over."""
+def is_needed(run: Run, parent: int | None) -> bool:
+    """Decides whether a worker goes on.
 
-    run: Run
-    parent: int | None
+    Args:
+        run: The run.
+        parent: The number of the process that started the worker; None for one that a user started.
 
-    def __call__(self) -> bool:
-        orphaned = self.parent is not None and os.getppid() != self.parent
-        return not orphaned and not (self.run.path / "genotype.json").exists()
+    Returns:
+        False when that process is gone, or the search is over.
+    """
+    orphaned = parent is not None and os.getppid() != parent
+    return not orphaned and not (run.path / "genotype.json").exists()
 
 
-def wait_for_study(run: Run, storage: BaseStorage, wanted: Callable[[], bool]) -> bool:
-    """Until another process has made all that a worker needs; False when it is not wanted any more."""
-    said = False
-    while wanted():
-        names = optuna.get_all_study_names(storage)
-        if run.path.name in names and (run.config.strategy == "train" or supernet_file(run).exists()):
-            return True
-        if not said:
+def wait_for_study(run: Run, storage: BaseStorage, needed: Callable[[], bool]) -> str | None:
+    """Waits until the leading process has made all that a worker needs.
+
+    Args:
+        run: The run.
+        storage: Where the study lives.
+        needed: Asked between two looks.
+
+    Returns:
+        The name of the study; None when the worker is not needed any more.
+    """
+    told = False
+    while needed():
+        name = recorded_name(run.path)
+        trained = run.config.strategy == "train" or supernet_file(run).exists()
+        made = trained and name in optuna.get_all_study_names(storage)
+        if made and IDENTITY in optuna.load_study(study_name=name, storage=storage).user_attrs:
+            return name
+        if not told:
             print(f"waiting for the process that started {run.path} to train its supernet", flush=True)
-            said = True
-        time.sleep(POLL_SECONDS)
-    return False
+            told = True
+        time.sleep(START_POLL_SECONDS)
+    return None
 
 
-def join(
-    path: Path, storage: BaseStorage, index: int | None = None, parent: int | None = None, workers: int = 1
-) -> None:
-    """Works on a run's search until it has all its candidates. Raises InputError when it is over already."""
+def join(path: Path, url: str, index: int | None = None, parent: int | None = None, workers: int = 1) -> None:
+    """Works on a run's search until it has all its candidates.
+
+    Args:
+        path: The run folder.
+        url: Where its study lives.
+        index: The number of this worker on its machine; None for one that a user started.
+        parent: The process with which this worker ends; None for no such process.
+        workers: How many workers share the cores of this machine.
+
+    Raises:
+        InputError: The search is over already, the study is of other files or settings than the run folder, or the
+            storage cannot be read.
+    """
+    storage = open_storage(url)
     run = open_run(path)
     share_cores(workers)
-    wanted = Wanted(run, parent)
-    if not wanted():
+    needed = partial(is_needed, run, parent)
+    if not needed():
         raise InputError(f"{path}: its search is over; wait for the process that goes on with it")
-    if not wait_for_study(run, storage, wanted):
+    with readable(url):
+        name = wait_for_study(run, storage, needed)
+    if name is None:
         return
     if index is not None and torch.cuda.is_available():
         torch.cuda.set_device(index % torch.cuda.device_count())
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.load_study(study_name=path.name, storage=storage)
+    study = optuna.load_study(study_name=name, storage=storage)
     strategy = open_strategy(run, run.config.strategy, workers)
+    check_identity(study, identity_of(run, {}, strategy.weights_digest))
     # several machines draw from seeds far apart
     place = 1 + randbelow(10**6) if index is None else index
-    with Worker(study, place) as worker:
-        Searching(worker, problem_of(run), run.config, run.config.seed, strategy.score).run(wanted)
+    with readable(url), Worker(study, place) as worker:
+        CandidateLoop(worker, problem_of(run), run.config, run.config.seed, strategy.score).run(needed)
 
 
 def main() -> None:
+    """The command."""
     arguments = parser(__doc__, "nas.worker")
     arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
     arguments.add_argument("--storage", help="where its study lives (default: $SLIMLAB_STORAGE, else RUN/study.db)")
@@ -92,8 +131,7 @@ def main() -> None:
     given = arguments.parse_args()
     if not given.run.is_dir():
         raise InputError(f"{given.run}: there is no such run folder; copy it here or mount the disk it is on")
-    storage = open_storage(storage_url(given.storage, given.run))
-    join(given.run, storage, given.index, given.parent, given.workers)
+    join(given.run, storage_url(given.storage, given.run), given.index, given.parent, given.workers)
 
 
 if __name__ == "__main__":

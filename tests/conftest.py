@@ -32,7 +32,7 @@ from compress.stages.fitting import fit_network
 from compress.stages.run import Run
 from compress.tflite.writer import INT8
 from compress.training.schedule import Schedule
-from nas.feasible import Survey, survey
+from nas.feasibility import Survey, survey_space
 from search_spaces import get_space
 from search_spaces.genotype import Genotype, Stage
 from search_spaces.network import Network
@@ -216,4 +216,4 @@ def run(trained: Path, tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def surveyed() -> Survey:
-    return survey(problem(), 0)
+    return survey_space(problem(), 0)

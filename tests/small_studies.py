@@ -9,10 +9,12 @@ from optuna.trial import Trial
 from studies import MACS_TABLE
 
 from compress.stages.config import RunConfig
-from nas.feasible import Survey
+from nas.candidate_loop import CandidateLoop
+from nas.constraints import Constraints
+from nas.feasibility import Survey
 from nas.heartbeat import Worker
-from nas.problem import Constraints, Problem
-from nas.study import Searching, open_study
+from nas.problem import Problem
+from nas.study import open_study
 from search_spaces import costs, get_space
 from search_spaces.genotype import Genotype
 
@@ -32,5 +34,5 @@ def searched(
     """In memory unless told otherwise."""
     study = open_study("tried", storage or InMemoryStorage(), config, surveyed, {**config.flat(), "seed": seed})
     with Worker(study) as worker:
-        Searching(worker, problem(), config, seed, more.pop("score", worth), **more).run()
+        CandidateLoop(worker, problem(), config, seed, more.pop("score", worth), **more).run()
     return study

@@ -1,4 +1,4 @@
-"""The study: every sampler, storage and pruner, and what is refused."""
+"""The study: every sampler, storage and pruner, and what is infeasible."""
 
 import json
 import random
@@ -14,24 +14,17 @@ from optuna.trial import Trial, TrialState
 from small_studies import problem, searched, worth
 
 from compress.stages.config import RunConfig
-from nas.feasible import Survey, survey
+from nas.candidate_loop import CandidateLoop
+from nas.constraints import Costs
+from nas.feasibility import Survey, infeasible_count, survey_space
 from nas.heartbeat import Worker
-from nas.problem import Costs
+from nas.listing import read_scored_candidates, write_listing
 from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
 from nas.storage import open_storage
 from nas.storage_url import redacted
-from nas.study import (
-    MOST_STARTED,
-    Searching,
-    candidates,
-    finished,
-    open_study,
-    refused,
-    scored_candidates,
-    write_listing,
-)
+from nas.study import MAX_INITIAL_DRAWS, best_candidates, finished, open_study
 from search_spaces.backbone import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import BudgetError, InputError
 from search_spaces.genotype import Genotype
@@ -64,7 +57,7 @@ def test_a_reward_is_the_miou_at_the_budget_and_less_on_both_sides(
 
 def test_the_sampler_is_told_what_is_written_down(surveyed: Survey, tmp_path: Path) -> None:
     study = searched(RunConfig(4.0, trials=12), surveyed, listing=tmp_path / "search.jsonl")
-    found = scored_candidates(tmp_path / "search.jsonl")
+    found = read_scored_candidates(tmp_path / "search.jsonl")
     assert [t.value for t in study.get_trials(states=(TrialState.COMPLETE,))] == [one["score"] for one in found]
     assert all(one["score"] == reward(one["miou"], one["predicted_latency_ms"], 4.0) < one["miou"] for one in found)
 
@@ -103,7 +96,7 @@ def test_evolution_mutates_one_choice_of_a_good_candidate(surveyed: Survey) -> N
 @pytest.mark.parametrize("pareto", ["latency", "size", "arena"])
 def test_pareto_keeps_the_front(pareto: str, surveyed: Survey) -> None:
     study = searched(RunConfig(4.0, trials=20, pareto=pareto), surveyed)
-    front = candidates(study)
+    front = best_candidates(study)
     assert len(study.directions) == (2 if pareto == "latency" else 3)
     assert all(one.miou >= other.miou for one, other in pairwise(front))
     if pareto == "latency":
@@ -114,9 +107,9 @@ def test_bounds_on_memory_are_kept(surveyed: Survey) -> None:
     middle = surveyed.feasible[len(surveyed.feasible) // 2].costs
     bounded = problem(size_bytes=middle.size_bytes, arena_bytes=middle.arena_bytes)
     config = RunConfig(4.0, trials=8, max_size_kib=middle.size_bytes / 1024, max_arena_kib=middle.arena_bytes / 1024)
-    study = open_study("tried", InMemoryStorage(), config, survey(bounded, 0), {})
+    study = open_study("tried", InMemoryStorage(), config, survey_space(bounded, 0), {})
     with Worker(study) as worker:
-        Searching(worker, bounded, config, 0, worth).run()
+        CandidateLoop(worker, bounded, config, 0, worth).run()
     done = study.get_trials(states=(TrialState.COMPLETE,))
     assert len(done) == 8
     assert all(t.user_attrs["predicted_size_bytes"] <= middle.size_bytes for t in done)
@@ -125,7 +118,7 @@ def test_bounds_on_memory_are_kept(surveyed: Survey) -> None:
 
 def test_a_bound_nobody_meets_names_the_flag_and_the_smallest() -> None:
     with pytest.raises(BudgetError, match=r"meets --max-size-kib 1: the smallest takes [\d.]+ KiB of file"):
-        survey(problem(size_bytes=1024), 0)
+        survey_space(problem(size_bytes=1024), 0)
 
 
 def test_a_budget_that_few_meet_ends() -> None:
@@ -133,11 +126,11 @@ def test_a_budget_that_few_meet_ends() -> None:
     least = problem().costs(problem().smallest()).latency_ms
     tight = problem(least * 1.001)
     config = RunConfig(4.0, trials=2, sampler="random")
-    study = open_study("tried", InMemoryStorage(), config, survey(tight, 0), {})
+    study = open_study("tried", InMemoryStorage(), config, survey_space(tight, 0), {})
     with Worker(study) as worker:
-        Searching(worker, tight, config, 0, worth).run()
+        CandidateLoop(worker, tight, config, 0, worth).run()
     assert len(study.get_trials()) <= 2 * 25
-    assert refused(study) > 40
+    assert infeasible_count(study) > 40
 
 
 def test_a_long_study_queues_each_draw_once_and_not_too_many(surveyed: Survey) -> None:
@@ -147,7 +140,7 @@ def test_a_long_study_queues_each_draw_once_and_not_too_many(surveyed: Survey) -
     killed.enqueue_trial(surveyed.feasible[-1].params)
     study = open_study("tried", storage, config, surveyed, {})
     queued = [t.system_attrs["fixed_params"] for t in study.get_trials()]
-    assert 1 < len(queued) <= MOST_STARTED
+    assert 1 < len(queued) <= MAX_INITIAL_DRAWS
     assert all(one not in queued[:n] for n, one in enumerate(queued))
 
 
@@ -177,7 +170,7 @@ def test_any_seed_and_any_worker_will_do(surveyed: Survey) -> None:
     assert len(searched(RunConfig(4.0, trials=4), surveyed, seed=10**9).get_trials(states=(TrialState.COMPLETE,))) == 4
     study = open_study("tried", InMemoryStorage(), RunConfig(4.0, trials=4), surveyed, {})
     with Worker(study, index=10**6) as worker:
-        Searching(worker, problem(), RunConfig(4.0, trials=4), 0, worth).run()
+        CandidateLoop(worker, problem(), RunConfig(4.0, trials=4), 0, worth).run()
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 4
 
 

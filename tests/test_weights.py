@@ -42,7 +42,7 @@ def test_every_kind_of_file_gives_its_tensors(tiny: Genotype, tmp_path: Path, ki
     for name, value in source.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
     count = len(source.state_dict())
-    said = weights.said(network.genotype)
+    said = weights.summary(network.genotype)
     assert f"{count} of the largest network's {count} tensors start from it, 0 at random; 0 of" in said
 
 
@@ -60,7 +60,7 @@ def test_what_does_not_fit_stays_as_it_was(tiny: Genotype, tmp_path: Path) -> No
     left = len(before) - len(taken)
     assert 0 < left < len(before) / 2
     assert f"{len(taken)} of the largest network's {len(before)} tensors start from it, {left} at random" in (
-        weights.said(network.genotype)
+        weights.summary(network.genotype)
     )
 
 

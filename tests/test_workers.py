@@ -20,10 +20,11 @@ from studies import INITDB, free_port, postgres
 
 from compress.stages.config import RunConfig
 from nas import heartbeat
-from nas.feasible import Survey, feasible
+from nas.candidate_loop import CandidateLoop
+from nas.feasibility import Survey, random_feasible_draw
 from nas.heartbeat import Worker
 from nas.storage import open_storage
-from nas.study import Searching, finished, open_study
+from nas.study import finished, open_study
 from search_spaces.genotype import Genotype
 
 
@@ -61,7 +62,7 @@ def stuck(genotype: Genotype, trial: Trial) -> float:
 def work(url: str, config: RunConfig, index: int, score: Callable[[Genotype, Trial], float]) -> None:
     study = optuna.load_study(study_name="tried", storage=open_storage(url))
     with Worker(study, index) as worker:
-        Searching(worker, problem(), config, 0, score).run()
+        CandidateLoop(worker, problem(), config, 0, score).run()
 
 
 @pytest.mark.parametrize("storage_url", ["sqlite", "journal", "grpc", "postgresql"], indirect=True)
@@ -99,11 +100,11 @@ def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(surveyed
     url = f"sqlite:///{tmp_path}/s.db"
     study = open_study("tried", open_storage(url), RunConfig(4.0, trials=1), surveyed, {})
     with Worker(study, 1) as quick, Worker(study, 2) as late:
-        for params in (feasible(problem(), seed) for seed in (1, 2)):
+        for params in (random_feasible_draw(problem(), seed) for seed in (1, 2)):
             assert params
             study.enqueue_trial(params.params)
         first, second = late.take(study.ask()), quick.take(study.ask())
-        searching = [Searching(worker, problem(), RunConfig(4.0, trials=1), 0, slow) for worker in (late, quick)]
+        searching = [CandidateLoop(worker, problem(), RunConfig(4.0, trials=1), 0, slow) for worker in (late, quick)]
         with ThreadPoolExecutor() as pool:
             ended = pool.submit(searching[1].evaluate, second)
             time.sleep(0.3)
@@ -118,7 +119,7 @@ def test_a_candidate_that_another_worker_has_ended_stays_as_it_is(storage_url: s
     study = open_study("tried", open_storage(storage_url), RunConfig(4.0, trials=3), surveyed, {})
     with Worker(study, 1) as first, Worker(study, 2) as second:
         for end in (TrialState.COMPLETE, TrialState.FAIL):
-            drawn = feasible(problem(), 1)
+            drawn = random_feasible_draw(problem(), 1)
             assert drawn
             study.enqueue_trial(drawn.params)
             trial = first.take(study.ask())
@@ -129,7 +130,9 @@ def test_a_candidate_that_another_worker_has_ended_stays_as_it_is(storage_url: s
                 study.tell(of.number, 0.5 if end is TrialState.COMPLETE else None, state=end)
                 return worth(genotype)
 
-            Searching(second, problem(), RunConfig(4.0, trials=3), 0, overtaken).evaluate(Trial(study, trial._trial_id))
+            CandidateLoop(second, problem(), RunConfig(4.0, trials=3), 0, overtaken).evaluate(
+                Trial(study, trial._trial_id)
+            )
             assert study.get_trials()[trial.number].state is end
 
 
@@ -189,4 +192,4 @@ def test_a_candidate_that_takes_workers_down_is_given_up(surveyed: Survey, tmp_p
                 continue
             first.set_user_attr("worker", f"{socket.gethostname()}:{gone.pid}:ab")
             here.retry_lost()
-    assert max(t.user_attrs.get("retries", 0) for t in study.get_trials()) == heartbeat.MOST_RETRIES
+    assert max(t.user_attrs.get("retries", 0) for t in study.get_trials()) == heartbeat.MAX_RETRIES
