@@ -167,7 +167,7 @@ class CandidateLoop:
         """
         self.study.sampler = self.sampler(trials)
         half_drawn = HalfDrawnTrial(self.study, stored)
-        self.evaluate(self.worker.take(half_drawn.trial), half_drawn)
+        self.evaluate(half_drawn.trial, half_drawn)
 
     def evaluate(self, trial: Trial, drawing: Any = None) -> None:
         """Drops an infeasible candidate, or scores a feasible one, and tells the study.

@@ -14,7 +14,7 @@ from types import TracebackType
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nas.private_interfaces import fixed_params
+from nas.private_interfaces import fixed_params, trial_of
 from nas.worker_name import is_gone, new_worker_name
 
 BEAT_SECONDS, LOST_SECONDS = 5.0, 60.0
@@ -71,7 +71,7 @@ class Worker:
         return trial
 
     def abandoned(self) -> list[FrozenTrial]:
-        """Finds the candidates that processes of this machine left when they died.
+        """Takes over the candidates that processes of this machine left when they died.
 
         Only the one process that starts a run again may ask. A candidate that stays without a worker's name for
         NAMELESS_SECONDS is among them: its worker died between the two writes.
@@ -83,7 +83,10 @@ class Worker:
         if any(OWNER not in trial.user_attrs for trial in running):
             time.sleep(NAMELESS_SECONDS)
             running = self._running()
-        return [t for t in running if OWNER not in t.user_attrs or is_gone(t.user_attrs[OWNER])]
+        left = [t for t in running if OWNER not in t.user_attrs or is_gone(t.user_attrs[OWNER])]
+        for trial in left:
+            self.take(trial_of(self.study, trial))  # no parameter is drawn yet
+        return left
 
     def retry_lost(self) -> int:
         """Gives the candidates of lost workers back to the queue, each once.
