@@ -28,12 +28,16 @@ class AgreementBound:
 
 
 # By the name of the figure in export/metrics.json. docs/compression.md gives what networks reach and why the bounds lie
-# where they do: the first two files compute what torch computes, int8 differs by rounding.
+# where they do. The first two files compute what torch computes. Int8 differs by rounding. The variants of model.tflite
+# have its weights and give its classes.
 AGREEMENT_BOUNDS = {
     "float_agreement_with_torch": AgreementBound("model.float.tflite", "the torch network", 0.995),
     "onnx_agreement_with_torch": AgreementBound("model.onnx", "the torch network", 0.995),
     "agreement_with_simulation": AgreementBound("model.tflite", "simulated int8", 0.95),
     "agreement_with_torch": AgreementBound("model.tflite", "the float network", 0.5),
+    "uint8_agreement": AgreementBound("model.uint8.tflite", "model.tflite", 1.0),
+    "mediapipe_agreement": AgreementBound("model.mediapipe.tflite", "model.tflite", 1.0),
+    "int8_onnx_agreement_with_torch": AgreementBound("model.int8.onnx", "the torch network", 0.5),
 }
 
 

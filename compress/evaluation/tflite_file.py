@@ -30,11 +30,11 @@ def class_maps(model: bytes, pixels: Iterable[np.ndarray], interpreters: int) ->
 
     Args:
         model: The bytes of the .tflite file.
-        pixels: Images h,w,3 as int8, bytes minus 128. A float file reads them as 0..1.
+        pixels: Images h,w,3 as int8, bytes minus 128. A uint8 file reads the bytes, a float file reads them as 0..1.
         interpreters: How many interpreters run side by side.
 
     Yields:
-        The class map h,w of each image, in order.
+        The class map h,w of each image, in order. Of a file that gives logits it is their argmax.
     """
     loaded = [load(model, 1) for _ in range(interpreters)]
     (reads,), (makes,) = loaded[0].get_input_details(), loaded[0].get_output_details()
@@ -43,21 +43,36 @@ def class_maps(model: bytes, pixels: Iterable[np.ndarray], interpreters: int) ->
         idle.put(interpreter)
 
     def run(image: np.ndarray) -> np.ndarray:
-        given = image if reads["dtype"] is np.int8 else (image.astype(np.float32) + 128) / 255
         interpreter = idle.get()
         try:
-            interpreter.set_tensor(reads["index"], given[None])
+            interpreter.set_tensor(reads["index"], as_fed(image, reads["dtype"])[None])
             interpreter.invoke()
-            (class_map,) = interpreter.get_tensor(makes["index"])
+            (made,) = interpreter.get_tensor(makes["index"])
         finally:  # else the images that wait for it would wait for ever
             idle.put(interpreter)
-        return np.asarray(class_map)
+        return np.asarray(made.argmax(-1) if made.ndim == 3 else made)
 
     images = iter(pixels)
     with ThreadPoolExecutor(interpreters) as pool:
         while some := list(islice(images, CHUNK_IMAGES)):
             # all of them before the caller counts: torch's threads would be in their way
             yield from list(pool.map(run, some))
+
+
+def as_fed(image: np.ndarray, dtype: type) -> np.ndarray:
+    """An image in the type that a file reads.
+
+    Args:
+        image: h,w,3 as int8, bytes minus 128.
+        dtype: Of the file's input: int8, uint8 or float32.
+
+    Returns:
+        h,w,3 of that type: the same integers, the bytes, or 0..1.
+    """
+    if dtype is np.int8:
+        return image
+    pixels = image.astype(np.int16) + 128
+    return pixels.astype(np.uint8) if dtype is np.uint8 else pixels.astype(np.float32) / 255
 
 
 def run_tflite(

@@ -1,4 +1,4 @@
-"""The stage `export`: puts model.tflite, model.float.tflite, model.onnx and model.json into RUN and verifies them."""
+"""The stage `export`: puts model.tflite, its variants for other runtimes and model.json into RUN and verifies them."""
 
 import shutil
 import time
@@ -11,8 +11,21 @@ from compress.files.records import write_json
 from compress.latency.timing import load
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import Run
+from compress.stages.variants import write_variants
 from compress.stages.verify import verify
-from compress.tflite.conversion import write_onnx
+
+# what each file reads and gives; shapes are those of model.tflite unless said otherwise
+FILES = {
+    "model.tflite": {"input": "int8, pixel byte minus 128", "output": "class map, int32"},
+    "model.uint8.tflite": {"input": "uint8, pixel byte", "output": "class map, int32"},
+    "model.mediapipe.tflite": {
+        "input": "uint8, pixel byte",
+        "output": "logits N,h,w,classes, float32, with labels and metadata for MediaPipe's ImageSegmenter",
+    },
+    "model.float.tflite": {"input": "float32, pixel byte / 255", "output": "class map, int64"},
+    "model.onnx": {"input": "pixels, float32, pixel byte / 255", "output": "class_map, int64"},
+    "model.int8.onnx": {"input": "pixels, float32, pixel byte / 255; int8 inside", "output": "class_map, int64"},
+}
 
 
 def export(run: Run) -> None:
@@ -28,14 +41,13 @@ def export(run: Run) -> None:
     folder = run.path / "export"
     folder.mkdir(exist_ok=True)
     model = run.made("quantize").read_bytes()
-    network = run.network("distill")
     for path in (run.made("export"), run.path / "model.tflite"):
         write_atomically(path, model)
     shutil.copyfile(run.path / "quantize" / "model.float.tflite", run.path / "model.float.tflite")
-    write_onnx(network, run.path / "model.onnx", folder / "convert.log")
+    write_variants(run, model, folder / "convert.log")
     write_json(run.path / "model.json", model_card(run, model))
     found = verify(run)
-    metrics = {**found, **cost_metrics(run, network), "wall_s": time.monotonic() - begun}
+    metrics = {**found, **cost_metrics(run, run.network("distill")), "wall_s": time.monotonic() - begun}
     write_metrics(run, "export", metrics, folder)
 
 
@@ -48,7 +60,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
 
     Returns:
         The content of model.json: the input (shape, type, quantization, how an image becomes it), the output (shape,
-        type, form, stride), the ops in float, the float files, the classes with their colours, the genotype.
+        type, form, stride), the ops in float, the other files, the classes with their colours, the genotype.
     """
     interpreter = load(model, 1)
     (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -75,7 +87,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
             "stride": genotype.head_stride,
         },
         "float_ops": sorted(quantized["float_ops"]),
-        "float_models": {"files": ["model.float.tflite", "model.onnx"], "input": "N,H,W,3 float32, byte / 255"},
+        "files": FILES,
         "classes": list(run.data.classes),
         "colours": [list(colour) for colour in run.data.colours],
         "genotype": genotype.to_dict(),

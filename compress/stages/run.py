@@ -27,7 +27,16 @@ from search_spaces.network import Network
 
 STAGES = ("train", "prune", "distill", "quantize", "export")
 MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "export": ("model.tflite",)}
-SHIPPED = ("model.tflite", "model.float.tflite", "model.onnx", "model.json")  # the last stage puts into the run folder
+# what the last stage puts into the run folder
+SHIPPED = (
+    "model.tflite",
+    "model.uint8.tflite",
+    "model.mediapipe.tflite",
+    "model.float.tflite",
+    "model.onnx",
+    "model.int8.onnx",
+    "model.json",
+)
 METRICS = "metrics.json"
 SEARCH = "search"  # what stands before the first stage
 

@@ -15,6 +15,7 @@ from compress.evaluation.onnx_file import run_onnx
 from compress.evaluation.tflite_file import class_maps, evaluate_tflite
 from compress.files.tensors import load_network
 from compress.stages.run import Run
+from compress.stages.variants import variant_figures
 from compress.tflite.reader import check_all_int8, file_ops
 from compress.tflite.simulated_int8 import fake_quantize
 from search_spaces.errors import InputError
@@ -24,13 +25,14 @@ SIMULATED_IMAGES = 16
 
 
 def verify(run: Run) -> dict[str, Any]:
-    """Checks RUN/model.tflite, model.float.tflite and model.onnx.
+    """Checks RUN/model.tflite and the files beside it.
 
     Args:
         run: A run whose files are exported.
 
     Returns:
-        What was found: mIoU (0..1), latency (ms), number of ops, agreements (0..1), size (bytes).
+        What was found: mIoU (0..1), latency (ms), number of ops, agreements (0..1), mIoU of the
+        variants, size (bytes).
 
     Raises:
         InputError: A file cannot be run, has an op that should be int8 and is not, or does not agree with its network.
@@ -48,6 +50,7 @@ def verify(run: Run) -> dict[str, Any]:
         "agreement_with_torch": agreement(maps, network, run.validation),
         "agreement_with_simulation": simulation_agreement(run, maps),
         **float_agreements(run),
+        **variant_figures(run, maps),
     }
     check_agreements(agreements, run.path)
     return {

@@ -1,13 +1,18 @@
-"""From a network to float files: .tflite by litert-torch, .onnx by torch.onnx."""
+"""From a network to float files: .tflite by litert-torch, .onnx by torch.onnx; from .onnx to int8 .onnx."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from compress.files.native_output import output_to
 from search_spaces.network import Network, fold_batch_norm
+
+
+ONNX_OPSET, ONNX_IR_VERSION = 18, 8
 
 
 class Deployed(nn.Module):
@@ -80,7 +85,10 @@ def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None
 
 
 def write_onnx(network: Network, path: Path, log: Path) -> None:
-    """Writes the float .onnx file of a network (opset 20), with the input and output of the .tflite file.
+    """Writes the float .onnx file of a network, with the input and output of the .tflite file.
+
+    Its opset and IR version are the lowest that the exporter writes and the graph needs, so that ONNX Runtime 1.15 loads
+    it (onnxruntime.ai/docs/reference/compatibility.html).
 
     The exporter notes the source line of every op, with the folders of this machine. These notes are left out.
 
@@ -97,13 +105,50 @@ def write_onnx(network: Network, path: Path, log: Path) -> None:
             part,
             input_names=["pixels"],
             output_names=["class_map"],
-            opset_version=20,
+            opset_version=ONNX_OPSET,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
     model = onnx.load(part)
     strip_notes(model)
+    model.ir_version = ONNX_IR_VERSION
+    onnx.save(model, part)
+    part.replace(path)
+
+
+def write_int8_onnx(float_onnx: Path, samples: Sequence[np.ndarray], path: Path, log: Path) -> None:
+    """Quantizes a float .onnx file, with QDQ ops that ONNX Runtime Mobile runs too.
+
+    Args:
+        float_onnx: The float file.
+        samples: Images 1,H,W,3 in 0..1 (float32), whose widest values become the ranges.
+        path: The file to write.
+        log: The file for what ONNX Runtime prints.
+    """
+    part = path.with_name(f"part-{path.name}")
+    with output_to(log):
+        from onnxruntime import quantization
+
+        class Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
+            def __init__(self) -> None:
+                self.left = iter([{"pixels": sample} for sample in samples])
+
+            def get_next(self) -> dict[str, np.ndarray] | None:
+                return next(self.left, None)
+
+        quantization.quantize_static(
+            str(float_onnx),
+            str(part),
+            Samples(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+    model = onnx.load(part)
+    strip_notes(model)
+    model.ir_version = ONNX_IR_VERSION
     onnx.save(model, part)
     part.replace(path)
 

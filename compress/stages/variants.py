@@ -1,0 +1,85 @@
+"""The files beside model.tflite: the same weights for runtimes that want another input or output."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compress.data.calibration import calibration_images
+from compress.evaluation.agreement import agreement
+from compress.evaluation.metrics import confusion, mean_iou
+from compress.evaluation.onnx_file import run_onnx
+from compress.evaluation.tflite_file import evaluate_tflite
+from compress.files.atomic import write_atomically
+from compress.stages.run import Run
+from compress.tflite.conversion import write_int8_onnx, write_onnx
+from compress.tflite.metadata import ModelInfo, with_metadata
+from compress.tflite.variants import with_logits_output, with_uint8_input
+
+UINT8, MEDIAPIPE, INT8_ONNX = "model.uint8.tflite", "model.mediapipe.tflite", "model.int8.onnx"
+
+
+def write_variants(run: Run, model: bytes, log: Path) -> None:
+    """Writes model.uint8.tflite, model.mediapipe.tflite, model.onnx and model.int8.onnx.
+
+    Args:
+        run: The run, quantized.
+        model: The bytes of model.tflite.
+        log: The file for what the converters print.
+    """
+    network = run.network("distill")
+    plain = with_uint8_input(model)
+    write_atomically(run.path / UINT8, plain)
+    write_atomically(run.path / MEDIAPIPE, with_metadata(with_logits_output(plain), model_info(run)))
+    write_onnx(network, run.path / "model.onnx", log)
+    images = calibration_images(run.data, network.genotype.resolution, torch.device("cpu"))
+    samples = [np.ascontiguousarray(image.permute(0, 2, 3, 1).numpy()) for image in images]
+    write_int8_onnx(run.path / "model.onnx", samples, run.path / INT8_ONNX, log)
+
+
+def model_info(run: Run) -> ModelInfo:
+    """What the metadata of a file say of a run's model.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Name, description and labels.
+    """
+    space, data = run.genotype.space, run.config.data.partition(":")[0]
+    description = f"Semantic segmentation of {len(run.data.classes)} classes ({space}, trained on {data})"
+    return ModelInfo(run.path.name, description, "1", "", tuple(run.data.classes))
+
+
+def variant_figures(run: Run, maps: list[np.ndarray]) -> dict[str, float]:
+    """Runs every variant over the validation split.
+
+    Args:
+        run: The run, exported.
+        maps: The class maps h,w of model.tflite.
+
+    Returns:
+        For each variant its mIoU (0..1), and its agreement (0..1): of the .tflite files with model.tflite, of
+        model.int8.onnx with the torch network that it was made from.
+    """
+    found: dict[str, float] = {}
+    network = run.network("distill")
+    for name, file in (("uint8", UINT8), ("mediapipe", MEDIAPIPE)):
+        counts, same = evaluate_tflite((run.path / file).read_bytes(), network, run.validation, f"verify {file}")
+        found[f"{name}_miou"] = mean_iou(counts)
+        found[f"{name}_agreement"] = float(np.mean([np.mean(a == b) for a, b in zip(same, maps, strict=True)]))
+    in_onnx = run_onnx(run.path / INT8_ONNX, network.genotype.resolution, run.validation, len(run.validation))
+    found["int8_onnx_miou"] = mean_iou(_counts(in_onnx, run))
+    found["int8_onnx_agreement_with_torch"] = agreement(in_onnx, network, run.validation)
+    return found
+
+
+def _counts(maps: list[np.ndarray], run: Run) -> Tensor:
+    """Pixel counts classes,classes (truth, predicted) of class maps over the split."""
+    classes = len(run.data.classes)
+    counted = (
+        confusion(torch.from_numpy(class_map)[None].long(), mask[None].long(), classes, run.validation.ignore)
+        for class_map, mask in zip(maps, run.validation.masks, strict=True)
+    )
+    return torch.stack(list(counted)).sum(0)
