@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from compress.files.native_output import output_to
 from search_spaces.network import Network, fold_batch_norm
 
-
 ONNX_OPSET, ONNX_IR_VERSION = 18, 8
 
 
@@ -87,8 +86,8 @@ def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None
 def write_onnx(network: Network, path: Path, log: Path) -> None:
     """Writes the float .onnx file of a network, with the input and output of the .tflite file.
 
-    Its opset and IR version are the lowest that the exporter writes and the graph needs, so that ONNX Runtime 1.15 loads
-    it (onnxruntime.ai/docs/reference/compatibility.html).
+    Its opset and IR version are the lowest that the exporter writes and the graph needs. ONNX Runtime 1.15 loads it
+    (onnxruntime.ai/docs/reference/compatibility.html).
 
     The exporter notes the source line of every op, with the folders of this machine. These notes are left out.
 
