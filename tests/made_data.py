@@ -1,4 +1,4 @@
-"""Tiny data sets of every kind, written in the layouts they are published in."""
+"""Tiny data sets of every layout, written in the layouts they are published in."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -185,7 +185,7 @@ def landcover_like(root: Path) -> Made:
     return Made(f"folder:{root}", 3, examples[:2], examples[2:])
 
 
-KINDS = [
+DATA_SETS = [
     *(camvid, voc, cityscapes, cityscapes_train_ids, ade20k),
     *(folder, folder_lists, folder_colours, folder_shades, landcover_like),
 ]

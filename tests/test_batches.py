@@ -21,7 +21,7 @@ from compress.data import shared_memory
 from compress.data.augmentation import AUGMENTS
 from compress.data.batches import training_batches
 from compress.data.crops import Crops
-from compress.data.dataset import IGNORE, DataSet, open_data
+from compress.data.dataset import IGNORE, DataSet, open_data, read_pair
 from compress.data.resizing import at_resolution
 from compress.data.threads import AHEAD, MAX_THREADS
 from compress.data.validation import Streamed, Validation, read_validation
@@ -110,13 +110,20 @@ def test_augmentations_flip_what_has_no_side(tmp_path: Path) -> None:
 
 
 def test_validation_is_at_the_input_size(folder_data: Path) -> None:
+    """Images are averaged over areas when they become smaller, masks take the nearest pixel."""
     data = open_data(f"folder:{folder_data}")
-    validation = read_validation(data, (64, 80))
-    assert validation.images.shape == (3, 3, 64, 80)
-    assert validation.masks.shape == (3, 64, 80)
-    (small, mask), *_ = validation.batches((32, 40))
-    assert small.shape == (1, 3, 32, 40)
-    assert mask.shape == (1, 64, 80)
+    split = read_validation(data, (48, 48))
+    assert split.images.shape == (3, 3, 48, 48)
+    assert split.masks.shape == (3, 48, 48)
+    for i, pair in enumerate(data.val):
+        image, mask = read_pair(pair, data)
+        blocks = image.reshape(48, 2, 48, 2, 3).mean((1, 3))
+        assert np.abs(split.images[i].permute(1, 2, 0).numpy() - blocks).max() <= 0.5
+        np.testing.assert_array_equal(split.masks[i], mask[1::2, 1::2])
+    (small, mask), *_ = split.batches((24, 36))
+    assert small.shape == (1, 3, 24, 36)
+    assert mask.shape == (1, 48, 48)
+    assert 0 <= small.min() <= small.max() <= 1
 
 
 def test_resized_pixels_are_whole_bytes() -> None:

@@ -103,7 +103,7 @@ def examine(pair: Pair, data: DataSet) -> Examined:
         size = f"{width}x{height} pixels"
         raise InputError(f"{pair.image}: {size} are too small; leave it out, {MIN_SIDE} a side is the least")
     files = (file_digest(pair.image), file_digest(pair.mask))
-    pixels = _pixel_digest(pair, np.ma.getdata(decoded.stored))
+    pixels = _pixel_digest(pair, decoded.stored)
     return Examined((height, width), mask_counts(decoded.mask), pixels, files)
 
 

@@ -1,5 +1,7 @@
-"""Every kind of data set in its own layout: what all of them promise, then what is special to one."""
+"""Every layout of data sets: what all of them promise, then what is special to one."""
 
+import importlib
+import inspect
 from pathlib import Path
 
 import made_data
@@ -12,13 +14,14 @@ from made_data import Made, names_of, save, volume
 
 from compress.data.check import check
 from compress.data.dataset import IGNORE, open_data, read_pair
+from compress.data.layouts import LAYOUTS
 from compress.data.layouts.folder import VAL_SHARE, draw_validation
 from search_spaces.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-@pytest.fixture(params=made_data.KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(params=made_data.DATA_SETS, ids=lambda make: make.__name__)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     result: Made = request.param(tmp_path)
     return result
@@ -76,6 +79,30 @@ def test_its_fingerprint_follows_its_files(made: Made) -> None:
     assert open_data(made.spec).fingerprint == before
     made.train[0].mask.unlink()
     assert open_data(made.spec).fingerprint != before
+
+
+def test_every_layout_of_the_table_has_a_module_and_a_test() -> None:
+    for layout in LAYOUTS:
+        module = importlib.import_module(f"compress.data.layouts.{layout}")
+        assert [*inspect.signature(module.list_files).parameters] == ["spec", "root", "seed"]
+    tested = {make.__name__.split("_")[0] for make in made_data.DATA_SETS}
+    assert tested - {"landcover"} == LAYOUTS.keys() - {"landcover"}  # which tests/test_data.py reads
+
+
+def test_lists_of_voc_may_hold_paths(tmp_path: Path) -> None:
+    """As the list of SBD's images comes: image and mask on each line."""
+    made = made_data.voc(tmp_path)
+    before = open_data(made.spec)
+    lists = tmp_path / "VOCdevkit/VOC2012/ImageSets/Segmentation"
+    for split, pairs in (("train", before.train), ("val", before.val)):
+        lines = [f"/JPEGImages/{p.image.name} /SegmentationClassAug/{p.mask.name}\n" for p in pairs]
+        (lists / f"{split}.txt").write_text("".join(lines))
+    after = open_data(made.spec)
+    assert (after.train, after.val, after.left_out) == (before.train, before.val, ())
+    (lists / "val.txt").write_text("2007_3\n")
+    assert [str(group) for group in open_data(made.spec).left_out] == [
+        "images that no list names: 1 (VOC2012/JPEGImages/2007_4.jpg)"
+    ]
 
 
 @pytest.mark.parametrize(
