@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from compress.evaluation.evaluate import evaluate, run_tflite
 from made_data import CLASSES, save
 
 from compress.data import shared_memory
@@ -25,6 +24,8 @@ from compress.data.dataset import IGNORE, DataSet, open_data, read_pair
 from compress.data.resizing import at_resolution
 from compress.data.threads import AHEAD, MAX_THREADS
 from compress.data.validation import Streamed, Validation, read_validation
+from compress.evaluation.network import evaluate_network
+from compress.evaluation.tflite_file import run_tflite
 from compress.tflite.writer import random_weight_model
 from search_spaces.errors import DataError, InputError
 from search_spaces.genotype import Genotype
@@ -160,7 +161,7 @@ def test_a_split_too_large_for_memory_is_streamed(folder_data: Path, streamed: A
     assert all(np.array_equal(a, b) for a, b in zip(kept.pixels((32, 48)), read.pixels((32, 48)), strict=True))
     assert all(torch.equal(kept.masks[i], read.masks[i]) for i in range(3))
     network = Network(tiny)
-    assert torch.equal(*(evaluate(network, split, torch.device("cpu")) for split in (kept, read)))
+    assert torch.equal(*(evaluate_network(network, split, torch.device("cpu")) for split in (kept, read)))
     model = random_weight_model(network.graph)
     counts = [sum(c for c, _ in run_tflite(model, CLASSES, s, s.pixels((64, 96)), 1)) for s in (kept, read)]
     assert torch.equal(counts[0], counts[1])

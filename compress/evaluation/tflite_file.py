@@ -115,5 +115,5 @@ def evaluate_tflite(
     ran = run_tflite(model, classes, validation, pixels)
     for counted, class_map in tqdm(ran, total=len(validation), desc=title, unit="image", dynamic_ncols=True):
         counts += counted
-        maps.append(class_map)
+        maps.append(class_map.astype(np.uint8))  # at most 255 classes; an argmax has four or eight bytes a pixel
     return counts, maps
