@@ -143,6 +143,45 @@ def test_a_teacher_that_shows_no_layers_is_refused(run: Run, tmp_path: Path) -> 
         distill(run, teacher=str(tmp_path / "teacher.pt"), loss="adaptive")
 
 
+class Unsure(Foreign):
+    """A teacher whose logits are not finite."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return super().forward(images) / torch.zeros(())
+
+
+def test_a_teacher_is_evaluated_before_distillation_starts(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is less accurate than the student is said, with both figures."""
+    torch.manual_seed(0)
+    torch.jit.trace(Foreign(), torch.rand(1, 3, SIDE, SIDE)).save(tmp_path / "teacher.pt")
+    printed: list[str] = []
+
+    def stop(*_: Any, **__: Any) -> None:
+        printed.append(capsys.readouterr().out)
+        raise KilledError
+
+    monkeypatch.setattr(compress.stages.distill, "fit_network", stop)
+    with pytest.raises(KilledError):
+        distill(run, teacher=str(tmp_path / "teacher.pt"))
+    student = run.miou(run.network("prune"))
+    assert "teacher.pt has mIoU 0." in printed[0]
+    assert f"less than the student's {student:.4f}" in printed[0]
+    with pytest.raises(KilledError):
+        distill(run, teacher=str(run.made("train")))
+    assert printed[1] == ""  # the student itself is no worse than the student
+
+
+def test_a_teacher_without_finite_logits_is_refused_before_distillation_starts(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.jit.trace(Unsure(), torch.rand(1, 3, SIDE, SIDE)).save(tmp_path / "teacher.pt")
+    monkeypatch.setattr(compress.stages.distill, "fit_network", None)
+    with pytest.raises(InputError, match=r"--teacher \S+: its logits on the validation split are not finite"):
+        distill(run, teacher=str(tmp_path / "teacher.pt"))
+
+
 def test_without_nni_the_remedy_is_said(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,

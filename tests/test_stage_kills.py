@@ -25,7 +25,7 @@ from search_spaces.network import Network
 from search_spaces.widths import prunable_widths, with_widths
 
 NO_KILL = 0
-VARYING = ("wall_s",)
+VARYING = ("wall_s", "checksum", "made")  # seconds, and what depends on them
 
 
 class KilledError(BaseException):
@@ -83,7 +83,7 @@ def prune_twice(run: Run) -> None:
 
 
 def left_by(run: Run, stage: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    figures = {name: value for name, value in metrics(run, stage).items() if name not in (*VARYING, "made")}
+    figures = {name: value for name, value in metrics(run, stage).items() if name not in VARYING}
     return run.network(stage).state_dict(), figures
 
 

@@ -1,6 +1,7 @@
 """Teachers from files of every kind, and the files that are refused."""
 
 import json
+import random
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from commands import Command, run_stage
+from conftest import tiny_of
 from made_data import CLASSES
 from torch import Tensor, nn
 from torch.export import Dim
 
+from compress.distillation.teachers import open_teacher
 from compress.files.atomic import digest
 from compress.files.tensors import save_network
 from compress.stages.config import RunConfig
@@ -118,6 +121,12 @@ def script(module: nn.Module) -> Callable[[Path], None]:
     return lambda path: torch.jit.trace(module, IMAGES).save(path)
 
 
+def write_misfit(path: Path) -> None:
+    """A file with the genotype of a network of ours and the tensors of another program."""
+    genotype = json.dumps(tiny_of("deeplabv3plus").to_dict())
+    torch.save({"genotype": genotype, "weights": Foreign().state_dict()}, path)
+
+
 @pytest.mark.parametrize(
     ("write", "said"),
     [
@@ -128,6 +137,9 @@ def script(module: nn.Module) -> Callable[[Path], None]:
         (script(ClassMap()), r"gives int64 \(2, 32, 32\) for 2 images, .* ends before the argmax"),
         (script(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 5))), "gives float32"),
         (lambda path: torch.save({"weights": torch.zeros(2)}, path), "not a network of this version"),
+        (lambda path: torch.save([torch.zeros(2)], path), "not a network of this version: it .* holds a list"),
+        (lambda path: torch.save(Foreign().state_dict(), path), "not a network of this version: it .* lacks genotype"),
+        (lambda path: write_misfit(path), r"not a network of this version: it lacks \d+ tensors"),
     ],
 )
 def test_a_file_that_cannot_teach_is_said(run: Run, tmp_path: Path, write: Callable[[Path], None], said: str) -> None:
@@ -209,3 +221,45 @@ def test_an_exported_program_that_runs_code_is_refused(
     with pytest.raises(InputError, match="holds code or pickled objects"):
         open_run_teacher(run, str(path))
     assert "must not" not in capfd.readouterr().out
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """The content cut short, with some bits flipped or with a run of zeros."""
+    changed = bytearray(content)
+    kind = rng.choice(["cut", "flip", "zeros"])
+    if kind == "cut":
+        return bytes(changed[: rng.randrange(len(changed))])
+    if kind == "flip":
+        for _ in range(rng.choice([1, 3, 20])):
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        return bytes(changed)
+    begin = rng.randrange(len(changed))
+    end = min(len(changed), begin + rng.randrange(1, 200))
+    changed[begin:end] = bytes(end - begin)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("mutations", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ending", [".net.pt", ".ts.pt", ".pt2", ".onnx"])
+def test_a_damaged_file_teaches_or_is_refused_in_one_line(
+    foreign: Foreign, program: Path, tmp_path: Path, ending: str, mutations: int
+) -> None:
+    whole, damaged = tmp_path / f"whole{ending}", tmp_path / f"damaged{ending}"
+    if ending == ".net.pt":
+        save_network(Network(tiny_of("deeplabv3plus")), whole)
+    elif ending == ".ts.pt":
+        torch.jit.trace(foreign, IMAGES).save(whole)
+    elif ending == ".pt2":
+        shutil.copyfile(program, whole)
+    else:
+        write_onnx(foreign, whole)
+    content, refused = whole.read_bytes(), 0
+    for seed in range(mutations):
+        damaged.write_bytes(mutated(content, random.Random(seed)))
+        try:
+            open_teacher(damaged, CLASSES, (64, 96), 64, torch.device("cpu"))
+        except InputError as error:
+            refused += 1
+            assert str(damaged) in str(error)
+            assert len(str(error).splitlines()) == 1
+    assert refused > mutations / 4

@@ -10,12 +10,13 @@ from search_spaces.errors import InputError
 
 @torch.no_grad()
 def teacher_miou(
-    teacher: Teacher, validation: Validation, classes: int, input_size: tuple[int, int], device: torch.device
+    teacher: Teacher, name: str, validation: Validation, classes: int, input_size: tuple[int, int], device: torch.device
 ) -> float:
     """Runs a teacher over the validation split at the input size.
 
     Args:
         teacher: The teacher.
+        name: What `--teacher` names, for messages.
         validation: The split.
         classes: The number of classes of the data.
         input_size: The run's input size (H, W) in pixels.
@@ -34,10 +35,12 @@ def teacher_miou(
         except Exception as error:  # whatever a foreign program raises
             what = " ".join(str(error).split())[:200]
             raise InputError(
-                f"--teacher: it fails on validation images {tuple(images.shape)} ({type(error).__name__}: {what}); "
+                f"--teacher {name}: it fails on validation images {tuple(images.shape)} ({type(error).__name__}: {what}); "
                 "export it for images N,3,H,W of any N, H and W"
             ) from error
         if not bool(torch.isfinite(logits).all()):
-            raise InputError("--teacher: its logits on the validation split are not finite; name another teacher")
+            raise InputError(
+                f"--teacher {name}: its logits on the validation split are not finite; name another teacher"
+            )
         total += confusion(logits.argmax(1), masks.to(device), classes, validation.ignore)
     return mean_iou(total)

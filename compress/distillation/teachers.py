@@ -137,8 +137,11 @@ def file_kind(path: Path) -> str:
     if path.suffix == ".onnx":
         return "onnx"
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            inside = [name.partition("/")[2] for name in archive.namelist()]
+        try:
+            with zipfile.ZipFile(path) as archive:
+                inside = [name.partition("/")[2] for name in archive.namelist()]
+        except (zipfile.BadZipFile, OSError, ValueError) as error:  # ValueError: names that are not text
+            raise InputError(f"--teacher {path}: a damaged archive ({error}); save it anew") from error
         if any(name.startswith("code/") for name in inside):
             return "torchscript"
         if any(name.startswith("models/") for name in inside):

@@ -76,7 +76,7 @@ def compare(run: Run, teaching: Teaching, teacher: str, student_miou: float) -> 
         InputError: The teacher fails on a validation image, or a logit is not finite.
     """
     size = run.config.input_size
-    miou = teacher_miou(teaching.teacher, run.validation, len(run.data.classes), size, run.device)
+    miou = teacher_miou(teaching.teacher, teacher, run.validation, len(run.data.classes), size, run.device)
     if miou < student_miou:
         print(
             f"distill: --teacher {teacher} has mIoU {miou:.4f} on the validation split, less than the student's "
