@@ -39,9 +39,29 @@ class SmallestTrial:
     """Chooses the first value of everything, which is the cheapest."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        """Chooses the smallest number.
+
+        Args:
+            name: What is chosen.
+            low: The smallest value.
+            high: The largest value.
+            step: The distance between two values.
+
+        Returns:
+            `low`.
+        """
         return low
 
     def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        """Chooses the first value.
+
+        Args:
+            name: What is chosen.
+            choices: The values, from the cheapest to the dearest.
+
+        Returns:
+            The cheapest value.
+        """
         return choices[0]
 
 
@@ -49,9 +69,29 @@ class LargestTrial:
     """Chooses the last value of everything, which is the dearest."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        """Chooses the largest number.
+
+        Args:
+            name: What is chosen.
+            low: The smallest value.
+            high: The largest value.
+            step: The distance between two values.
+
+        Returns:
+            `high`.
+        """
         return high
 
     def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        """Chooses the last value.
+
+        Args:
+            name: What is chosen.
+            choices: The values, from the cheapest to the dearest.
+
+        Returns:
+            The dearest value.
+        """
         return choices[-1]
 
 
@@ -68,11 +108,31 @@ class RandomTrial:
         self.params: dict[str, bool | int | float | str] = {}
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
+        """Draws a number.
+
+        Args:
+            name: What is chosen.
+            low: The smallest value.
+            high: The largest value.
+            step: The distance between two values.
+
+        Returns:
+            The number.
+        """
         value = self.rng.randrange(low, high + 1, step)
         self.params[name] = value
         return value
 
     def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        """Draws a value.
+
+        Args:
+            name: What is chosen.
+            choices: The values, from the cheapest to the dearest.
+
+        Returns:
+            The value.
+        """
         value = self.rng.choice(choices)
         self.params[name] = value
         return value

@@ -23,8 +23,9 @@ from compress.stages.prune import prune
 from compress.stages.quantize import quantize
 from compress.stages.run import SEARCH, Run
 from compress.stages.train import train
+from compress.training.class_weights import CLASS_WEIGHTS, class_weights
 from compress.training.finite import DivergedError
-from compress.training.label_losses import CLASS_WEIGHTS, class_weights, cross_entropy
+from compress.training.label_losses import cross_entropy
 from compress.training.loop import StepLosses, fit
 from compress.training.schedule import Schedule
 from search_spaces.errors import InputError

@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from compress.data.dataset import IGNORE
-from compress.training.label_losses import (
-    BOUNDARY_WEIGHT,
-    CLASS_WEIGHTS,
-    LABEL_TERMS,
-    class_weights,
-    cross_entropy,
-    effective_weights,
-    label_loss,
-    pixel_losses,
-)
+from compress.training.class_weights import CLASS_WEIGHTS, class_weights, effective_weights
+from compress.training.label_losses import BOUNDARY_WEIGHT, LABEL_TERMS, cross_entropy, label_loss, pixel_losses
 from compress.training.term_weights import parse_terms
 from search_spaces.errors import InputError
 

@@ -35,8 +35,8 @@ def teacher_miou(
         except Exception as error:  # whatever a foreign program raises
             what = " ".join(str(error).split())[:200]
             raise InputError(
-                f"--teacher {name}: it fails on validation images {tuple(images.shape)} ({type(error).__name__}: {what}); "
-                "export it for images N,3,H,W of any N, H and W"
+                f"--teacher {name}: it fails on validation images {tuple(images.shape)} "
+                f"({type(error).__name__}: {what}); export it for images N,3,H,W of any N, H and W"
             ) from error
         if not bool(torch.isfinite(logits).all()):
             raise InputError(

@@ -15,7 +15,7 @@ from torch import Tensor
 from compress.files.atomic import digest
 from compress.pruning.channel_pruning import CropLosses, prune_to
 from compress.pruning.importances import DEFAULT_IMPORTANCE, GRADIENT_IMAGES, crop_losses
-from compress.stages.fitting import fit_network
+from compress.stages.fitting import CHECKPOINT, fit_network
 from compress.stages.prune_rounds import SaveRound, prune_in_rounds
 from compress.stages.records import record_network
 from compress.stages.run import Run
@@ -60,7 +60,9 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT_IM
     network, done = prune_in_rounds(network, run.table, goal, rounds, state, asked, one_round)
     miou = done[-1]["miou"] if done else run.miou(network)
     record_network(run, "prune", network, miou, begun, target_ms=goal, importance=importance, rounds=done)
-    state.unlink(missing_ok=True)
+    # a kill after the last round is saved and before `fit` deletes its checkpoint leaves that too
+    for leftover in (folder / CHECKPOINT, state):
+        leftover.unlink(missing_ok=True)
 
 
 def importance_losses(run: Run, crop: int) -> CropLosses:

@@ -17,8 +17,9 @@ from compress.files.tensors import load_network
 from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import Target, open_target
 from compress.stages.config import RunConfig
+from compress.training.class_weights import class_weights
 from compress.training.device import training_device
-from compress.training.label_losses import LABEL_TERMS, LabelLoss, class_weights, label_loss
+from compress.training.label_losses import LABEL_TERMS, LabelLoss, label_loss
 from compress.training.schedule import Schedule
 from compress.training.term_weights import parse_terms
 from search_spaces.errors import InputError

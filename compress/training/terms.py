@@ -11,7 +11,16 @@ Terms = Mapping[str, tuple[Callable[..., Tensor], float]]  # by name: a loss and
 
 
 def boundary_pixels(masks: Tensor, ignore: int, pixels: int = BOUNDARY_PIXELS) -> Tensor:
-    """Which of N,H,W are no void and have a pixel of another class, no void, at most `pixels` rows and columns away."""
+    """Finds the pixels near another class.
+
+    Args:
+        masks: N,H,W classes.
+        ignore: The value of void pixels, which are never boundary pixels and never count as another class.
+        pixels: How many rows and columns away the other class may be.
+
+    Returns:
+        N,H,W booleans.
+    """
     void = masks == ignore
     window = 2 * pixels + 1
     largest = F.max_pool2d(masks.masked_fill(void, -1).float(), window, 1, pixels)
@@ -20,7 +29,15 @@ def boundary_pixels(masks: Tensor, ignore: int, pixels: int = BOUNDARY_PIXELS) -
 
 
 def match(logits: Tensor, like: Tensor) -> Tensor:
-    """Logits at the height and width of `like`, bilinear with half-pixel centres."""
+    """Resizes logits to the height and width of another value, bilinear with half-pixel centres.
+
+    Args:
+        logits: N,C,h,w.
+        like: Any value that ends with H,W.
+
+    Returns:
+        N,C,H,W.
+    """
     size = like.shape[-2:]
     if logits.shape[-2:] == size:
         return logits
@@ -28,6 +45,16 @@ def match(logits: Tensor, like: Tensor) -> Tensor:
 
 
 def weighted_sum(weights: Mapping[str, float], known: Terms, logits: Tensor, *more: Any) -> Tensor:
-    """Of the terms named, each of (logits, *more)."""
+    """Adds up losses.
+
+    Args:
+        weights: The weight of each loss, by name.
+        known: The losses by name.
+        logits: N,classes,h,w.
+        more: What the losses take beside the logits.
+
+    Returns:
+        The sum.
+    """
     terms = (known[name][0](logits, *more) * weight for name, weight in weights.items())
     return sum(terms, logits.new_zeros(()))
