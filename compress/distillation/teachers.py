@@ -116,7 +116,10 @@ def _load(path: Path) -> Network:
     try:
         return load_network(path)
     except InputError as error:
-        reason = str(error).removeprefix(str(path)).rpartition(";")[0].lstrip(": ")
+        first: BaseException = error
+        while isinstance(first.__cause__, InputError):
+            first = first.__cause__
+        reason = str(first).removeprefix(str(path)).rpartition(";")[0].lstrip(": ")
         raise InputError(
             f"--teacher {path}: not a network of this version: it {reason}; give {TEACHER_FILES}"
         ) from error
