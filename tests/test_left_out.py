@@ -145,3 +145,18 @@ def test_a_folder_without_its_layout_is_said(own: Path) -> None:
 def test_the_home_folder_may_be_a_tilde(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(own.parent))
     assert len(open_data("folder:~/own").train) == 6
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "every pixel of the masks is 0; a network needs two classes or more"),
+        (255, "every pixel of the masks is 255, which is void; give masks with classes"),
+    ],
+)
+def test_masks_of_one_class_or_of_none_are_said(own: Path, value: int, said: str) -> None:
+    (own / "classes.txt").unlink()
+    for mask in own.glob("*/masks/*"):
+        save(np.full((96, 96), value, np.uint8), mask)
+    with pytest.raises(InputError, match=said):
+        open_data(f"folder:{own}")

@@ -35,13 +35,20 @@ def find_labels(pairs: Sequence[Pair], classes: Path) -> Labels:
     counted = cached_result("shades", None, masks, lambda: _count(masks))
     pixels, nodata = dict(map(tuple, counted["pixels"])), set(counted["nodata"])
     found = sorted(value for value in pixels if value != IGNORE)
+    if not found and pixels:
+        raise InputError(
+            f"{classes.parent}: every pixel of the masks is {IGNORE}, which is void; give masks with classes"
+        )
     if not found:
         raise _no_indices(masks, classes)
     if found == [0] and IGNORE in pixels:
         raise InputError(
             f"{classes} is missing, and masks hold 0 and 255; write 'background 0 0 0', 'object 255 255 255'"
         )
-    if len(found) < 2 or min(found) < 0 or max(found) > IGNORE:
+    if len(found) == 1:
+        only = f"every pixel of the masks is {found[0]}{f' or void ({IGNORE})' if IGNORE in pixels else ''}"
+        raise InputError(f"{classes.parent}: {only}; a network needs two classes or more, so give masks that show them")
+    if min(found) < 0 or max(found) > IGNORE:
         raise InputError(f"{classes} is missing, and masks hold {min(found)} to {max(found)}; use 0 to 1, up to 254")
     unmeasured = {value for value in nodata if value not in pixels and 0 <= value < IGNORE}
     values = tuple(value for value in range(max(found) + 1) if value not in unmeasured)
