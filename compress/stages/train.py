@@ -1,7 +1,7 @@
-"""Trains the search's winner, starting from the weights it had in the supernet.
+"""Trains the search's winner, which starts from the weights it had in the supernet.
 
-One that need not be pruned is trained for the steps of recovery and distillation too, for it has no better teacher than
-itself: all steps at once are worth more (benchmarks/stages.md).
+A winner that need not be pruned has no better teacher than itself. It is trained for the steps of recovery and
+distillation too, because all steps at once gain more (benchmarks/stages.md).
 """
 
 import time
