@@ -129,8 +129,9 @@ def untrained(run: Run, genotype: Genotype) -> Network:
 
 def search(place: Path, **flags: object) -> Genotype:
     """The winner of `python -m nas.search --search-only` in the run folder PLACE; a killed search goes on."""
-    given = (f"--{name.replace('_', '-')}={value}" for name, value in {"run": place.resolve(), **flags}.items())
-    subprocess.run([sys.executable, "-m", "nas.search", *given, "--search-only", "--resume"], check=True)
+    given = (f"--{name.replace('_', '-')}={value}" for name, value in flags.items())
+    command = [sys.executable, str(Path(__file__).with_name("search_at.py")), str(place.resolve()), *given]
+    subprocess.run([*command, "--search-only", "--resume"], check=True)
     return Genotype.from_dict(read_json(place / "genotype.json", "run the benchmark again"))
 
 

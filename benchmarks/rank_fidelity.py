@@ -41,7 +41,7 @@ from nas.feasibility import Survey, survey_space
 from nas.finalists import by_reward, in_turns, macs_of
 from nas.problem import Problem
 from nas.score import Scorer, calibration_batches, reward
-from nas.search import open_table
+from nas.preparation import open_table
 from nas.study import Candidate
 from nas.supernet import extract
 from search_spaces import get_space

@@ -25,7 +25,7 @@ from nas.constraints import Constraints
 from nas.feasibility import survey_space
 from nas.heartbeat import Worker
 from nas.problem import Problem
-from nas.storage import open_storage
+from nas.storages import open_storage
 from nas.study import finished, open_study
 from search_spaces import costs, get_space
 from search_spaces.genotype import Genotype

@@ -6,20 +6,31 @@ MediaPipe's ImageSegmenter, on the CPU or the GPU of the phone. --webview-apk wr
 signed app instead, which needs no Android SDK.
 """
 
+import argparse
 from pathlib import Path
 
-from compress.stages.cli import parser, run_command
+from compress.stages.cli import Command, run_command
 
 
-def main() -> None:
-    """Reads the flags and writes the project."""
-    flags = parser(__doc__, "compress.android")
+def add_arguments(flags: argparse.ArgumentParser) -> None:
+    """Adds the flags of the command.
+
+    Args:
+        flags: The command's parser.
+    """
     flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
     flags.add_argument("--out", type=Path, help="folder of the project (default: android beside the model)")
     flags.add_argument("--application-id", default="com.example.segmentation", metavar="ID", help="the app's id")
     flags.add_argument("--app-name", default="Segmentation", metavar="NAME", help="the name that the phone shows")
     flags.add_argument("--webview-apk", type=Path, metavar="FILE", help="write the demo page as this .apk instead")
-    given = flags.parse_args()
+
+
+def run(given: argparse.Namespace) -> None:
+    """Writes the project.
+
+    Args:
+        given: The flags.
+    """
     if given.webview_apk is not None:
         from compress.apps.android.webview.apk import build_apk
 
@@ -32,6 +43,9 @@ def main() -> None:
     build_android(given.model, out, given.application_id, given.app_name)
     print(f"{out}: open this folder with Android Studio and press Run")
 
+
+COMMAND = Command("compress.android", __doc__, add_arguments, run)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

@@ -5,28 +5,41 @@ each file, with exit code 2. Without faults a summary is printed: pairs, sizes, 
 labelled pixels, files that are not used, copies. With --preview some images and their masks are drawn.
 """
 
+import argparse
 from pathlib import Path
 
 from compress.data.layouts import LAYOUTS
-from compress.stages.cli import parser, run_command
+from compress.data.spec import parse_data
+from compress.stages.cli import Command, run_command
+from compress.stages.config import parse_input_size
 
 
-def main() -> None:
-    """Runs the command."""
-    arguments = parser(__doc__, "compress.check")
+def add_arguments(arguments: argparse.ArgumentParser) -> None:
+    """Adds the flags of the command.
+
+    Args:
+        arguments: The command's parser.
+    """
     arguments.add_argument("data", metavar="DATA", help=", ".join(LAYOUTS.values()))
     arguments.add_argument("--input-size", help="512 or HEIGHTxWIDTH: says what the data set takes at this size")
     arguments.add_argument("--seed", type=int, default=0, help="draws the split of a folder that has none")
     arguments.add_argument("--preview", type=Path, metavar="FILE.png", help="draws some images with their masks")
-    given = arguments.parse_args()
+
+
+def run(given: argparse.Namespace) -> None:
+    """Checks the data set and prints what it holds.
+
+    Args:
+        given: The flags.
+    """
+    input_size = parse_input_size(given.input_size) if given.input_size else None
+    parse_data(given.data)  # a data set that is not there is refused before anything heavy is imported
 
     from compress.data.check import check
     from compress.data.dataset import open_data
     from compress.data.preview import draw_preview, require_png
     from compress.data.summary import describe_data, describe_input_size
-    from compress.stages.config import parse_input_size
 
-    input_size = parse_input_size(given.input_size) if given.input_size else None
     if given.preview is not None:
         require_png(given.preview)
     data = open_data(given.data, given.seed)
@@ -38,6 +51,9 @@ def main() -> None:
         draw_preview(data, given.preview)
         print(f"preview: {given.preview}")
 
+
+COMMAND = Command("compress.check", __doc__, add_arguments, run)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

@@ -5,22 +5,33 @@ that any https host can serve; on a phone it can be installed and then works wit
 machine. LiteRT.js, the runtime of the page, is fetched once by npm.
 """
 
+import argparse
 import contextlib
 from pathlib import Path
 
-from compress.stages.cli import parser, run_command
+from compress.stages.cli import Command, run_command
 
 PORT = 8123
 
 
-def main() -> None:
-    """Reads the flags, writes the demo and serves it when asked to."""
-    flags = parser(__doc__, "compress.demo")
+def add_arguments(flags: argparse.ArgumentParser) -> None:
+    """Adds the flags of the command.
+
+    Args:
+        flags: The command's parser.
+    """
     flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
     flags.add_argument("--out", type=Path, help="folder of the page (default: demo beside the model)")
     flags.add_argument("--serve", action="store_true", help="serve it on this machine")
     flags.add_argument("--port", type=int, default=PORT, help=f"of --serve ({PORT})")
-    given = flags.parse_args()
+
+
+def run(given: argparse.Namespace) -> None:
+    """Writes the demo and serves it when asked to.
+
+    Args:
+        given: The flags.
+    """
     from compress.apps.demo.build import build_demo  # the parser must not wait for numpy and LiteRT
     from compress.apps.demo.serve import open_server
 
@@ -33,6 +44,9 @@ def main() -> None:
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
 
+
+COMMAND = Command("compress.demo", __doc__, add_arguments, run)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

@@ -1,8 +1,11 @@
 """python -m compress.export RUN: puts model.tflite, model.float.tflite, model.onnx and model.json into RUN and
 verifies them."""
 
+from compress.stages.cli import run_command
 from compress.stages.command import stage_command
-from compress.stages.export import export
+
+COMMAND = stage_command("export", __doc__)
+main = COMMAND.main
 
 if __name__ == "__main__":
-    stage_command("export", __doc__, export)
+    run_command(main)

@@ -5,24 +5,43 @@ picture and gives the class map, with labels and colours for Xcode's preview. Ea
 an interpreter of its program, and held to model.tflite.
 """
 
+import argparse
 from pathlib import Path
 
-from compress.stages.cli import parser, run_command
+from compress.stages.cli import Command, run_command
+from compress.stages.command import add_run_argument
+from compress.stages.config_file import read_config
 
 IMAGES = 8
 
 
-def main() -> None:
-    """Reads the flags, writes the packages and prints what was found."""
-    flags = parser(__doc__, "compress.ios")
-    flags.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
-    flags.add_argument("--out", type=Path, help="folder of packages and sample (default: RUN/ios)")
-    flags.add_argument("--images", type=int, default=IMAGES, help=f"validation images to check on ({IMAGES})")
-    given = flags.parse_args()
-    from compress.stages.ios import ios  # the parser must not wait for torch
+def add_arguments(arguments: argparse.ArgumentParser) -> None:
+    """Adds the flags of the command.
 
-    ios(given.run, given.out or given.run / "ios", given.images)
+    Args:
+        arguments: The command's parser.
+    """
+    add_run_argument(arguments)
+    arguments.add_argument("--out", type=Path, help="folder of packages and sample (default: RUN/ios)")
+    arguments.add_argument("--images", type=int, default=IMAGES, help=f"validation images to check on ({IMAGES})")
 
+
+def run(given: argparse.Namespace) -> None:
+    """Writes the packages and prints what was found.
+
+    Args:
+        given: The flags.
+    """
+    path = given.run.expanduser()
+    read_config(path)  # a folder that is no run is refused before anything heavy is imported
+
+    from compress.stages.ios import ios
+
+    ios(path, given.out or path / "ios", given.images)
+
+
+COMMAND = Command("compress.ios", __doc__, add_arguments, run)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

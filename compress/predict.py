@@ -6,24 +6,38 @@ legend. Every video gets a video with overlay. One JSON line for each picture or
 has. model.tflite and model.json are enough: they work wherever they are copied.
 """
 
+import argparse
 from pathlib import Path
 
-from compress.stages.cli import parser, run_command
+from compress.stages.cli import Command, run_command
 
 
-def main() -> None:
-    """Reads the flags and predicts."""
-    flags = parser(__doc__, "compress.predict")
+def add_arguments(flags: argparse.ArgumentParser) -> None:
+    """Adds the flags of the command.
+
+    Args:
+        flags: The command's parser.
+    """
     flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
     flags.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="pictures, videos, folders of them")
     flags.add_argument("--out", type=Path, default=Path("predictions"), help="folder of the results (predictions)")
     flags.add_argument("--smooth", action="store_true", help="smooth the classes of a video over time")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime (1)")
-    given = flags.parse_args()
+
+
+def run(given: argparse.Namespace) -> None:
+    """Predicts.
+
+    Args:
+        given: The flags.
+    """
     from compress.prediction.predict import predict  # the parser must not wait for torch
 
     predict(given.model, given.inputs, given.out, given.smooth, given.threads)
 
+
+COMMAND = Command("compress.predict", __doc__, add_arguments, run)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

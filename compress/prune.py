@@ -1,32 +1,18 @@
-"""python -m compress.prune RUN [--target-ms MS] [--importance NAME] [--rounds N]: narrows the trained network until the
-table says it is fast enough; one that is already is left as it is.
+"""python -m compress.prune RUN [--target-ms MS] [--importance NAME] [--rounds N]: removes channels of the trained
+network until the table says it is fast enough. A network that is fast enough already is left as it is.
 
 Channels go in eights, each time where the milliseconds saved per importance lost are most. Groups of
 coupled channels and their importance are torch-pruning's (DepGraph, Fang et al. 2023; `compress.pruning.importances`).
-With --rounds the way to the target is cut into as many steps of equal ratio, each followed by recovery training; a step
+With --rounds the way to the target is cut into as many steps of equal ratio, each followed by recovery training. A step
 that does not lower the latency measured on the target is undone. The result is a narrower genotype and plain weights.
 """
 
-from compress.pruning.importances import DEFAULT_IMPORTANCE, IMPORTANCES
-from compress.stages.cli import Parser
+from compress.stages.cli import run_command
 from compress.stages.command import stage_command
-from compress.stages.config import PRUNED_SHARE
-from compress.stages.prune import prune
+from compress.stages.options import PruneOptions
 
-
-def flags(arguments: Parser) -> None:
-    arguments.add_argument(
-        "--target-ms", type=float, help=f"predicted latency to reach (default: {PRUNED_SHARE} of the budget)"
-    )
-    arguments.add_argument(
-        "--importance", choices=IMPORTANCES, default=DEFAULT_IMPORTANCE, help="what a channel is worth"
-    )
-    arguments.add_argument("--rounds", type=int, default=1, help="steps of cutting and recovery training")
-
-
-def main() -> None:
-    stage_command("prune", __doc__, prune, flags)
-
+COMMAND = stage_command("prune", __doc__, PruneOptions)
+main = COMMAND.main
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

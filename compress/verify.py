@@ -5,25 +5,39 @@ was made from (share of pixels of the same class), in float and with int8 simula
 agreement.
 """
 
-from pathlib import Path
+import argparse
 
-from compress.files.records import write_json
-from compress.stages.cli import parser, run_command
-from compress.stages.records import require
-from compress.stages.run import open_run
-from compress.stages.verify import verify
+from compress.stages.cli import Command, run_command
+from compress.stages.command import add_run_argument
+from compress.stages.config_file import read_config
 
 
-def main() -> None:
-    arguments = parser(__doc__, "compress.verify")
-    arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
-    run = open_run(arguments.parse_args().run)
-    require(run, "export")
-    found = verify(run)
-    write_json(run.path / "export" / "verify.json", found)
+def run(given: argparse.Namespace) -> None:
+    """Verifies the files, prints what was found and writes it to RUN/export/verify.json.
+
+    Args:
+        given: The flags.
+    """
+    path = given.run.expanduser()
+    read_config(path)  # a folder that is no run is refused before anything heavy is imported
+
+    from compress.files.records import write_json
+    from compress.stages.records import require
+    from compress.stages.run import open_run
+    from compress.stages.verify import verify
+    from compress.training.device import share_cores
+
+    share_cores()
+    opened = open_run(path)
+    require(opened, "export")
+    found = verify(opened)
+    write_json(path / "export" / "verify.json", found)
     for name, value in found.items():
         print(f"{name:26} {value:.4f}" if isinstance(value, float) else f"{name:26} {value}")
 
+
+COMMAND = Command("compress.verify", __doc__, add_run_argument, run)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

@@ -7,79 +7,157 @@ show FILE                prints a table
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compress.files.atomic import RUNS
-from compress.files.records import write_json
-from compress.latency.builder import build
-from compress.latency.check import check
-from compress.latency.show import format_check, format_table
-from compress.latency.spec import TableSpec, load_table
-from compress.latency.table import read_table
-from compress.latency.target_names import TARGET_FORMS
-from compress.latency.targets import open_target
-from compress.stages.cli import parser, run_command
-from compress.stages.config import parse_input_size
-from compress.tflite.writer import PRECISIONS
-from search_spaces import SPACES, get_space
+from compress.latency.target_names import TARGET_FORMS, check_threads, parse_target
+from compress.stages.choices import PRECISION_NAMES, SPACE_NAMES
+from compress.stages.cli import GOES_ON, Command, run_command
+from compress.stages.config import RunConfig, check_input_size, expand_path, parse_input_size
+from compress.stages.flags import add_flags, check_choices, flag, values_of
+from search_spaces import get_space
 from search_spaces.errors import InputError
 
+if TYPE_CHECKING:  # importing it takes seconds
+    from compress.latency.spec import TableSpec
 
-def main() -> None:
-    flags = parser(__doc__, "nas.latency")
-    verbs = flags.add_subparsers(dest="verb", required=True, metavar="build | check | show")
-    for verb in ("build", "check"):
-        _add_spec(verbs.add_parser(verb))
-    checking = verbs.choices["check"]
-    checking.add_argument("--models", type=int, default=30, help="random networks to measure")
-    checking.add_argument("--seed", type=int, default=0)
-    checking.add_argument("--convert", action="store_true", help="networks from the converter, 12 s each")
-    checking.add_argument("--json", type=Path, help="also write the figures here")
-    verbs.add_parser("show").add_argument("table", type=Path)
-    given = flags.parse_args()
-    if given.verb == "show":
-        if not given.table.is_file():
-            raise InputError(
-                f"{given.table} is missing; python -m nas.latency build writes tables to {RUNS / 'latency'}"
-            )
-        remedy = (
-            f"build it again with python -m nas.latency build --table {given.table} and the flags it was built with"
-        )
-        print(format_table(read_table(given.table, remedy)))
-        return
-    spec = TableSpec(
-        get_space(given.space),
-        given.classes,
-        parse_input_size(given.input_size),
-        given.precision,
-        open_target(given.target, given.threads),
+GROUP = "what the table is for"
+
+
+@dataclass(frozen=True)
+class TableFlags:
+    """Flags of `build` and `check`: what a table is for.
+
+    Attributes:
+        classes: Classes of the data set; the head's cost depends on them.
+        table: The table's file; None for its place under runs/latency.
+
+    Raises:
+        InputError: A value is wrong; the line names the flag.
+    """
+
+    space: str = flag(GROUP, "the search space", RunConfig.space, choices=SPACE_NAMES)
+    input_size: tuple[int, int] = flag(
+        GROUP, "size of the images in pixels: 512 or HEIGHTxWIDTH", (512, 512), parse=parse_input_size, unset="512",
+        metavar="SIZE",
+    )  # fmt: skip
+    classes: int = flag(GROUP, "classes of the data set; the head depends on them", 8, type=int, metavar="N")
+    precision: str = flag(GROUP, "precision of the ops", "int8", choices=PRECISION_NAMES)
+    target: str = flag(GROUP, f"where latency counts: {TARGET_FORMS}", RunConfig.target)
+    threads: int = flag(GROUP, "threads of the runtime on the target", RunConfig.threads, type=int, metavar="N")
+    table: Path | None = flag(
+        GROUP, "the table's file", None, parse=expand_path, unset="its place under runs/latency", metavar="FILE"
     )
-    path = given.table or spec.path(RUNS / "latency")
-    if given.verb == "build":
-        begun = time.monotonic()
-        table = build(spec, path)
-        print(
-            f"{path}: {table.provenance['ops']} ops in {time.monotonic() - begun:.0f} s, "
-            f"RMSPE {table.residuals['rmspe']:.1%} on {table.residuals['models']:.0f} networks not fitted"
-        )
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_input_size(self.input_size)
+        check_threads(parse_target(self.target), self.threads)
+        if self.classes < 2:
+            raise InputError(f"--classes {self.classes}: give 2 or more")
+
+
+def add_arguments(arguments: argparse.ArgumentParser) -> None:
+    """Adds the verbs with their flags.
+
+    Args:
+        arguments: The command's parser.
+    """
+    verbs = arguments.add_subparsers(dest="verb", required=True, metavar="build | check | show")
+    build, checking, show = (verbs.add_parser(verb) for verb in ("build", "check", "show"))
+    for verb in (build, checking):
+        add_flags(verb, TableFlags)
+    checking.add_argument("--models", type=int, default=30, help="random networks to measure (default: 30)")
+    checking.add_argument("--seed", type=int, default=0, help="seed of the networks (default: 0)")
+    checking.add_argument("--convert", action="store_true", help="networks from the converter, 12 s each")
+    checking.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    show.add_argument("table", type=Path, metavar="TABLE", help="a table's file")
+
+
+def run(given: argparse.Namespace) -> None:
+    """Does what the verb says.
+
+    Args:
+        given: The flags.
+    """
+    if given.verb == "show":
+        show_table(given.table.expanduser())
         return
-    if given.models < 1:
+    if given.verb == "check" and given.models < 1:
         raise InputError(f"--models {given.models}: give a positive number")
+    chosen = TableFlags(**values_of(TableFlags, vars(given)))
+
+    from compress.latency.spec import TableSpec
+    from compress.latency.targets import open_target
+
+    target = open_target(chosen.target, chosen.threads)
+    spec = TableSpec(get_space(chosen.space), chosen.classes, chosen.input_size, chosen.precision, target)
+    path = chosen.table or spec.path(RUNS / "latency")
+    if given.verb == "build":
+        build_table(spec, path)
+    else:
+        check_table(spec, path, given)
+
+
+def show_table(path: Path) -> None:
+    """Prints a table.
+
+    Args:
+        path: The table's file.
+
+    Raises:
+        InputError: The file is missing or damaged.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; python -m nas.latency build writes tables to {RUNS / 'latency'}")
+
+    from compress.latency.show import format_table
+    from compress.latency.table import read_table
+
+    remedy = f"build it again with python -m nas.latency build --table {path} and the flags it was built with"
+    print(format_table(read_table(path, remedy)))
+
+
+def build_table(spec: "TableSpec", path: Path) -> None:
+    """Builds a table and prints how well it fits.
+
+    Args:
+        spec: What the table is for.
+        path: Where it is written.
+    """
+    from compress.latency.builder import build
+
+    begun = time.monotonic()
+    table = build(spec, path)
+    print(
+        f"{path}: {table.provenance['ops']} ops in {time.monotonic() - begun:.0f} s, "
+        f"RMSPE {table.residuals['rmspe']:.1%} on {table.residuals['models']:.0f} networks not fitted"
+    )
+
+
+def check_table(spec: "TableSpec", path: Path, given: argparse.Namespace) -> None:
+    """Compares a table's predictions with fresh networks, measured whole, and prints the figures.
+
+    Args:
+        spec: What the table is for.
+        path: The table's file.
+        given: The flags of `check`.
+    """
+    from compress.files.records import write_json
+    from compress.latency.check import check
+    from compress.latency.show import format_check
+    from compress.latency.spec import load_table
+
     found = check(spec, load_table(path, spec), given.models, given.seed, given.convert)
     if given.json:
-        write_json(given.json, found)
+        write_json(given.json.expanduser(), found)
     print(format_check(found))
 
 
-def _add_spec(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--space", default="deeplabv3plus", help=", ".join(SPACES))
-    verb.add_argument("--input-size", default="512", help="512 or HEIGHTxWIDTH")
-    verb.add_argument("--classes", type=int, default=8, help="classes of the data set: the head depends on them")
-    verb.add_argument("--precision", default="int8", choices=PRECISIONS)
-    verb.add_argument("--target", default="host", help=TARGET_FORMS)
-    verb.add_argument("--threads", type=int, default=1, help="threads of the runtime on the target")
-    verb.add_argument("--table", type=Path, help="the file (default: under runs/latency)")
-
+COMMAND = Command("nas.latency", __doc__, add_arguments, run, GOES_ON)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

@@ -1,12 +1,14 @@
 """What `--storage URL` may look like. This module imports neither Optuna nor SQLAlchemy, so that flags are checked at
 once."""
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from search_spaces.errors import InputError
 
+STORAGE_VARIABLE = "SLIMLAB_STORAGE"  # a URL may hold a password, and command lines can be read by everybody
 FORM_OF_KIND = {
     "sqlite": "sqlite:///FILE",
     "journal": "journal:FILE",
@@ -32,6 +34,24 @@ def check_storage_url(url: str) -> None:
     if problem:
         form = FORM_OF_KIND.get(url.partition(":")[0], STORAGE_FORMS)
         raise InputError(f"--storage {redacted(url)}: {problem}; give {form}")
+
+
+def storage_url(given: str | None, path: Path) -> str:
+    """Where a run's study lives.
+
+    Args:
+        given: The value of `--storage`; None when it was not given.
+        path: The run folder.
+
+    Returns:
+        The value given, else that of the environment variable SLIMLAB_STORAGE, else SQLite in the run folder.
+
+    Raises:
+        InputError: The address cannot be one of a storage.
+    """
+    url = given or os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{path / 'study.db'}"
+    check_storage_url(url)
+    return url
 
 
 def storage_file(url: str) -> Path | None:

@@ -5,134 +5,58 @@
 copied.
 """
 
-import os
-import time
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from secrets import randbelow
+import argparse
 
-import optuna
-import torch
-from optuna.storages import BaseStorage
-
-from compress.stages.cli import parser, run_command
-from compress.stages.run import Run, open_run
-from compress.training.device import share_cores
-from nas.candidate_loop import CandidateLoop
-from nas.heartbeat import Worker
-from nas.problem import problem_of
-from nas.storage import open_storage, readable
-from nas.strategy import open_strategy, supernet_file
-from nas.study import IDENTITY, check_identity
-from nas.study_identity import identity_of, recorded_name
+from compress.stages.cli import GOES_ON, Command, run_command
+from compress.stages.command import add_run_argument
+from compress.stages.config_file import read_config
+from nas.storage_url import STORAGE_VARIABLE, storage_url
 from search_spaces.errors import InputError
 
-STORAGE = "SLIMLAB_STORAGE"  # a URL may hold a password, and command lines can be read by everybody
-START_POLL_SECONDS = 1.0  # between two looks for what the leading process makes first
 
-
-def storage_url(given: str | None, path: Path) -> str:
-    """Finds where a run's study lives.
+def add_arguments(arguments: argparse.ArgumentParser) -> None:
+    """Adds the flags of the command.
 
     Args:
-        given: The value of `--storage`; None when it was not given.
-        path: The run folder.
-
-    Returns:
-        The value given, else that of the environment variable SLIMLAB_STORAGE, else SQLite in the run folder.
+        arguments: The command's parser.
     """
-    return given or os.environ.get(STORAGE) or f"sqlite:///{path / 'study.db'}"
+    add_run_argument(arguments)
+    arguments.add_argument(
+        "--storage", metavar="URL", help=f"where its study lives (default: ${STORAGE_VARIABLE}, else RUN/study.db)"
+    )
+    arguments.add_argument("--index", type=int, metavar="N", help="number of this worker on its machine")
+    arguments.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="workers that share this machine's cores (default: 1)"
+    )
+    arguments.add_argument(
+        "--parent", type=int, metavar="PID", help="end when this process, which started the worker, does"
+    )
 
 
-def is_needed(run: Run, parent: int | None) -> bool:
-    """Decides whether a worker goes on.
-
-    Args:
-        run: The run.
-        parent: The number of the process that started the worker; None for one that a user started.
-
-    Returns:
-        False when that process is gone, or the search is over.
-    """
-    orphaned = parent is not None and os.getppid() != parent
-    return not orphaned and not (run.path / "genotype.json").exists()
-
-
-def wait_for_study(run: Run, storage: BaseStorage, needed: Callable[[], bool]) -> str | None:
-    """Waits until the leading process has made all that a worker needs.
+def run(given: argparse.Namespace) -> None:
+    """Scores candidates until the search is over.
 
     Args:
-        run: The run.
-        storage: Where the study lives.
-        needed: Asked between two looks.
-
-    Returns:
-        The name of the study; None when the worker is not needed any more.
-    """
-    told = False
-    while needed():
-        name = recorded_name(run.path)
-        trained = run.config.strategy == "train" or supernet_file(run).exists()
-        made = trained and name in optuna.get_all_study_names(storage)
-        if made and IDENTITY in optuna.load_study(study_name=name, storage=storage).user_attrs:
-            return name
-        if not told:
-            print(f"waiting for the process that started {run.path} to train its supernet", flush=True)
-            told = True
-        time.sleep(START_POLL_SECONDS)
-    return None
-
-
-def join(path: Path, url: str, index: int | None = None, parent: int | None = None, workers: int = 1) -> None:
-    """Works on a run's search until it has all its candidates.
-
-    Args:
-        path: The run folder.
-        url: Where its study lives.
-        index: The number of this worker on its machine; None for one that a user started.
-        parent: The process with which this worker ends; None for no such process.
-        workers: How many workers share the cores of this machine.
+        given: The flags.
 
     Raises:
-        InputError: The search is over already, the study is of other files or settings than the run folder, or the
-            storage cannot be read.
+        InputError: The folder is no run, or its search is over.
     """
-    storage = open_storage(url)
-    run = open_run(path)
-    share_cores(workers)
-    needed = partial(is_needed, run, parent)
-    if not needed():
-        raise InputError(f"{path}: its search is over; wait for the process that goes on with it")
-    with readable(url):
-        name = wait_for_study(run, storage, needed)
-    if name is None:
-        return
-    if index is not None and torch.cuda.is_available():
-        torch.cuda.set_device(index % torch.cuda.device_count())
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.load_study(study_name=name, storage=storage)
-    strategy = open_strategy(run, run.config.strategy, workers)
-    check_identity(study, identity_of(run, {}, strategy.weights_digest))
-    # several machines draw from seeds far apart
-    place = 1 + randbelow(10**6) if index is None else index
-    with readable(url), Worker(study, place) as worker:
-        CandidateLoop(worker, problem_of(run), run.config, run.config.seed, strategy.score).run(needed)
+    path = given.run.expanduser()
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such run folder; copy it here or mount the disk it is on")
+    if given.workers < 1:
+        raise InputError(f"--workers {given.workers}: give a positive number")
+    read_config(path)
+    url = storage_url(given.storage, path)
+
+    from nas.joining import join
+
+    join(path, url, given.index, given.parent, given.workers)
 
 
-def main() -> None:
-    """The command."""
-    arguments = parser(__doc__, "nas.worker")
-    arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
-    arguments.add_argument("--storage", help="where its study lives (default: $SLIMLAB_STORAGE, else RUN/study.db)")
-    arguments.add_argument("--index", type=int, help="number of this worker on its machine")
-    arguments.add_argument("--workers", type=int, default=1, help="workers that share this machine's cores")
-    arguments.add_argument("--parent", type=int, help="end when this process, which started the worker, does")
-    given = arguments.parse_args()
-    if not given.run.is_dir():
-        raise InputError(f"{given.run}: there is no such run folder; copy it here or mount the disk it is on")
-    join(given.run, storage_url(given.storage, given.run), given.index, given.parent, given.workers)
-
+COMMAND = Command("nas.worker", __doc__, add_arguments, run, GOES_ON)
+main = COMMAND.main
 
 if __name__ == "__main__":
     run_command(main)

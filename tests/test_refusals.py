@@ -155,6 +155,40 @@ def test_a_bad_flag_is_one_line(here: Path, command: Command, arguments: list[ob
     assert len(err.splitlines()) == 1, err
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["../../x", "a/b", "/tmp/x", ".", "..", "", ".hidden", "-x", "a?b", "a%20b", "a\nb", "latency", "data", "x" * 300],
+)
+def test_a_run_is_one_folder_under_runs(elsewhere: Path, command: Command, name: str) -> None:
+    code, _, err = command(nas.search.main, "--budget-ms", 30, f"--run={name}")
+    assert (code, err.startswith("--run "), len(err.splitlines())) == (2, True, 1), err
+    assert not list(elsewhere.iterdir())
+
+
+def test_data_that_changed_since_the_run_started_is_refused(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    """A mask is mended, or an image is taken away: the run is not gone on with, and the line says what changed."""
+    data = Path(shutil.copytree(folder_data, here / "mended"))
+    run = Path(shutil.copytree(whole, here / "runs" / "mended"))
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "data": f"folder:{data}"}))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    mask = np.asarray(Image.open(data / "train" / "masks" / "0.png")).copy()
+    mask[10:20, 10:20] = (mask[10:20, 10:20] + 1) % 3
+    Image.fromarray(mask).save(data / "train" / "masks" / "0.png")
+    asked = [*flags(data, host_table, "mended"), "--resume"]
+    code, _, err = command(nas.search.main, *asked)
+    changed = f"--data folder:{data} changed since runs/mended was started: "
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert err.startswith(f"{changed}images or masks have other contents or names; restore the data")
+    for kind in ("images", "masks"):
+        (data / "train" / kind / "5.png").unlink()
+    code, _, err = command(nas.search.main, *asked)
+    assert (code, err.startswith(f"{changed}6 training pairs became 5; restore the data")) == (2, True), err
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
 def test_a_budget_nobody_meets_names_the_smallest(
     here: Path, folder_data: Path, host_table: Path, command: Command
 ) -> None:
@@ -206,6 +240,9 @@ def test_a_run_is_not_overwritten_nor_resumed_as_another(
         (["--max-size-kib", -1], "--max-size-kib -1"),
         (["--workers", 0], "--workers 0"),
         (["--storage", "shoebox"], "give sqlite:///FILE"),
+        (["--storage", "sqlite://"], "give sqlite:///FILE"),
+        (["--storage", "sqlite:///a.db?mode=memory"], "give sqlite:///FILE"),
+        (["--storage", "grpc://host"], "give grpc://HOST:PORT"),
     ],
 )
 def test_a_search_that_cannot_be_is_one_line(here: Path, command: Command, arguments: list[object], said: str) -> None:

@@ -23,7 +23,7 @@ from nas import heartbeat
 from nas.candidate_loop import CandidateLoop
 from nas.feasibility import Survey, random_feasible_draw
 from nas.heartbeat import Worker
-from nas.storage import open_storage
+from nas.storages import open_storage
 from nas.study import finished, open_study
 from search_spaces.genotype import Genotype
 

@@ -24,7 +24,6 @@ from compress.data.resizing import at_scale
 from compress.training.label_losses import LabelLoss
 from search_spaces.network import Network
 
-DEFAULT_IMPORTANCE = "taylor"
 IMPORTANCES: dict[str, Callable[[], Importance]] = {
     "l1": partial(GroupMagnitudeImportance, p=1),
     "l2": partial(GroupMagnitudeImportance, p=2),

@@ -22,3 +22,9 @@ PARETO_COSTS: dict[str, tuple[str, ...]] = {
     "size": ("latency_ms", "size_bytes"),
     "arena": ("latency_ms", "arena_bytes"),
 }
+IMPORTANCE_NAMES = ("l1", "l2", "bn-scale", "lamp", "taylor", "hessian")  # compress.pruning.importances
+RANGE_ESTIMATORS = ("minmax", "percentile", "mse", "moving-average")  # compress.tflite.ranges
+# compress.distillation.losses
+DISTILLATION_LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "dynamic", "adaptive")
+FEATURE_PLACES = ("backbone", "aspp", "decoder")  # compress.distillation.layer_distillation
+PRECISION_NAMES = ("int8", "float32")  # compress.tflite.writer

@@ -1,29 +1,56 @@
-"""What the stage commands do alike: read the flags, open the run folder, check what stands before, run the stage."""
+"""The commands of the stages: read the flags, open the run folder, check what stands before, run the stage."""
 
-from collections.abc import Callable
+import argparse
+from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from compress.stages.cli import Parser, parser, run_command
-from compress.stages.records import before, require
-from compress.stages.run import open_run
-from compress.training.device import share_cores
+from compress.stages.cli import GOES_ON, Command
+from compress.stages.config_file import read_config
+from compress.stages.flags import add_flags, values_of
 
 
-def stage_command(
-    stage: str, doc: str | None, body: Callable[..., object], flags: Callable[[Parser], None] | None = None
-) -> None:
-    """The `__main__` of a stage script: checks what stands before it, then runs `body(run, **flags)` on the folder
-    named."""
+def add_run_argument(arguments: argparse.ArgumentParser, what: str = "a run folder") -> None:
+    """Adds the argument RUN, a run folder.
 
-    def main() -> None:
-        arguments = parser(doc, f"compress.{stage}")
-        arguments.add_argument("run", type=Path, metavar="RUN", help="a run folder, such as runs/landcover-30ms")
-        if flags is not None:
-            flags(arguments)
-        given = vars(arguments.parse_args())
+    Args:
+        arguments: The command's parser.
+        what: What the help text calls it.
+    """
+    arguments.add_argument("run", type=Path, metavar="RUN", help=f"{what}, such as runs/landcover-30ms")
+
+
+def stage_command(stage: str, doc: str | None, options: type | None = None) -> Command:
+    """The command of a stage. It runs the function of the stage's name in `compress.stages.STAGE`.
+
+    Args:
+        stage: The stage's name.
+        doc: The description that `--help` prints.
+        options: A dataclass whose fields are the command's flags and the function's arguments.
+
+    Returns:
+        The command.
+    """
+
+    def add_arguments(arguments: argparse.ArgumentParser) -> None:
+        add_run_argument(arguments)
+        if options is not None:
+            add_flags(arguments, options)
+
+    def run(given: argparse.Namespace) -> None:
+        path: Path = given.run.expanduser()
+        chosen: Any = options(**values_of(options, vars(given))) if options is not None else None
+        read_config(path)  # a folder that is no run is refused before anything heavy is imported
+
+        from compress.stages.records import before, require
+        from compress.stages.run import open_run
+        from compress.training.device import share_cores
+
+        body = getattr(import_module(f"compress.stages.{stage}"), stage)
         share_cores()
-        run = open_run(given.pop("run"))
-        require(run, before(stage))
-        body(run, **given)
+        opened = open_run(path)
+        require(opened, before(stage))
+        body(opened, **(asdict(chosen) if options is not None else {}))
 
-    run_command(main)
+    return Command(f"compress.{stage}", doc, add_arguments, run, GOES_ON)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from compress.data.layouts import LAYOUTS
 from compress.data.spec import expand_data
@@ -59,6 +59,31 @@ def parse_input_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
+def check_input_size(size: tuple[int, int]) -> None:
+    """Refuses an input size that is too small or too large.
+
+    Args:
+        size: Height and width in pixels.
+
+    Raises:
+        InputError: A side is not within MIN_SIDE and MAX_SIDE.
+    """
+    if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
+        raise InputError(f"--input-size {size[0]}x{size[1]}: sides of {MIN_SIDE} to {MAX_SIDE} pixels")
+
+
+def expand_path(path: str) -> Path:
+    """Reads a path. `~` at its beginning stands for the user's home folder.
+
+    Args:
+        path: The path as the user typed it.
+
+    Returns:
+        The path.
+    """
+    return Path(path).expanduser()
+
+
 def expand_home(path: str) -> str:
     """Replaces `~` at the beginning of a path by the user's home folder.
 
@@ -104,7 +129,9 @@ class RunConfig:
         TRAINING, "how the learning rate rises and falls", "one-cycle", choices=LR_SCHEDULES,
         names=("--schedule", "--lr-schedule"),
     )  # fmt: skip
-    ema: float = flag(TRAINING, "decay of a moving average of the weights; 0 for none", 0.0, type=float, unset="0")
+    ema: float = flag(
+        TRAINING, "decay of a moving average of the weights; 0 for none", 0.0, type=float, unset="0", metavar="DECAY"
+    )
     augment: str = flag(TRAINING, "how training images are changed", "photo", choices=AUGMENTATIONS)
     weights: str = flag(
         TRAINING, "network.pt, .safetensors or torch file to start from", "", parse=expand_home, metavar="FILE"
@@ -130,9 +157,7 @@ class RunConfig:
         check_terms(self.loss, LABEL_LOSSES)
         if not 0 <= self.ema < 1:
             raise InputError(f"--ema {self.ema:g}: give a decay from 0 (none) to below 1, such as 0.999")
-        if min(self.input_size) < MIN_SIDE or max(self.input_size) > MAX_SIDE:
-            size = f"{self.input_size[0]}x{self.input_size[1]}"
-            raise InputError(f"--input-size {size}: sides of {MIN_SIDE} to {MAX_SIDE} pixels")
+        check_input_size(self.input_size)
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: give 0 or a positive whole number")
         check_threads(parse_target(self.target), self.threads)
@@ -216,9 +241,38 @@ class RunConfig:
             known = {**value, **value.get("search", {})}
             height, width = known["input_size"]
             settings = {f.name: known[json_key(f.name)] for f in fields(RunConfig) if json_key(f.name) in known}
-            return RunConfig(**{**settings, "input_size": (height, width)})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            settings["input_size"] = (height, width)
+            for setting, found in settings.items():
+                check_type(setting, found)
+            return RunConfig(**settings)
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}: not the settings of a run ({error}); start the run anew") from error
+
+
+# what config.json may hold, by the type that a field is declared with
+JSON_TYPES: dict[Any, tuple[type, ...]] = {
+    str: (str,),
+    int: (int,),
+    float: (int, float),
+    float | None: (int, float, type(None)),
+    tuple[int, int]: (int,),
+}
+
+
+def check_type(name: str, value: object) -> None:
+    """Refuses a value that has not the type of its field.
+
+    Args:
+        name: The field's name.
+        value: The value; of a pair each part is checked.
+
+    Raises:
+        TypeError: The type is another.
+    """
+    allowed = JSON_TYPES[get_type_hints(RunConfig)[name]]
+    for part in value if isinstance(value, tuple) else (value,):
+        if not isinstance(part, allowed) or isinstance(part, bool):
+            raise TypeError(f"{json_key(name)} is {part!r}")
 
 
 # settings that config.json keeps under "search"

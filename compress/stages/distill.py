@@ -12,16 +12,15 @@ from compress.distillation.losses import TEACHING_TERMS
 from compress.distillation.teacher_score import teacher_miou
 from compress.distillation.teaching import Teaching
 from compress.stages.fitting import fit_network
+from compress.stages.options import DistillOptions
 from compress.stages.records import record_network
 from compress.stages.run import Run
 from compress.stages.teaching import open_teaching
 from compress.training.term_weights import parse_terms
 from search_spaces.network import Network
 
-LOSS = "cwd"
 
-
-def distill(run: Run, teacher: str = "train", loss: str = LOSS, features: str | None = None) -> None:
+def distill(run: Run, teacher: str = "train", loss: str = DistillOptions.loss, features: str | None = None) -> None:
     """Distills the pruned network and records it in RUN/distill.
 
     Args:

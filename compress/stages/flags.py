@@ -127,6 +127,8 @@ def _add(group: Any, one: Field[Any], of: Flag, default: object) -> None:
     more = dict(of.more)
     if of.type is not None:
         more["type"] = of.type
+    if of.choices:
+        more.setdefault("metavar", "NAME")
     text = of.help
     listed = of.listed or ", ".join(filter(None, of.choices))
     notes = [listed] if listed else []

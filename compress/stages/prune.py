@@ -14,20 +14,20 @@ from torch import Tensor
 
 from compress.files.atomic import digest
 from compress.pruning.channel_pruning import CropLosses, prune_to
-from compress.pruning.importances import DEFAULT_IMPORTANCE, GRADIENT_IMAGES, crop_losses
+from compress.pruning.importances import GRADIENT_IMAGES, crop_losses
 from compress.stages.fitting import CHECKPOINT, fit_network
+from compress.stages.options import PruneOptions
 from compress.stages.prune_rounds import SaveRound, prune_in_rounds
 from compress.stages.records import record_network
 from compress.stages.run import Run
 from compress.tflite.writer import random_weight_model
 from compress.training.schedule import Schedule
-from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 MEASUREMENTS = 3  # of a round; the fastest counts, because what disturbs a measurement makes it slower
 
 
-def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT_IMPORTANCE, rounds: int = 1) -> None:
+def prune(run: Run, target_ms: float | None = None, importance: str = PruneOptions.importance, rounds: int = 1) -> None:
     """Prunes the trained network and records it in RUN/prune.
 
     Args:
@@ -39,10 +39,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = DEFAULT_IM
     Raises:
         InputError: A value is out of range, no network is as fast as that, or a recovery training diverged.
     """
-    if target_ms is not None and not target_ms > 0:
-        raise InputError(f"--target-ms {target_ms:g}: give a positive number of milliseconds")
-    if rounds < 1:
-        raise InputError(f"--rounds {rounds}: give a positive number")
+    PruneOptions(target_ms, importance, rounds)  # refuses values out of range
     begun = time.monotonic()
     folder = run.path / "prune"
     network = run.network("train")

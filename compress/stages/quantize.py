@@ -22,17 +22,16 @@ from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import write_atomically
 from compress.files.tensors import save_network
 from compress.stages.int8_training import train_in_int8
+from compress.stages.options import QuantizeOptions
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import METRICS, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.fallback import FallbackResult, QuantizationSource, RunFile, fall_back
 from compress.tflite.grids import ValueRanges
-from compress.tflite.ranges import DEFAULT_ESTIMATOR, observe_ranges
-from search_spaces.errors import InputError
+from compress.tflite.ranges import observe_ranges
 from search_spaces.network import Network
 
 RANKING_IMAGES = 2
-MAX_DROP = 0.003  # mIoU below the float file's
 FLOAT_FILE, TRAINED_FLOAT_FILE = "model.float.tflite", "trained.float.tflite"
 
 
@@ -51,7 +50,12 @@ class FloatFigures:
     size_bytes: int
 
 
-def quantize(run: Run, ranges: str = DEFAULT_ESTIMATOR, qat_steps: int = 0, max_drop: float = MAX_DROP) -> None:
+def quantize(
+    run: Run,
+    ranges: str = QuantizeOptions.ranges,
+    qat_steps: int = QuantizeOptions.qat_steps,
+    max_drop: float = QuantizeOptions.max_drop,
+) -> None:
     """Runs the stage on a run folder whose distilled network is there.
 
     Args:
@@ -63,10 +67,7 @@ def quantize(run: Run, ranges: str = DEFAULT_ESTIMATOR, qat_steps: int = 0, max_
     Raises:
         InputError: A flag is out of range, or an op that should be int8 is not.
     """
-    if qat_steps < 0:
-        raise InputError(f"--qat-steps {qat_steps}: give 0 or a positive number")
-    if not 0 <= max_drop <= 1:
-        raise InputError(f"--max-drop {max_drop:g}: give a fraction of 0 to 1")
+    QuantizeOptions(ranges, qat_steps, max_drop)  # refuses values out of range
     begun = time.monotonic()
     folder = run.path / "quantize"
     (folder / METRICS).unlink(missing_ok=True)  # from here on the folder is half-written

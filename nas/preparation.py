@@ -1,0 +1,118 @@
+"""Checks everything that can be wrong before anything long starts, and makes the run folder."""
+
+from pathlib import Path
+
+from compress.data.check import check
+from compress.files.atomic import RUNS, write_atomically
+from compress.latency.builder import build
+from compress.latency.spec import TableSpec, load_table
+from compress.latency.table import LatencyTable
+from compress.latency.targets import open_target
+from compress.stages.config_file import CONFIG_FILE, check_same, check_same_data, config_values, write_config
+from compress.stages.environment import environment
+from compress.stages.run import Run
+from compress.tflite.writer import INT8
+from nas.constraints import constraints_of
+from nas.feasibility import Survey, survey_space
+from nas.initial_weights import read_initial_weights
+from nas.problem import Problem
+from search_spaces import get_space
+from search_spaces.errors import InputError
+from search_spaces.trials import LargestTrial
+
+
+def prepare(run: Run, resume: bool, table: Path | None) -> Survey:
+    """Checks the settings, the data and the table; a new run gets its folder.
+
+    Args:
+        run: The run; its folder need not be there.
+        resume: Whether a run that is there goes on.
+        table: The latency table's file; None for the one under runs/latency.
+
+    Returns:
+        Random draws of the space that meet the constraints.
+
+    Raises:
+        InputError: The run is there and `resume` is not given, its settings or its data were others, or a file is
+            wrong.
+        BudgetError: No network of the space meets the constraints.
+    """
+    begun = (run.path / CONFIG_FILE).exists()
+    if begun:
+        if not resume:
+            raise InputError(f"{run.path} holds a run already; add --resume to go on with it, or choose another --run")
+        check_same(run.config, run.path)
+        check_data_is_same(run)
+    spec = table_spec(run)
+    if not begun:
+        check_new(run, spec)
+    loaded = open_table(spec, run.path / "table.json" if begun else table)
+    constraints = constraints_of(run.config)
+    found = survey_space(Problem(spec.space, loaded, spec.classes, spec.input_size, constraints), run.config.seed)
+    if not begun:
+        write_atomically(run.path / "table.json", loaded.to_json().encode())
+        write_config(run.path, run.config, run.data.facts(), environment(run.device))
+    return found
+
+
+def check_data_is_same(run: Run) -> None:
+    """Refuses data that is not what the run was started with.
+
+    Args:
+        run: The run.
+
+    Raises:
+        InputError: The data changed; the line says in what.
+    """
+    stored = str(config_values(run.path).get("fingerprint", ""))
+    same = not stored or run.data.has_fingerprint(stored)
+    check_same_data(run.path, run.config.data, run.data.facts(), same)
+
+
+def check_new(run: Run, spec: TableSpec) -> None:
+    """Checks what a new run starts from: its initial weights and every file of its data.
+
+    Args:
+        run: The run.
+        spec: What its latency table is for.
+
+    Raises:
+        InputError: The initial weights do not fit, or a file is wrong.
+    """
+    if run.config.weights:
+        largest = spec.space.sample(LargestTrial(), spec.classes, spec.input_size)
+        print(read_initial_weights(run.config.weights).summary(largest))
+    check(run.data)
+
+
+def table_spec(run: Run) -> TableSpec:
+    """What a run's latency table is for.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The space, the number of classes, the input size, the precision and the target.
+    """
+    config = run.config
+    target = open_target(config.target, config.threads)
+    return TableSpec(get_space(config.space), len(run.data.classes), config.input_size, INT8, target)
+
+
+def open_table(spec: TableSpec, path: Path | None) -> LatencyTable:
+    """Reads a latency table. Without a file it is the one under runs/latency, which is built where it is missing.
+
+    Args:
+        spec: What the table is for.
+        path: The table's file; None for the one under runs/latency.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: The file is missing, damaged or for something else.
+    """
+    if path is not None:
+        return load_table(path, spec)
+    cached = spec.path(RUNS / "latency")
+    return load_table(cached, spec) if cached.exists() else build(spec, cached)

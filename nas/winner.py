@@ -1,0 +1,103 @@
+"""From a prepared run to its winner: the study, the finalists, and the weights that the winner starts from."""
+
+import time
+
+from compress.files.records import read_json, write_json
+from compress.files.tensors import save_network
+from compress.stages.run import SEARCH, Run
+from compress.training.device import share_cores
+from nas.candidate_loop import CandidateLoop
+from nas.feasibility import Survey, infeasible_count
+from nas.finalists import choose
+from nas.heartbeat import Worker
+from nas.local_workers import local_workers
+from nas.problem import problem_of
+from nas.storages import open_storage, readable
+from nas.strategy import Strategy, open_strategy
+from nas.study import Candidate, best_candidates, finished, open_study
+from nas.study_identity import identity_of, study_name
+from search_spaces.genotype import Genotype
+
+
+def search(run: Run, survey: Survey, url: str, workers: int) -> None:
+    """Writes RUN/genotype.json and the winner's weights. A part that is there already is not done again.
+
+    Args:
+        run: The run; its supernet is trained where it needs one.
+        survey: Random draws that meet the constraints; the study starts from some of them.
+        url: Where the study lives.
+        workers: Processes of this machine that score candidates.
+    """
+    begun = time.monotonic()
+    strategy = open_strategy(run, run.config.strategy, workers)
+    figures, found = score_candidates(run, survey, strategy, url, workers)
+    share_cores()
+    scored = time.monotonic()
+    winner, finalists = choose(run, found, strategy.refine, run.config.shares_weights)
+    write_winner(run, strategy, winner, found)
+    now = time.monotonic()
+    seconds = {"wall_s": now - begun, "finalists_s": now - scored, "supernet_s": supernet_seconds(run)}
+    write_json(run.path / SEARCH / "finalists.json", finalists)
+    write_json(run.path / SEARCH / "search.json", {**figures, **seconds})
+    write_json(run.path / "genotype.json", winner.to_dict())
+
+
+def score_candidates(
+    run: Run, survey: Survey, strategy: Strategy, url: str, workers: int
+) -> tuple[dict[str, int], list[Candidate]]:
+    """Lets the study choose candidates until it has as many as were asked for.
+
+    Args:
+        run: The run.
+        survey: Random draws that meet the constraints.
+        strategy: What scores a candidate.
+        url: Where the study lives.
+        workers: Processes of this machine that score candidates.
+
+    Returns:
+        How many were scored and how many were refused, and the best ones.
+    """
+    storage = open_storage(url)
+    with readable(url):
+        identity = identity_of(run, run.config.flat(), strategy.weights_digest)
+        study = open_study(study_name(run.path, storage), storage, run.config, survey, identity)
+    with readable(url), Worker(study) as worker:
+        left = worker.abandoned()
+        with local_workers(run.path, url, workers):
+            listing = run.path / "search.jsonl"
+            seed = run.config.seed
+            CandidateLoop(worker, problem_of(run), run.config, seed, strategy.score, listing, left).run()
+    trials = study.get_trials(deepcopy=False)
+    return {"trials": len(finished(trials)), "refused": infeasible_count(study)}, best_candidates(study)
+
+
+def write_winner(run: Run, strategy: Strategy, winner: Genotype, found: list[Candidate]) -> None:
+    """Writes what later stages start from, and the Pareto front of a search that has one.
+
+    Args:
+        run: The run.
+        strategy: What has the candidates' weights.
+        winner: The winner.
+        found: The best candidates, or those on the front.
+    """
+    folder = run.path / SEARCH
+    if run.config.pareto:
+        front = [{"latency_ms": c.latency_ms, "miou": c.miou, "genotype": c.genotype.to_dict()} for c in found]
+        write_json(folder / "pareto.json", front)
+    save_network(strategy.network(winner), run.made(SEARCH))
+    if run.config.shares_weights:  # it may teach the winner: compress.distill --teacher largest
+        save_network(strategy.network(problem_of(run).largest()), folder / "teacher.pt")
+
+
+def supernet_seconds(run: Run) -> float:
+    """How long the supernet was trained.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The seconds; 0 for a search without a supernet.
+    """
+    if not run.config.shares_weights:
+        return 0.0
+    return float(read_json(run.path / SEARCH / "supernet.json", "start the run anew", dict)["seconds"])
