@@ -39,9 +39,9 @@ from nas import strategy
 from nas.constraints import Constraints
 from nas.feasibility import Survey, survey_space
 from nas.finalists import by_reward, in_turns, macs_of
+from nas.preparation import open_table
 from nas.problem import Problem
 from nas.score import Scorer, calibration_batches, reward
-from nas.preparation import open_table
 from nas.study import Candidate
 from nas.supernet import extract
 from search_spaces import get_space

@@ -15,7 +15,8 @@ from compress.stages.options import QuantizeOptions
 from compress.stages.presets import PRESETS, Preset
 from compress.tflite.ranges import DEFAULT_ESTIMATOR, ESTIMATORS
 from compress.tflite.writer import PRECISIONS
-from compress.training.label_losses import CLASS_WEIGHTS, LABEL_TERMS
+from compress.training.class_weights import CLASS_WEIGHTS
+from compress.training.label_losses import LABEL_TERMS
 from compress.training.plan import TrainingPlan
 from compress.training.schedule import LR_SCHEDULES
 from nas.pruners import PRUNERS

@@ -13,6 +13,7 @@ from PIL import Image
 import nas.latency
 import nas.report
 import nas.search
+from compress.files.records import read_record, write_record
 from compress.stages.run import STAGES, open_run
 
 
@@ -66,8 +67,8 @@ def half_made(folder: Path) -> None:
 
 def of_another_genotype(folder: Path) -> None:
     """The whole folder comes from another run: its record fits its files."""
-    record = json.loads((folder / "metrics.json").read_text())
-    (folder / "metrics.json").write_text(json.dumps({**record, "source": "0123456789ab"}))
+    record = read_record(folder / "metrics.json", "")
+    write_record(folder / "metrics.json", {**record, "source": "0123456789ab"})
 
 
 @pytest.mark.parametrize("stage", [*STAGES[1:], "verify", "report"])
@@ -77,7 +78,7 @@ def of_another_genotype(folder: Path) -> None:
         (gone, "{before} is missing or half-written; run python -m compress.{before} {run} first"),
         (half_written, "{before} is missing or half-written; run python -m compress.{before} {run} first"),
         (cut_short, "cannot be read"),
-        (no_record, "{before} does not fit its "),
+        (no_record, "it must hold an object"),
         (half_made, "{before} does not fit its "),
         (of_another_genotype, "{before} was made from another "),
     ],

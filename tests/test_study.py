@@ -22,8 +22,8 @@ from nas.listing import read_scored_candidates, write_listing
 from nas.pruners import PRUNERS, RUNGS
 from nas.samplers import SAMPLERS
 from nas.score import reward
-from nas.storages import open_storage
 from nas.storage_url import redacted
+from nas.storages import open_storage
 from nas.study import MAX_INITIAL_DRAWS, best_candidates, finished, open_study
 from search_spaces.backbone import RESOLUTION_SCALE, RESOLUTION_SCALES
 from search_spaces.errors import BudgetError, InputError

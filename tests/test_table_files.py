@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import nas.latency
 from compress.latency import builder, repeats
+from compress.latency import builder as table_builder
 from compress.latency.measuring import Latency
 from compress.latency.repeats import MeasurementPlan, measure_repeatedly
 from compress.latency.show import format_table
@@ -24,7 +25,7 @@ from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import Calibration, LatencyTable
 from compress.latency.targets import HostTarget
 from compress.tflite.writer import INT8
-from nas.report import remarks
+from nas.report_page import remarks
 from search_spaces import get_space
 from search_spaces.errors import InputError
 
@@ -106,7 +107,7 @@ def test_the_remedy_for_a_damaged_table_writes_that_very_file(tmp_path: Path, co
         return replace(LatencyTable.from_json(stamped(body_of(5)), "", ""))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nas.latency, "build", build)
+        patch.setattr(table_builder, "build", build)
         assert command(nas.latency.main, *named)[0] == 0
     assert built == [path]
 
