@@ -89,15 +89,11 @@ def graph(g: Genotype) -> Graph:
     return class_map(b, class_scores(b, merged, g), g)
 
 
-def _fixed(*_: Any) -> Any:
-    raise NotImplementedError("the baseline is scaled by its multiplier alone")
-
-
 def _sample(trial: Any, classes: int, input_size: tuple[int, int]) -> Genotype:
     return mobilenetv2(1.0, classes, input_size)
 
 
-SPACES[NAME] = Space(NAME, _sample, graph, _fixed, _fixed)
+SPACES[NAME] = Space(NAME, _sample, graph)
 
 
 def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> Genotype:
