@@ -1,4 +1,4 @@
-"""Files for the runtime: skeletons run, and hold the very ops of a converted and quantized network."""
+"""Files for the runtime: random-weight models run, and have the very ops of a converted and quantized network."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -59,19 +59,27 @@ def run(model: bytes, pixels: np.ndarray) -> np.ndarray:
     return interpreter.get_tensor(makes["index"])
 
 
-def test_quantized_file_has_the_skeletons_ops(converted: tuple[Network, Path]) -> None:
+def test_a_quantized_file_has_the_ops_of_the_random_weight_model(converted: tuple[Network, Path]) -> None:
     network, folder = converted
     made = (folder / "model.tflite").read_bytes()
     assert Counter(file_ops(made)) == Counter(file_ops(random_weight_model(network.graph, INT8)))
     assert check_all_int8(made) == len(network.graph)
 
 
-def test_float_file_has_the_skeletons_ops(converted: tuple[Network, Path]) -> None:
+def test_a_float_file_has_the_ops_of_the_random_weight_model(converted: tuple[Network, Path]) -> None:
     network, folder = converted
     made = (folder / "model.float.tflite").read_bytes()
     assert Counter(op.name for op in file_ops(made)) == Counter(
         op.name for op in file_ops(random_weight_model(network.graph, FLOAT32))
     )
+
+
+def test_names_in_a_file_do_not_tell_where_the_code_lives(converted: tuple[Network, Path]) -> None:
+    """The converter puts names of classes into the file: moving a class must not change the bytes of a network."""
+    network, folder = converted
+    names = tensor_names((folder / "model.float.tflite").read_bytes(), network.graph)
+    assert all("compress.tflite" not in name for name in names.values())
+    assert names["stem"].startswith("compress.convert.Deployed/search_spaces.network.Network_network/")
 
 
 def test_files_agree_with_torch(converted: tuple[Network, Path]) -> None:

@@ -22,7 +22,8 @@ from compress.evaluation.tflite_file import evaluate_tflite
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.fallback import QuantizationSource, float_ops_for, logits_error, rank_layers
 from compress.tflite.flatbuffer import read_model
-from compress.tflite.grids import ValueRanges, tied_values, weight_scales
+from compress.tflite.grids import ValueRanges, tied_values, trainable_value_grid, value_grid, weight_scales
+from compress.tflite.int8_file import int8_file
 from compress.tflite.quantization import int8_tflite, tied_tensors
 from compress.tflite.ranges import ESTIMATORS, observe_ranges
 from compress.tflite.reader import check_all_int8, tensor_names
@@ -34,7 +35,7 @@ from search_spaces import SPACES
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network, fold_batch_norm, layer_name
-from search_spaces.ops import INPUT, SIGMOID
+from search_spaces.ops import INPUT, SIGMOID, Graph
 
 DEAD = ("stage2.1.depthwise", "stage3.0.expand")  # layers whose first channels have no weights left
 DEAD_CHANNELS, DEAD_BIAS = 4, 2.0
@@ -192,6 +193,48 @@ def test_weights_are_on_the_converters_grid(seed: int) -> None:
         weight_scales(weights, torch.zeros(6), torch.tensor(1.0)).numpy(), scale.ravel(), rtol=1e-6
     )
     assert (zero == 0).all()
+
+
+@given(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))
+@settings(max_examples=200, deadline=None)
+def test_the_trainable_grid_is_the_grid_of_the_file(one: float, other: float) -> None:
+    low, high = min(one, other, 0.0), max(one, other, 0.0)
+    scale, zero = value_grid((low, high))
+    ours = trainable_value_grid(*(torch.tensor(end, dtype=torch.float64) for end in (low, high)))
+    assert (ours[0].item(), ours[1].item()) == (scale, zero)
+    assert -128 <= zero <= 127
+
+
+def weight_grids(content: bytes, graph: Graph) -> dict[str, np.ndarray]:
+    """The weight scales of each convolution of an int8 file."""
+    model = read_model(content)
+    tensors = model.subgraphs[0].tensors
+    operators = zip(graph, model.subgraphs[0].operators, strict=True)
+    return {op.name: np.array(tensors[o.inputs[1]].quantization.scale) for op, o in operators if op.has_weights}
+
+
+def test_simulation_candidate_and_shipped_file_have_the_same_weight_scales(trained: Trained) -> None:
+    """Dead channels with and without a bias too: no scale is 0, and none differs by more than its last digit."""
+    network = changed(trained.network)
+    with torch.no_grad():
+        for name, bias in (("stage2.1.depthwise", 0.0), ("stage3.0.expand", 1.5)):
+            norm = network.get_submodule(f"layers.{layer_name(name)}.bn")
+            norm.weight[4:6] = 0
+            norm.bias[4:6] = bias
+    file = trained.file.with_name("dead.tflite")
+    write_float_tflite(network, file, file.with_name("log"))
+    names = tensor_names(file.read_bytes(), network.graph)
+    ranges = observe_ranges(network, trained.images)
+    shipped = int8_tflite(file, {names[value]: found for value, found in ranges.items()}, file.with_name("log"))
+    of_shipped, of_candidate = (weight_grids(c, network.graph) for c in (shipped, int8_file(network, ranges)))
+    simulated = fake_quantize(network, ranges)
+    for op in network.graph:
+        if op.has_weights:
+            conv = simulated.get_submodule(f"layers.{layer_name(op.name)}.conv")
+            ours = weight_scales(conv.weight, conv.bias, simulated.grid(op.inputs[0])[0]).detach().numpy()
+            assert (ours > 0).all()
+            np.testing.assert_allclose(of_shipped[op.name], ours, rtol=1e-6, err_msg=op.name)
+            np.testing.assert_allclose(of_candidate[op.name], ours, rtol=1e-6, err_msg=op.name)
 
 
 def test_float_throughout_is_the_folded_network(trained: Trained) -> None:

@@ -71,6 +71,8 @@ def write_tflite(graph: Graph, contents: Int8Contents) -> bytes:
 
 
 class _Writer:
+    """Collects the tensors, buffers and ops of one file."""
+
     def __init__(self, precision: str, contents: Int8Contents | None = None) -> None:
         self.int8 = precision == INT8
         self.contents = contents
@@ -81,6 +83,7 @@ class _Writer:
         self.sigmoids: set[str] = set()
 
     def write(self, graph: Graph) -> bytes:
+        """The bytes of the file."""
         kinds = sorted({op.kind for op in graph})
         made = {op.name for op in graph}
         read = {name for op in graph for name in op.inputs}
@@ -102,6 +105,7 @@ class _Writer:
         return pack(model)
 
     def code(self, kind: str) -> Any:
+        """The operator code of a kind of op."""
         builtin, float_version, int8_version = OP_CODES[kind]
         code = schema.OperatorCodeT()
         code.builtinCode = builtin
@@ -110,6 +114,7 @@ class _Writer:
         return code
 
     def operator(self, op: Op, opcode: int) -> Any:
+        """The operator of an op, whose constants and output are added."""
         operator = schema.OperatorT()
         operator.opcodeIndex = opcode
         name, options = options_of(op)
@@ -124,6 +129,7 @@ class _Writer:
         return operator
 
     def constants(self, op: Op) -> list[int]:
+        """Adds what an op reads beside values; gives the tensors' places."""
         if op.has_weights:
             return self.weights(op)
         if op.kind == MEAN:
@@ -171,6 +177,7 @@ class _Writer:
         return value_grid(self.contents.ranges[name])
 
     def activation(self, name: str, shape: Shape) -> int:
+        """Adds the tensor of a value."""
         if not self.int8:
             return self.tensor(name, (1, *shape), schema.TensorType.FLOAT32)
         scale, zero = self.grid(name)
@@ -178,6 +185,7 @@ class _Writer:
         return self.tensor(name, (1, *shape), schema.TensorType.INT8, parameters)
 
     def constant(self, name: str, values: np.ndarray, quantized: Any = None) -> int:
+        """Adds a tensor with its content."""
         buffer = schema.BufferT()
         buffer.data = values.reshape(-1).view(np.uint8)
         self.buffers.append(buffer)
