@@ -1,7 +1,7 @@
 """The training loop: it learns, and a killed run ends where an uninterrupted one does."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -209,3 +209,79 @@ def test_a_network_of_another_shape_is_refused(tiny: Genotype, tmp_path: Path) -
     save_tensors({"genotype": "{}", "weights": {}}, tmp_path / "n.pt")
     with pytest.raises(InputError, match=r"n\.pt is not a network of this version"):
         load_network(tmp_path / "n.pt")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def other_optimizer(path: Path) -> None:
+    """A checkpoint that loads, and lacks the optimizer's state."""
+    states = load_tensors(path)
+    save_tensors({**states, "optimizer": {}}, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (cut, r"c\.pt cannot be loaded .*; delete it"),
+        (other_optimizer, r"c\.pt is damaged .*; delete it: the training begins again"),
+        (
+            lambda path: path.with_name("log.csv").write_text("step,seconds,loss,lr\nx"),
+            r"log\.csv is damaged .*; delete",
+        ),
+        (lambda path: path.with_name("log.csv").write_bytes(b"\xff\xfe\x00"), r"log\.csv is damaged .*; delete"),
+    ],
+    ids=["checkpoint cut", "optimizer of another", "log not numbers", "log not text"],
+)
+def test_a_damaged_checkpoint_or_log_is_named(
+    tiny: Genotype,
+    folder_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], None],
+    said: str,
+) -> None:
+    monkeypatch.setattr(checkpoint_module, "CHECKPOINT_SECONDS", 0.0)
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 4, 0)
+    asked = (crops, Schedule(2, 2, 64), tmp_path / "c.pt", "test")
+    killed, resumed = fresh(tiny), fresh(tiny)
+    with pytest.raises(KilledError):
+        fit(killed, losses_of(killed, killed_at=1), *asked)
+    damage(tmp_path / "c.pt")
+    with pytest.raises(InputError, match=said) as caught:
+        fit(resumed, losses_of(resumed), *asked)
+    assert len(str(caught.value).splitlines()) == 1
+    (tmp_path / "c.pt").unlink()  # the remedy
+    (tmp_path / "log.csv").unlink(missing_ok=True)
+    fit(resumed, losses_of(resumed), *asked)
+
+
+def test_the_checkpoint_is_deleted_once_the_result_is_saved(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
+    """Not before: a kill while it is saved loses nothing."""
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 2, 0)
+    network, checkpoint, there = fresh(tiny), tmp_path / "c.pt", list[bool]()
+    fit(
+        network,
+        losses_of(network),
+        crops,
+        Schedule(1, 2, 64),
+        checkpoint,
+        "test",
+        save=lambda _: there.append(checkpoint.exists()),
+    )
+    assert there == [True]
+    assert not checkpoint.exists()
+
+
+def test_losses_are_told_the_step(tiny: Genotype, folder_data: Path, tmp_path: Path) -> None:
+    network, steps = fresh(tiny), list[int]()
+
+    def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
+        steps.append(step)
+        assert torch.initial_seed() == 5 + step  # what supernets drew from before: the draws are the same
+        yield cross_entropy(network(images), masks, IGNORE)
+
+    crops = Crops(open_data(f"folder:{folder_data}"), (96, 96), 64, 6, seed=5)
+    fit(network, losses, crops, Schedule(3, 2, 64), tmp_path / "c.pt", "test")
+    assert steps == [0, 1, 2]
