@@ -26,7 +26,7 @@ from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.quantization import quantize_tflite
 from compress.tflite.writer import random_weight_model
-from search_spaces import SPACES, Space
+from search_spaces import Space, add_space
 from search_spaces.backbone import inverted_residual
 from search_spaces.genotype import Genotype, Stage, round_channels
 from search_spaces.heads import aspp, class_map, class_scores, decoder
@@ -93,7 +93,7 @@ def _sample(trial: Any, classes: int, input_size: tuple[int, int]) -> Genotype:
     return mobilenetv2(1.0, classes, input_size)
 
 
-SPACES[NAME] = Space(NAME, _sample, graph)
+add_space(Space(NAME, _sample, graph))
 
 
 def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> Genotype:

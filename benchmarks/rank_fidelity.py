@@ -25,13 +25,14 @@ import numpy as np
 import torch
 from baseline import machine, untrained
 from numpy.typing import ArrayLike
+from planned import PlannedConfig
 from scipy.stats import kendalltau
 from trainings import end_with_parent
 
 from compress.files.records import read_json, write_json
 from compress.latency.spec import TableSpec
 from compress.latency.targets import HostTarget
-from compress.stages.config import RunConfig, parse_input_size
+from compress.stages.config import parse_input_size
 from compress.stages.fitting import fit_network
 from compress.stages.presets import PRESETS
 from compress.stages.run import Run
@@ -48,7 +49,6 @@ from search_spaces import get_space
 from search_spaces.genotype import Genotype
 
 SEEDS = (0, 1)
-PRESET = "fidelity"
 FINALISTS = PRESETS["quick"].finalists
 
 
@@ -56,14 +56,14 @@ def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) 
     """A run folder's settings: the quick preset's schedules, as long as asked for; `seed` is that of crops and first
     weights."""
     quick = PRESETS["quick"]
-    PRESETS[PRESET] = replace(
+    plans = replace(
         quick,
         supernet=replace(quick.supernet, steps=supernet_steps, crop=given.crop),
         finalist=replace(quick.finalist, crop=given.crop),
         train=replace(quick.train, steps=given.steps, crop=given.crop),
     )
     size = parse_input_size(given.input_size)
-    return Run(given.work, RunConfig(given.budget_ms, given.data, input_size=size, preset=PRESET, seed=seed))
+    return Run(given.work, PlannedConfig(given.budget_ms, given.data, input_size=size, seed=seed, plans=plans))
 
 
 def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from baseline import machine, scaled_to, search, untrained
+from planned import PlannedConfig
 from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
@@ -30,13 +31,14 @@ from compress.stages.cli import run_command
 from compress.stages.config import RunConfig, parse_input_size
 from compress.stages.fitting import fit_network
 from compress.stages.int8_training import train_in_int8
-from compress.stages.presets import PRESETS, Preset
+from compress.stages.presets import Preset
 from compress.stages.prune import importance_losses
 from compress.stages.prune_rounds import SaveRound, prune_in_rounds
 from compress.stages.run import Run
 from compress.stages.teaching import open_teaching
 from compress.tflite.ranges import DEFAULT_ESTIMATOR, ESTIMATORS, observe_ranges
 from compress.tflite.writer import INT8, random_weight_model
+from compress.training.plan import TrainingPlan
 from compress.training.schedule import Schedule
 from compress.training.term_weights import parse_terms
 from search_spaces import get_space, graph_of
@@ -44,7 +46,6 @@ from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
-PRESET = "benchmark"
 LR, WEIGHT_DECAY = 2e-3, 0.05  # those of --preset quick
 KEPT = 0.6  # of BASE's latency, the latency that all compressed networks have
 STARTS = {"small": KEPT, "middle": 1.25 * KEPT}  # of BASE's latency, to which BASE's widths are scaled
@@ -68,10 +69,10 @@ class Asked:
         return Schedule(max(2, round(self.steps * share)), self.batch, self.crop, LR, WEIGHT_DECAY)
 
     def config(self, seed: int) -> RunConfig:
-        schedule = self.schedule(1.0)
-        PRESETS[PRESET] = Preset(*(schedule,) * 6, trials=1, finalists=1)
+        plan = TrainingPlan(self.steps, self.batch, self.crop, LR, WEIGHT_DECAY)
+        plans = Preset(*(plan,) * 6, trials=1, finalists=1)
         size = parse_input_size(self.input_size)
-        return RunConfig(budget_ms=1e6, data=self.data, input_size=size, preset=PRESET, seed=seed)
+        return PlannedConfig(budget_ms=1e6, data=self.data, input_size=size, seed=seed, plans=plans)
 
 
 def prepare(work: Path, asked: Asked, tables: Sequence[str], preset: str) -> None:
