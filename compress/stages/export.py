@@ -52,7 +52,7 @@ def export(run: Run) -> None:
 
 
 def model_card(run: Run, model: bytes) -> dict[str, Any]:
-    """What an app needs to run model.tflite and to read its output (docs/how-it-works.md lists the entries).
+    """What an app needs to run model.tflite and to read its output.
 
     Args:
         run: The run, quantized.
