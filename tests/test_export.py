@@ -186,8 +186,7 @@ def test_a_network_that_is_not_finite_is_refused_by_the_next_stage(
     assert "not finite" in err
 
 
-def test_a_file_in_use_is_the_one_on_disk(whole: Path) -> None:
-    """What ships is what was quantized."""
+def test_what_ships_is_what_was_quantized(whole: Path) -> None:
     shipped, quantized = ((whole / name).read_bytes() for name in ("model.tflite", "quantize/model.tflite"))
     assert shipped == quantized
     (reads,) = load(shipped, 1).get_input_details()
