@@ -84,7 +84,7 @@ def join(path: Path, url: str, index: int | None = None, parent: int | None = No
     needed = partial(is_needed, run, parent)
     if not needed():
         raise InputError(f"{path}: its search is over; wait for the process that goes on with it")
-    with readable(url):
+    with readable(url, opening=True):
         name = wait_for_study(run, storage, needed)
     if name is None:
         return

@@ -22,6 +22,7 @@ from search_spaces.errors import InputError
 SQLITE_PATIENCE_S = 120  # how long a worker waits while another one writes
 PROXY_PATIENCE_S = 15  # how long a proxy may take to answer
 TABLES_LOCK = 5_107_246_021  # PostgreSQL's number of the lock under which tables are made
+STORAGE_ERRORS = (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError, UnicodeDecodeError)
 MAX_TRIES = 20  # to make the tables of a SQLite file that other processes make at the same time
 
 
@@ -40,7 +41,7 @@ def open_storage(url: str) -> BaseStorage:
     check_storage_url(url)
     kind, _, place = url.partition(":")
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)  # the gRPC proxy
-    with readable(url):
+    with readable(url, opening=True):
         try:
             if kind == "journal":
                 return open_journal(place)
@@ -56,21 +57,27 @@ def open_storage(url: str) -> BaseStorage:
 
 
 @contextmanager
-def readable(url: str) -> Iterator[None]:
+def readable(url: str, opening: bool = False) -> Iterator[None]:
     """A context in which a storage that is damaged, or was lost, ends a command with one line.
 
     Args:
         url: The address of the storage.
+        opening: Whether nothing but reading the storage happens in the context. Libraries then raise errors of any
+            kind for a damaged one, and all of them are taken for that.
 
-    Returns:
-        The context.
+    Yields:
+        Nothing.
 
     Raises:
         InputError: The storage cannot be read or written.
     """
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
+    except InputError:
+        raise
+    except Exception as error:
+        if not opening and not isinstance(error, STORAGE_ERRORS):
+            raise
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         reason = (str(cause or error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(

@@ -58,8 +58,8 @@ def score_candidates(
         How many were scored and how many were refused, and the best ones.
     """
     storage = open_storage(url)
-    with readable(url):
-        identity = identity_of(run, run.config.flat(), strategy.weights_digest)
+    identity = identity_of(run, run.config.flat(), strategy.weights_digest)
+    with readable(url, opening=True):
         study = open_study(study_name(run.path, storage), storage, run.config, survey, identity)
     with readable(url), Worker(study) as worker:
         left = worker.abandoned()

@@ -14,9 +14,9 @@ from optuna.trial import Trial, TrialState
 from small_studies import problem, searched, worth
 
 from compress.stages.config import RunConfig
-from nas.candidate_loop import CandidateLoop
+from nas.candidate_loop import MAX_HOPELESS, CandidateLoop
 from nas.constraints import Costs
-from nas.feasibility import Survey, infeasible_count, survey_space
+from nas.feasibility import Survey, infeasible_count, initial_draws, survey_space
 from nas.heartbeat import Worker
 from nas.listing import read_scored_candidates, write_listing
 from nas.pruners import PRUNERS, RUNGS
@@ -207,3 +207,44 @@ def test_listing_and_study_agree(surveyed: Survey, tmp_path: Path) -> None:
         predicted = (line[f"predicted_{name}"] for name in ("latency_ms", "size_bytes", "arena_bytes"))
         assert Costs(*predicted) == found
     assert sum(line["state"] == "complete" for line in lines) == 6
+
+
+@pytest.mark.parametrize("worthless", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_stops_the_search_at_once(
+    worthless: float, surveyed: Survey, tmp_path: Path
+) -> None:
+    """As of a validation split that is void throughout. Before, 994 candidates were scored in place of 40."""
+    asked: list[int] = []
+
+    def score(genotype: Genotype, trial: Trial) -> float:
+        asked.append(trial.number)
+        return worthless if len(asked) == 3 else worth(genotype)
+
+    storage = InMemoryStorage()
+    with pytest.raises(InputError, match=r"candidate 2 \(\w+\) scores mIoU (nan|inf).*compress.check") as stopped:
+        searched(RunConfig(4.0, trials=40), surveyed, storage=storage, score=score, listing=tmp_path / "search.jsonl")
+    assert asked == [0, 1, 2]
+    assert len(str(stopped.value).splitlines()) == 1
+    study = optuna.load_study(study_name="tried", storage=storage)
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 2
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_where_only_the_smallest_network_is_feasible_it_is_tried_first(sampler: str) -> None:
+    """And the search ends soon: the sampler and random draws find nothing else."""
+    least = problem().costs(problem().smallest()).latency_ms
+    tight = problem(least * 1.0001)
+    config = RunConfig(4.0, trials=40, sampler=sampler)
+    study = open_study("tried", InMemoryStorage(), config, survey_space(tight, 0), {})
+    with Worker(study) as worker:
+        CandidateLoop(worker, tight, config, 0, worth).run()
+    trials = study.get_trials()
+    assert json.loads(trials[0].user_attrs["genotype"]) == problem().smallest().to_dict()
+    assert trials[0].state is TrialState.COMPLETE
+    assert [one.genotype for one in best_candidates(study)] == [problem().smallest()]
+    assert infeasible_count(study) == len(trials) - 1 <= MAX_HOPELESS
+
+
+def test_ordinary_searches_start_from_random_draws_alone(surveyed: Survey) -> None:
+    """So that the same seed and table give the candidates that they gave before the smallest was tried at all."""
+    assert surveyed.smallest.params not in initial_draws(surveyed, 16)

@@ -99,3 +99,15 @@ def test_a_file_that_cannot_be_is_one_line(tiny: Genotype, tmp_path: Path) -> No
     save_tensors({"encoder.conv1.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="none of its 1 tensors fits by name and shape"):
         read_initial_weights(str(tmp_path / "other.pt")).start(made(tiny, 0))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["network.pt", "file.safetensors"])
+def test_weights_that_are_not_finite_are_refused_by_name(
+    tiny: Genotype, tmp_path: Path, kind: str, value: float
+) -> None:
+    source = made(tiny, 1)
+    source.state_dict()["layers.stem.conv.weight"].view(-1)[5] = value
+    save_network(source, tmp_path / kind) if kind == "network.pt" else save_file(source.state_dict(), tmp_path / kind)
+    with pytest.raises(InputError, match=rf"{kind}: tensor layers.stem.conv.weight has values that are not"):
+        read_initial_weights(str(tmp_path / kind))

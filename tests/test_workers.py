@@ -14,6 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 from small_studies import problem, worth
 from studies import INITDB, free_port, postgres
@@ -25,6 +26,7 @@ from nas.feasibility import Survey, random_feasible_draw
 from nas.heartbeat import Worker
 from nas.storages import open_storage
 from nas.study import finished, open_study
+from nas.worker_name import is_gone, new_worker_name
 from search_spaces.genotype import Genotype
 
 
@@ -193,3 +195,37 @@ def test_a_candidate_that_takes_workers_down_is_given_up(surveyed: Survey, tmp_p
             first.set_user_attr("worker", f"{socket.gethostname()}:{gone.pid}:ab")
             here.retry_lost()
     assert max(t.user_attrs.get("retries", 0) for t in study.get_trials()) == heartbeat.MAX_RETRIES
+
+
+def name_of(process: int, **changed: str) -> str:
+    """The name of a worker that was a process of this machine, in another boot or namespace if told so."""
+    host, _, token, space = new_worker_name().split(":")
+    boot, _, namespace = space.partition("-")
+    space = f"{changed.get('boot', boot)}-{changed.get('namespace', namespace)}"
+    return f"{changed.get('host', host)}:{process}:{token}:{space}"
+
+
+def test_only_a_process_that_can_be_looked_up_is_known_to_be_gone() -> None:
+    """A container numbers its processes anew, so a number means nothing in another PID namespace; before, a living
+    worker of a container was declared dead by one outside it."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert is_gone(name_of(gone.pid))
+    assert is_gone(f"{socket.gethostname()}:{gone.pid}:ab")  # as older versions named their workers
+    assert is_gone(name_of(os.getpid()))  # an earlier worker of this process
+    assert not is_gone(name_of(os.getppid()))
+    for elsewhere in ({"namespace": "4026532999"}, {"boot": "01234567"}, {"host": "far-away"}):
+        assert not is_gone(name_of(gone.pid, **elsewhere)), elsewhere
+        assert not is_gone(name_of(os.getpid(), **elsewhere)), elsewhere
+    for strange in ("", "x", "x:y", f"{socket.gethostname()}:", f"{socket.gethostname()}:99999999999999999999:ab:"):
+        assert not is_gone(strange), strange
+
+
+def test_a_worker_of_another_namespace_keeps_its_candidate_while_its_heart_beats(surveyed: Survey) -> None:
+    study = open_study("tried", InMemoryStorage(), RunConfig(4.0, trials=4), surveyed, {})
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with Worker(study, name=name_of(gone.pid, namespace="4026532999")) as remote, Worker(study) as here:
+        remote.take(study.ask())
+        assert here.retry_lost() == 0
+        assert here.abandoned() == []
