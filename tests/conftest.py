@@ -1,7 +1,6 @@
 """Tiny data and nets that every test may use."""
 
 import json
-import math
 import os
 import random
 import shutil
@@ -18,7 +17,7 @@ from commands import Command, flags
 from made_data import CLASSES
 from PIL import Image
 from small_studies import problem
-from stage_runs import SIDE, BySize
+from stage_runs import SIDE, BySize, hasten_tables
 
 import nas.search
 from compress.files.records import write_json
@@ -146,11 +145,7 @@ def host_table(tmp_path_factory: pytest.TempPathFactory, host_wanted: TableSpec)
 def brief_table(wanted: TableSpec, path: Path) -> Path:
     """A real table of this machine, each op timed as briefly as it can be."""
     with pytest.MonkeyPatch.context() as patch:
-        for plan in ("OPS", "NETWORKS"):
-            hasty = replace(getattr(table_builder, plan), seconds=0.0, tolerance=math.inf)
-            patch.setattr(table_builder, plan, hasty)
-        patch.setattr(table_builder, "FITTED", 6)
-        patch.setattr(table_builder, "HELD_OUT", 2)
+        hasten_tables(patch.setattr)
         table_builder.build(wanted, path)
     return path
 
