@@ -76,7 +76,7 @@ def run_search(folder: Path, arguments: Sequence[str], kill_at: int) -> None:
 
 
 def main() -> None:
-    import nas.search  # noqa: F401  imported once, for all forks
+    import nas.job  # noqa: F401  imported once, for all forks
 
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
