@@ -18,7 +18,7 @@ import torch
 from compress.data.calibration import calibration_images
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.tflite_file import evaluate_tflite
-from compress.files.records import read_json
+from compress.files.genotypes import read_genotype
 from compress.latency.targets import HostTarget
 from compress.stages.fitting import fit_network
 from compress.stages.presets import PRESETS
@@ -128,7 +128,7 @@ def search(place: Path, **flags: object) -> Genotype:
     given = (f"--{name.replace('_', '-')}={value}" for name, value in flags.items())
     command = [sys.executable, str(Path(__file__).with_name("search_at.py")), str(place.resolve()), *given]
     subprocess.run([*command, "--search-only", "--resume"], check=True)
-    return Genotype.from_dict(read_json(place / "genotype.json", "run the benchmark again"))
+    return read_genotype(place / "genotype.json", "run the benchmark again")
 
 
 def reuse_supernet(there: Path, here: Path) -> None:

@@ -24,6 +24,7 @@ from stage_tables import MILLIONS, MIOU, MS, POINTS, Figure, float_miou, int8_mi
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing
 
 from compress.files.atomic import write_atomically
+from compress.files.genotypes import read_genotype
 from compress.files.records import read_json, write_json
 from compress.stages.cli import run_command
 from compress.stages.config import RunConfig, parse_input_size
@@ -31,7 +32,6 @@ from compress.stages.run import SEARCH, Run
 from nas.listing import read_scored_candidates
 from nas.score import reward
 from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
 HAND_MADE, SEARCHED, RANDOM, INHERITED = "hand-made", "searched", "random", "inherited"
@@ -79,7 +79,7 @@ def train(network: str, budget: str, steps: int, run: Run, folder: Path) -> Netw
         config = place / "config.json"
         begun = Run(place, RunConfig.from_dict(read_json(config, "run --prepare"), str(config))).network(SEARCH)
     else:
-        begun = untrained(run, Genotype.from_dict(read_json(place / "genotype.json", "run --prepare")))
+        begun = untrained(run, read_genotype(place / "genotype.json", "run --prepare"))
     return trained(run, begun, steps, folder)
 
 

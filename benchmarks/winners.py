@@ -11,12 +11,12 @@ import numpy as np
 from scipy.stats import kendalltau
 from trainings import TRAINED
 
+from compress.files.genotypes import read_genotype
 from compress.files.records import read_json
 from compress.stages.cli import run_command
 from compress.stages.run import SEARCH
 from nas.score import reward
 from search_spaces.errors import InputError
-from search_spaces.genotype import Genotype
 
 FITTED = ("refined score, a power", "latency, a power", "image side, a power", "image pooling, a factor")
 
@@ -27,7 +27,7 @@ def winners(work: Path) -> dict[tuple[str, str], tuple[float, ...]]:
     for place in sorted(work.glob(f"seed-*/{SEARCH}-*/genotype.json")):
         folder = place.parent
         trained = folder.with_name(folder.name.removeprefix(f"{SEARCH}-")) / TRAINED
-        genotype = Genotype.from_dict(read_json(place, "run benefit.py --prepare"))
+        genotype = read_genotype(place, "run benefit.py --prepare")
         if not trained.is_file() or genotype.space != "deeplabv3plus":
             continue
         finalists = read_json(folder / SEARCH / "finalists.json", "run benefit.py --prepare")

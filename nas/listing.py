@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from compress.files.atomic import write_atomically
+from compress.files.records import parse_json, read_content
 from nas.constraints import COST_NAMES
 from nas.feasibility import is_infeasible
 from nas.score import reward
@@ -56,16 +57,13 @@ def read_scored_candidates(path: Path) -> list[dict[str, Any]]:
         InputError: The file is missing or damaged.
     """
     remedy = "delete it; python -m nas.search --resume writes it again before the search ends, else start the run anew"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); {remedy}") from error
     found = []
-    for number, text in enumerate(lines, 1):
+    for number, text in enumerate(read_content(path, remedy).splitlines(), 1):
+        name = f"{path}, line {number}"
+        line = parse_json(text, name, remedy, dict)
         try:
-            line = json.loads(text)
             if line["state"] == "complete":
-                found.append({**line, **{name: float(line[name]) for name in ("predicted_latency_ms", "miou")}})
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: not a candidate ({type(error).__name__}); {remedy}") from error
+                found.append({**line, **{key: float(line[key]) for key in ("predicted_latency_ms", "miou")}})
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{name}: not a candidate ({type(error).__name__}); {remedy}") from error
     return found

@@ -13,9 +13,11 @@ import numpy as np
 from compress.evaluation.metrics import iou_per_class
 from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import write_atomically
-from compress.files.records import read_content, read_json
+from compress.files.records import read_json
 from compress.stages.run import SEARCH, STAGES, Run
+from compress.tflite.flatbuffer import read_tflite
 from nas.figures import curves_figure, pictures_figure, scatter_figure
+from search_spaces.errors import InputError
 
 FINALISTS_HEAD = (
     "genotype", "mIoU, as a candidate", "refined", "weighted by latency", "MACs", "latency, ms", "predicted, ms",
@@ -112,7 +114,7 @@ def evaluated(run: Run) -> Evaluation:
     Raises:
         InputError: When the file or the data cannot be read.
     """
-    model = read_content(run.path / "model.tflite", f"run python -m compress.export {run.path} again")
+    model = read_tflite(run.path / "model.tflite", f"run python -m compress.export {run.path} again")
     counts, maps = evaluate_tflite(model, run.network("distill"), run.validation, "report")
     ious = iou_per_class(counts).tolist()
     return Evaluation(list(zip(run.data.classes, run.data.colours, ious, strict=True)), maps)
@@ -130,21 +132,24 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
     Raises:
         InputError: When finalists.json is damaged.
     """
-    path = run.path / SEARCH / "finalists.json"
-    found = read_json(path, "the table of finalists is left out", list) if path.exists() else []
+    path, remedy = run.path / SEARCH / "finalists.json", "the table of finalists is left out"
+    found = read_json(path, remedy, list) if path.exists() else []
     winner = run.genotype.id
-    return [
-        (
-            f"{one['id']}, winner" if one["id"] == winner else str(one["id"]),
-            f"{one['miou']:.4f}",
-            f"{one['refined_miou']:.4f}" if "refined_miou" in one else "over the budget",
-            f"{one['refined_score']:.4f}" if "refined_score" in one else "",
-            f"{one['macs']:,}" if "macs" in one else "",
-            f"{one['latency_ms']:.2f}",
-            f"{one['predicted_latency_ms']:.2f}",
-        )
-        for one in found
-    ]
+    try:
+        return [
+            (
+                f"{one['id']}, winner" if one["id"] == winner else str(one["id"]),
+                f"{one['miou']:.4f}",
+                f"{one['refined_miou']:.4f}" if "refined_miou" in one else "over the budget",
+                f"{one['refined_score']:.4f}" if "refined_score" in one else "",
+                f"{one['macs']:,}" if "macs" in one else "",
+                f"{one['latency_ms']:.2f}",
+                f"{one['predicted_latency_ms']:.2f}",
+            )
+            for one in found
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a list of finalists ({type(error).__name__}: {error}); {remedy}") from error
 
 
 def stage_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:

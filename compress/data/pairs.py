@@ -206,6 +206,9 @@ def read_list(path: Path, spec: str) -> list[str]:
         InputError: The list is missing or is not text.
     """
     try:
-        return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it has zero bytes")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8
         raise InputError(f"--data {spec}: {path} cannot be read ({error}); see docs/data.md for the layout") from error

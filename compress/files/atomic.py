@@ -77,12 +77,30 @@ def _part_of(path: Path) -> Path:
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Replaces a file as a whole or not at all.
 
-    Both the content and the folder are synced, so that a power failure leaves the old file or the new one. A symbolic
-    link stays a link: the file that it points to is replaced.
-
     Args:
         path: The file to replace; its folders are made.
         content: The new bytes.
+
+    Raises:
+        InputError: When the system refuses to write, as on a full disk. Then the old file is left as it was.
+    """
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Replaces a file as a whole or not at all, for those that write files by themselves.
+
+    The part replaces the file when the block ends. It is removed when the block raises. Both the content and the
+    folder are synced, so that a power failure leaves the old file or the new one. A symbolic link stays a link: the
+    file that it points to is replaced.
+
+    Args:
+        path: The file to replace; its folders are made.
+
+    Yields:
+        The part to write. It lies in the same folder.
 
     Raises:
         InputError: When the system refuses to write, as on a full disk. Then the old file is left as it was.
@@ -92,9 +110,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         _make_parents(target)
         part = _part_of(target)
         try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
+            yield part
+            with part.open("rb") as file:
                 os.fsync(file.fileno())
             part.replace(target)
         except BaseException:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from compress.files.atomic import write_errors
+
 
 @contextmanager
 def output_to(log: Path) -> Iterator[None]:
@@ -18,12 +20,14 @@ def output_to(log: Path) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    with write_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("ab")
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)
     level = logging.root.manager.disable
-    with log.open("ab") as file:
+    with file:
         try:
             logging.disable(logging.WARNING)
             os.dup2(file.fileno(), 1)

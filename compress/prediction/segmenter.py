@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from compress.data.resizing import at_resolution
 from compress.latency.timing import load
 from compress.prediction.card import ModelCard, find_model, read_card
+from compress.tflite.flatbuffer import read_tflite
 from search_spaces.errors import InputError
 
 
@@ -79,7 +80,7 @@ def open_segmenter(path: Path, threads: int = 1) -> Segmenter:
     model, card_file = find_model(path)
     card = read_card(card_file)
     try:
-        interpreter = load(model.read_bytes(), threads)
+        interpreter = load(read_tflite(model), threads)
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{model}: LiteRT cannot load it ({error}); export it again") from error
     shape = [int(side) for side in interpreter.get_input_details()[0]["shape"]]

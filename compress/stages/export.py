@@ -1,6 +1,5 @@
 """The stage `export`: puts model.tflite, its variants for other runtimes and model.json into RUN and verifies them."""
 
-import shutil
 import time
 from typing import Any
 
@@ -13,6 +12,7 @@ from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import Run
 from compress.stages.variants import write_variants
 from compress.stages.verify import verify
+from compress.tflite.flatbuffer import read_tflite
 
 # what each file reads and gives; shapes are those of model.tflite unless said otherwise
 FILES = {
@@ -39,11 +39,11 @@ def export(run: Run) -> None:
     """
     begun = time.monotonic()
     folder = run.path / "export"
-    folder.mkdir(exist_ok=True)
-    model = run.made("quantize").read_bytes()
+    again = f"run python -m compress.quantize {run.path} again"
+    model = read_tflite(run.made("quantize"), again)
     for path in (run.made("export"), run.path / "model.tflite"):
         write_atomically(path, model)
-    shutil.copyfile(run.path / "quantize" / "model.float.tflite", run.path / "model.float.tflite")
+    write_atomically(run.path / "model.float.tflite", read_tflite(run.path / "quantize" / "model.float.tflite", again))
     write_variants(run, model, folder / "convert.log")
     write_json(run.path / "model.json", model_card(run, model))
     found = verify(run)

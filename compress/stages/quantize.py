@@ -27,6 +27,7 @@ from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import METRICS, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.fallback import FallbackResult, QuantizationSource, RunFile, fall_back
+from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.grids import ValueRanges
 from compress.tflite.ranges import observe_ranges
 from search_spaces.network import Network
@@ -163,7 +164,7 @@ def run_float_file(run: Run, source: QuantizationSource) -> FloatFigures:
     Returns:
         Its figures.
     """
-    content = source.float_file.read_bytes()
+    content = read_tflite(source.float_file)
     miou, latency_ms = file_runner(run, source.network, "float: validation")(content)
     return FloatFigures(miou, latency_ms, len(content))
 

@@ -12,6 +12,7 @@ from compress.data.dataset import DataSet, open_data
 from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
+from compress.files.genotypes import read_genotype
 from compress.files.records import read_json, read_record
 from compress.files.tensors import load_network
 from compress.latency.table import LatencyTable, read_table
@@ -74,7 +75,7 @@ class Run:
     @cached_property
     def genotype(self) -> Genotype:
         path = self.path / "genotype.json"
-        return Genotype.from_dict(read_json(path, "run python -m nas.search first"))
+        return read_genotype(path, "run python -m nas.search first")
 
     @cached_property
     def device(self) -> torch.device:

@@ -16,6 +16,7 @@ from compress.evaluation.tflite_file import class_maps, evaluate_tflite
 from compress.files.tensors import load_network
 from compress.stages.run import Run
 from compress.stages.variants import variant_figures
+from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.reader import check_all_int8, file_ops
 from compress.tflite.simulated_int8 import fake_quantize
 from search_spaces.errors import InputError
@@ -37,7 +38,7 @@ def verify(run: Run) -> dict[str, Any]:
     Raises:
         InputError: A file cannot be run, has an op that should be int8 and is not, or does not agree with its network.
     """
-    model = (run.path / "model.tflite").read_bytes()
+    model = read_tflite(run.path / "model.tflite")
     network = load_network(run.path / "quantize" / "network.pt")
     float_ops = run.metrics("quantize")["float_ops"]
     try:
@@ -96,7 +97,7 @@ def float_agreements(run: Run) -> dict[str, float]:
     network = run.network("distill")
     resolution = network.genotype.resolution
     pixels = islice(run.validation.pixels(resolution), FLOAT_IMAGES)
-    in_tflite = list(class_maps((run.path / "model.float.tflite").read_bytes(), pixels, 1))
+    in_tflite = list(class_maps(read_tflite(run.path / "model.float.tflite"), pixels, 1))
     in_onnx = run_onnx(run.path / "model.onnx", resolution, run.validation, FLOAT_IMAGES)
     return {
         "float_agreement_with_torch": agreement(in_tflite, network, run.validation),

@@ -8,6 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from compress.files.atomic import replacing
 from compress.files.native_output import output_to
 from search_spaces.network import Network, fold_batch_norm
 
@@ -74,13 +75,11 @@ def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None
         path: The file to write.
         log: The file for what the converter prints.
     """
-    with output_to(log):
+    with replacing(path) as part, output_to(log):
         import litert_torch
 
         edge = litert_torch.convert(deployed.eval(), (example,))
-        part = path.with_name(f"part-{path.name}")
         edge.export(str(part))
-    part.replace(path)
 
 
 def write_onnx(network: Network, path: Path, log: Path) -> None:
@@ -96,24 +95,23 @@ def write_onnx(network: Network, path: Path, log: Path) -> None:
         path: The file to write.
         log: The file for what the exporter prints.
     """
-    part = path.with_name(f"part-{path.name}")
-    with output_to(log):
-        torch.onnx.export(
-            Deployed(network).eval(),
-            (example_input(network),),
-            part,
-            input_names=["pixels"],
-            output_names=["class_map"],
-            opset_version=ONNX_OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    model = onnx.load(part)
-    strip_notes(model)
-    model.ir_version = ONNX_IR_VERSION
-    onnx.save(model, part)
-    part.replace(path)
+    with replacing(path) as part:
+        with output_to(log):
+            torch.onnx.export(
+                Deployed(network).eval(),
+                (example_input(network),),
+                part,
+                input_names=["pixels"],
+                output_names=["class_map"],
+                opset_version=ONNX_OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+        model = onnx.load(part)
+        strip_notes(model)
+        model.ir_version = ONNX_IR_VERSION
+        onnx.save(model, part, format="protobuf")
 
 
 def write_int8_onnx(float_onnx: Path, samples: Sequence[np.ndarray], path: Path, log: Path) -> None:
@@ -125,31 +123,30 @@ def write_int8_onnx(float_onnx: Path, samples: Sequence[np.ndarray], path: Path,
         path: The file to write.
         log: The file for what ONNX Runtime prints.
     """
-    part = path.with_name(f"part-{path.name}")
-    with output_to(log):
-        from onnxruntime import quantization
+    with replacing(path) as part:
+        with output_to(log):
+            from onnxruntime import quantization
 
-        class Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
-            def __init__(self) -> None:
-                self.left = iter([{"pixels": sample} for sample in samples])
+            class Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
+                def __init__(self) -> None:
+                    self.left = iter([{"pixels": sample} for sample in samples])
 
-            def get_next(self) -> dict[str, np.ndarray] | None:
-                return next(self.left, None)
+                def get_next(self) -> dict[str, np.ndarray] | None:
+                    return next(self.left, None)
 
-        quantization.quantize_static(
-            str(float_onnx),
-            str(part),
-            Samples(),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-    model = onnx.load(part)
-    strip_notes(model)
-    model.ir_version = ONNX_IR_VERSION
-    onnx.save(model, part)
-    part.replace(path)
+            quantization.quantize_static(
+                str(float_onnx),
+                str(part),
+                Samples(),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+            )
+        model = onnx.load(part)
+        strip_notes(model)
+        model.ir_version = ONNX_IR_VERSION
+        onnx.save(model, part, format="protobuf")
 
 
 def strip_notes(model: onnx.ModelProto) -> None:

@@ -4,12 +4,14 @@ Schema: tensorflow/compiler/mlir/lite/schema/schema.fbs.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from compress.files.records import read_content
 from search_spaces.errors import InputError
 
 OP_NAMES: dict[int, str] = {
@@ -45,6 +47,27 @@ def read_model(content: bytes) -> Any:
     except Exception as error:  # the generated reader follows damaged offsets and raises many kinds
         raise InputError(f"a damaged .tflite file ({type(error).__name__}); export it again") from error
     return model
+
+
+def read_tflite(path: Path, remedy: str = "export it again") -> bytes:
+    """Reads a .tflite file that will be run. The runtime may crash on a damaged one, so its structure is checked first.
+
+    Args:
+        path: The file.
+        remedy: What the user does when the file is missing or damaged.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        InputError: The file is missing, is not a .tflite file, or is damaged. The message names it.
+    """
+    content = read_content(path, remedy)
+    try:
+        read_model(content)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).partition(';')[0]}; {remedy}") from error
+    return content
 
 
 def _check_indices(model: Any) -> None:

@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 from compress.apps.demo.build import icon
 from compress.files.atomic import make_folder
 from compress.prediction.card import ModelCard, find_model, read_card
+from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.metadata import ModelInfo, with_metadata
 from compress.tflite.variants import with_logits_output, with_uint8_input
 from search_spaces.errors import InputError
@@ -44,7 +45,7 @@ def build_android(model: Path, out: Path, application_id: str, name: str) -> Non
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: is there already; choose another folder, your changes may be in it")
     info = ModelInfo(name, f"Semantic segmentation of {len(card.classes)} classes", "1", "", card.classes)
-    content = with_metadata(with_logits_output(with_uint8_input(model_file.read_bytes())), info)
+    content = with_metadata(with_logits_output(with_uint8_input(read_tflite(model_file))), info)
 
     def fill(folder: Path) -> None:
         with as_file(files("compress.apps.android") / "project") as template:

@@ -14,6 +14,7 @@ from PIL import Image
 from compress.apps.demo.runtime import runtime_folder
 from compress.files.atomic import make_folder
 from compress.prediction.card import find_model, read_card
+from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.variants import with_uint8_input
 from search_spaces.errors import InputError
 
@@ -36,7 +37,7 @@ def build_demo(model: Path, out: Path) -> None:
     """
     model_file, card_file = find_model(model)
     card = read_card(card_file)
-    content = with_uint8_input(model_file.read_bytes())
+    content = with_uint8_input(read_tflite(model_file))
     if out.exists() and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: holds something else than a demo; choose another folder")
     runtime = runtime_folder()

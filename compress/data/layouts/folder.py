@@ -108,6 +108,8 @@ def _listed(path: Path, found: Pairs, spec: str) -> Pairs:
     pair_of = {same_name(stem(pair.image)): pair for pair in found}
     images, masks = path.parent / "images", path.parent / "masks"
     names = [same_name(stem(Path(line))) for line in read_list(path, spec)]
+    if not names:
+        raise InputError(f"--data {spec}: {path} names no image; write the name of an image into each line")
     return tuple(pair_of.get(name, Pair(images / f"{name}.png", masks / f"{name}.png")) for name in names)
 
 
