@@ -36,7 +36,7 @@ from nas.listing import read_scored_candidates
 from nas.private_interfaces import engine_of
 from nas.report_page import finalist_rows
 from nas.result import write_result
-from nas.storage import open_storage, readable
+from nas.storages import open_storage, readable
 from nas.study import GENOTYPE, IDENTITY, MIOU, check_identity, check_trials
 from nas.study_identity import recorded_name
 from search_spaces import graph_of
