@@ -39,7 +39,7 @@ from compress.stages.run import Run
 from nas import strategy
 from nas.constraints import Constraints
 from nas.feasibility import Survey, survey_space
-from nas.finalists import by_reward, in_turns, macs_of
+from nas.finalists import best_reward_first, macs_of, resolutions_in_turns
 from nas.preparation import open_table
 from nas.problem import Problem
 from nas.score import Scorer, calibration_batches, reward
@@ -148,8 +148,8 @@ def scores(given: argparse.Namespace, steps: int, genotypes: Sequence[Genotype])
 
 def won(found: Sequence[Candidate], refined: Sequence[float], budget_ms: float) -> int:
     """Which of the networks a search that knew no others would choose."""
-    finalists = in_turns(by_reward(found, budget_ms))[:FINALISTS]
-    best = by_reward([replace(one, miou=refined[found.index(one)]) for one in finalists], budget_ms)[0]
+    finalists = resolutions_in_turns(best_reward_first(found, budget_ms))[:FINALISTS]
+    best = best_reward_first([replace(one, miou=refined[found.index(one)]) for one in finalists], budget_ms)[0]
     return next(i for i, one in enumerate(found) if one.genotype == best.genotype)
 
 

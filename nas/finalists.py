@@ -1,8 +1,8 @@
 """How a search ends: which of its best candidates are measured and refined, and which of these wins.
 
-Shared weights favour what the supernet's training favoured, small networks and small images. So candidates are compared
-by their reward, which leans to those that use the budget, and each resolution sends its best. What that is worth is in
-benchmarks/rank_fidelity.md.
+Shared weights favour small networks and small images, because the training of the supernet does. Two things work
+against that. Candidates are compared by their reward, which grows with the latency that a network uses. And each
+resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth.
 """
 
 from collections import Counter
@@ -20,16 +20,39 @@ from search_spaces.genotype import Genotype
 
 
 def macs_of(genotype: Genotype) -> int:
+    """Counts the work of a network.
+
+    Args:
+        genotype: The network.
+
+    Returns:
+        Its multiply-accumulate operations for one image.
+    """
     return costs.macs(graph_of(genotype))
 
 
-def by_reward(found: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
-    """Best first."""
+def best_reward_first(found: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
+    """Sorts candidates by their reward.
+
+    Args:
+        found: The candidates.
+        budget_ms: The latency budget, ms.
+
+    Returns:
+        The candidates, highest reward first.
+    """
     return sorted(found, key=lambda c: -reward(c.miou, c.latency_ms, budget_ms))
 
 
-def in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """The first of each resolution, then the second of each."""
+def resolutions_in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Lets resolutions take turns: the best of each comes first, then the second of each.
+
+    Args:
+        ranked: Candidates, best first.
+
+    Returns:
+        The same candidates in turns.
+    """
     place = Counter[tuple[int, int]]()
     placed = []
     for candidate in ranked:
@@ -39,14 +62,26 @@ def in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
     return [candidate for _, candidate in sorted(placed, key=lambda one: one[0])]
 
 
-def choose(
+def choose_winner(
     run: Run, found: Sequence[Candidate], refine: Callable[[Candidate], float], shares_weights: bool
 ) -> tuple[Genotype, list[dict[str, Any]]]:
-    """Of the candidates, best reward first, the first that meet the budget when measured on the target are finalists.
-    They are refined, and the best of them then wins. Also what was measured and found. Those that would have to be
-    pruned come into it only where no other meets the budget.
+    """Measures and refines the best candidates, and chooses the winner.
 
-    Raises BudgetError when none meets it.
+    Candidates are measured on the target, best reward first. The first that meet the budget are the finalists. They are
+    refined, and the one with the best reward then wins. Candidates so near the budget that they would have to be pruned
+    are measured only where no other meets it.
+
+    Args:
+        run: The run.
+        found: The scored candidates.
+        refine: Trains a finalist on and gives its mIoU (0..1).
+        shares_weights: Whether scores come from a supernet; resolutions then take turns.
+
+    Returns:
+        The winner, and a record of each candidate that was measured.
+
+    Raises:
+        BudgetError: No candidate was scored, or none meets the budget when measured.
     """
     budget_ms = run.config.budget_ms
     ready = [candidate for candidate in found if candidate.latency_ms <= run.config.pruned_ms]
@@ -55,27 +90,39 @@ def choose(
     finalists: list[Candidate] = []
     for some in (ready, tight):
         if not finalists:
-            ranked = by_reward(some, budget_ms)
-            measured += timed(run, in_turns(ranked) if shares_weights else ranked)
+            ranked = best_reward_first(some, budget_ms)
+            measured += measure_until_enough(run, resolutions_in_turns(ranked) if shares_weights else ranked)
             finalists = [candidate for candidate, ms in measured if ms <= budget_ms]
+    if not measured:
+        raise BudgetError(
+            f"the search found no candidate that meets --budget-ms {budget_ms:g} and has a score; raise the budget or "
+            "give more --trials"
+        )
     if not finalists:
-        least = min((ms for _, ms in measured), default=float("nan"))
+        least = min(ms for _, ms in measured)
         raise BudgetError(
             f"none of {len(measured)} candidates meets --budget-ms {budget_ms:g} when measured: the fastest takes "
             f"{least:.2f} ms; raise the budget or give more --trials"
         )
     refined = [replace(candidate, miou=refine(candidate)) for candidate in finalists]
-    best = by_reward(refined, budget_ms)[0]
+    best = best_reward_first(refined, budget_ms)[0]
     after = {
         c.genotype.id: {"refined_miou": c.miou, "refined_score": reward(c.miou, c.latency_ms, budget_ms)}
         for c in refined
     }
-    return best.genotype, [{**described(c, ms), **after.get(c.genotype.id, {})} for c, ms in measured]
+    return best.genotype, [{**finalist_record(c, ms), **after.get(c.genotype.id, {})} for c, ms in measured]
 
 
-def timed(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
-    """Candidates with their measured ms, until as many are within the budget as the preset has finalists; so many are
-    timed in turns."""
+def measure_until_enough(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
+    """Measures candidates until enough of them are within the budget.
+
+    Args:
+        run: The run; its preset says how many finalists there are. So many candidates are measured at a time.
+        ranked: The candidates in the order in which they are measured.
+
+    Returns:
+        Each measured candidate with its median latency, ms.
+    """
     budget_ms, count = run.config.budget_ms, run.config.preset_values.finalists
     done: list[tuple[Candidate, float]] = []
     for at in range(0, len(ranked), count):
@@ -88,7 +135,16 @@ def timed(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]
     return done
 
 
-def described(candidate: Candidate, ms: float) -> dict[str, Any]:
+def finalist_record(candidate: Candidate, ms: float) -> dict[str, Any]:
+    """Describes a measured candidate for search/finalists.json.
+
+    Args:
+        candidate: The candidate.
+        ms: Its measured latency, ms.
+
+    Returns:
+        The record.
+    """
     return {
         "id": candidate.genotype.id,
         "macs": macs_of(candidate.genotype),

@@ -1,17 +1,7 @@
-"""Every private interface of a library that `nas` uses, and the version it was tried with.
+"""The private interfaces of Optuna that the search uses, each behind a function.
 
-A library may change such an interface without notice. `tests/test_private_interfaces.py` tries each one, so that a new
-version fails there with a clear message.
-
-| library | version | what | used for | why no public way |
-|---|---|---|---|---|
-| optuna | 5.0.0 | `Trial(study, trial_id)`, `FrozenTrial._trial_id` | `trial_of` | no public way to a running trial |
-| optuna | 5.0.0 | `system_attrs["fixed_params"]` | `fixed_params` | enqueued parameters can be read nowhere else |
-| optuna | 5.0.0 | `Trial.relative_params` | `nas.half_drawn` | which parameters are drawn together is not said |
-| optuna | 5.0.0 | `GPSampler._n_local_search` | `fewer_local_searches` | no argument for it |
-| optuna | 5.0.0 | `RDBStorage.engine` | `engine_of` | its documentation does not list it |
-| nni | 3.0 | `EvolutionTuner.population`, `.random_state`, `._random_generate_individual` | `nas.samplers` | the \
-tuner keeps its population to itself |
+docs/private_interfaces.md lists those of all libraries, with the versions they were tried with.
+`tests/test_private_interfaces.py` fails when one changes.
 """
 
 from typing import Any

@@ -1,5 +1,7 @@
-"""Pruners by the name `--pruner` knows them by: Optuna's, and nni's assessors behind the same interface. They end
-the training of a candidate early; an over-budget one is refused before (`nas.study`)."""
+"""Pruners by the names of `--pruner`: Optuna's, and nni's assessors behind the same interface.
+
+A pruner ends the training of a poor candidate early. An infeasible candidate is never trained (`nas.feasibility`).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,10 +47,17 @@ PRUNERS: dict[str, Callable[[int], BasePruner]] = {
 
 
 class AssessorPruner(BasePruner):
-    """nni's Medianstop (Golovin et al. 2017) or Curvefitting (Domhan et al. 2015) assessor.
+    """nni's Medianstop (Golovin et al. 2017) or Curvefitting (Domhan et al. 2015) assessor as a pruner of Optuna.
 
-    An assessor keeps what it has seen in its process; here it is told of the finished candidates anew each time, so
-    it serves several workers and a resumed study. Raises InputError without nni.
+    An assessor keeps what it has seen in its process. Here it is told of the finished candidates anew each time, so it
+    serves several workers and a resumed study.
+
+    Args:
+        name: `medianstop` or `curvefitting`.
+        reports: How many evaluations a whole training has.
+
+    Raises:
+        InputError: nni is not installed.
     """
 
     def __init__(self, name: str, reports: int = RUNGS) -> None:
@@ -66,6 +75,15 @@ class AssessorPruner(BasePruner):
         )
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Decides whether the training of a candidate ends.
+
+        Args:
+            study: The study.
+            trial: The candidate, with its evaluations so far.
+
+        Returns:
+            Whether it ends.
+        """
         finished = [t for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.intermediate_values]
         if len(finished) < WATCHED or not trial.intermediate_values:
             return False

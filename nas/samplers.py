@@ -58,11 +58,17 @@ SINGLE_OBJECTIVE = ("evolution",)
 
 
 class EvolutionSampler(BaseSampler):
-    """nni's EvolutionTuner (Real et al. 2017): of two random members of the population the worse makes way for a
-    mutation of the better.
+    """nni's EvolutionTuner (Real et al. 2017) as a sampler of Optuna.
 
-    The tuner keeps its population in its process. Here it is made anew for every candidate from the best of the
-    study, so nothing is lost on resume and several workers share one population. Raises InputError without nni.
+    Of two random members of the population, the worse one is replaced by a mutation of the better one. The tuner keeps
+    its population in its process. Here the population is made anew for every candidate from the best of the study, so
+    nothing is lost on resume, and several workers share one population.
+
+    Args:
+        seed: The seed of the tuner.
+
+    Raises:
+        InputError: nni is not installed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -75,12 +81,30 @@ class EvolutionSampler(BaseSampler):
         self.rest = RandomSampler(seed=seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Every parameter that any scored candidate had: those of absent branches are drawn and not asked for."""
+        """Lists the parameters that are drawn together: all that any scored candidate had.
+
+        Args:
+            study: The study.
+            trial: The new candidate.
+
+        Returns:
+            The distribution of each parameter. Those of branches that the candidate lacks are drawn and not used.
+        """
         return {name: d for t in _scored(study) for name, d in t.distributions.items()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
+        """Draws the parameters that are drawn together.
+
+        Args:
+            study: The study.
+            trial: The new candidate.
+            search_space: What `infer_relative_search_space` gave.
+
+        Returns:
+            The value of each parameter.
+        """
         if not search_space:
             return {}
         choices = {name: _choices(distribution) for name, distribution in search_space.items()}
@@ -101,6 +125,17 @@ class EvolutionSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        """Draws a parameter that no scored candidate had.
+
+        Args:
+            study: The study.
+            trial: The new candidate.
+            param_name: The parameter.
+            param_distribution: Its distribution.
+
+        Returns:
+            A random value.
+        """
         return self.rest.sample_independent(study, trial, param_name, param_distribution)
 
 

@@ -56,12 +56,32 @@ class Strategy:
 
 
 def open_strategy(run: Run, name: str, workers: int = 1) -> Strategy:
-    """Of a run whose supernet, if it needs one, is trained. `workers` of this machine share its cores."""
+    """Opens a strategy by its name.
+
+    Args:
+        run: The run. Where the strategy needs a supernet, it is trained.
+        name: The value of `--strategy`.
+        workers: How many workers share the cores of this machine.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        InputError: The supernet's file is missing or damaged.
+    """
     scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, share_cores(workers))
     return shared_weights(run, scorer) if name == "supernet" else trained_alone(run, scorer)
 
 
 def supernet_file(run: Run) -> Path:
+    """Where a run keeps its trained supernet.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The path of supernet.pt.
+    """
     return run.path / SEARCH / "supernet.pt"
 
 
@@ -72,6 +92,17 @@ def _supernet(run: Run) -> Supernet:
 
 
 def trained_supernet(run: Run) -> Supernet:
+    """Loads the trained supernet of a run.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The supernet in eval mode, on the run's device.
+
+    Raises:
+        InputError: Its file is missing or damaged.
+    """
     supernet = _supernet(run)
     weights = load_tensors(supernet_file(run))
     check_weights(supernet.state_dict(), weights, supernet_file(run))
@@ -80,7 +111,18 @@ def trained_supernet(run: Run) -> Supernet:
 
 
 def shared_weights(run: Run, scorer: Scorer) -> Strategy:
-    """The weights of refined candidates are kept in RUN/search/finalists."""
+    """Scores candidates with the weights of the supernet. Refined candidates are kept in RUN/search/finalists.
+
+    Args:
+        run: The run; its supernet is trained.
+        scorer: Scores a network.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        InputError: The supernet's file is missing or damaged.
+    """
     supernet = trained_supernet(run)
 
     def score(genotype: Genotype, trial: Trial) -> float:
@@ -112,8 +154,18 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
 
 
 def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
-    """Leaves RUN/search/supernet.pt; a killed training goes on from its checkpoint. Under torchrun all ranks take
-    part."""
+    """Trains the supernet of a run and writes RUN/search/supernet.pt, unless it is there.
+
+    A killed training goes on from its checkpoint. Under torchrun all ranks take part.
+
+    Args:
+        run: The run.
+        survey: The feasible draws; the large and the random subnets come from them.
+        smallest: The smallest network. Every step trains it.
+
+    Raises:
+        InputError: The file of `--weights` cannot be used, or the training diverges.
+    """
     folder, schedule = run.path / SEARCH, run.config.schedule("supernet")
     if distributed.broadcast(supernet_file(run).exists()):
         return
@@ -139,7 +191,18 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
 
 
 def trained_alone(run: Run, scorer: Scorer) -> Strategy:
-    """Each candidate's weights are kept in RUN/search/candidates, where the winner finds its own."""
+    """Trains each candidate by itself. Their weights are kept in RUN/search/candidates.
+
+    Args:
+        run: The run.
+        scorer: Scores a network.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        InputError: The file of `--weights` cannot be used.
+    """
     folder, schedule = run.path / SEARCH / "candidates", run.config.schedule("candidate")
     weights = read_initial_weights(run.config.weights) if run.config.weights else None
 

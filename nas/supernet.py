@@ -25,9 +25,15 @@ Segments = tuple[tuple[int, int], ...]  # (start, length) runs of the shared cha
 
 
 class Supernet(nn.Module):
-    """The largest network's weights; every subnet uses the leading channels, the centre of each kernel and the
-    leading blocks of each stage. Layers that the largest network does not have come from `others`
-    (`largest_networks`)."""
+    """The weights that all networks of a space share.
+
+    They are the weights of the largest network. A subnet uses the leading channels of each layer, the centre of each
+    kernel and the leading blocks of each stage. Layers that the largest network does not have come from `others`.
+
+    Args:
+        largest: The largest network.
+        others: Networks with further layers (`largest_networks`).
+    """
 
     def __init__(self, largest: Genotype, *others: Genotype) -> None:
         super().__init__()
@@ -37,7 +43,15 @@ class Supernet(nn.Module):
             self.shared.layers.update({name: m for name, m in network.layers.items() if name not in self.shared.layers})
 
     def forward(self, x: Tensor, genotype: Genotype) -> Tensor:
-        """N,3,h,w images in 0..1 to N,classes,h',w' logits of one subnet."""
+        """Runs one subnet.
+
+        Args:
+            x: N,3,h,w images in 0..1.
+            genotype: The subnet.
+
+        Returns:
+            N,classes,h',w' logits.
+        """
         with torch.device("meta"):
             subnet = Network(genotype)
         subnet.train(self.training)
@@ -45,7 +59,14 @@ class Supernet(nn.Module):
         return logits
 
     def sliced(self, genotype: Genotype) -> dict[str, Tensor]:
-        """A subnet's parameters and buffers as views of the shared ones (copies where a concat splits them)."""
+        """Slices the weights of a subnet out of the shared ones.
+
+        Args:
+            genotype: The subnet.
+
+        Returns:
+            Its parameters and buffers by name: views of the shared ones, and copies where a concat splits them.
+        """
         graph = graph_of(genotype)
         segments = shared_channels(graph, self.graphs)
         shared = self.shared.state_dict(keep_vars=True)
@@ -58,41 +79,78 @@ def _slice(op: Op, segments: dict[str, Segments], shared: dict[str, Tensor]) -> 
     weight = shared[prefix + "conv.weight"]
     margin = (weight.shape[-1] - op.kernel) // 2
     weight = weight[..., margin : margin + op.kernel, margin : margin + op.kernel]
-    weight = take(weight, out, 0)
-    yield prefix + "conv.weight", take(weight, segments[op.inputs[0]], 1) if op.kind == CONV else weight
+    weight = join_segments(weight, out, 0)
+    yield prefix + "conv.weight", join_segments(weight, segments[op.inputs[0]], 1) if op.kind == CONV else weight
     for name in ("conv.bias", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"):
         if prefix + name in shared:
-            yield prefix + name, take(shared[prefix + name], out, 0)
+            yield prefix + name, join_segments(shared[prefix + name], out, 0)
     if prefix + "bn.num_batches_tracked" in shared:
         yield prefix + "bn.num_batches_tracked", shared[prefix + "bn.num_batches_tracked"]
 
 
-def take(tensor: Tensor, segments: Segments, dim: int) -> Tensor:
-    """The segments along a dimension, joined."""
+def join_segments(tensor: Tensor, segments: Segments, dim: int) -> Tensor:
+    """Joins some channels of a tensor.
+
+    Args:
+        tensor: The tensor.
+        segments: Start and length of each run of channels.
+        dim: The dimension of the channels.
+
+    Returns:
+        The channels of all segments, in their order.
+    """
     parts = [tensor.narrow(dim, start, length) for start, length in segments]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
-class LargestBut(LargestTrial):
-    """The largest network, save for one choice. `choices` keeps all that there were."""
+class LargestTrialBut(LargestTrial):
+    """Draws the largest network with one other choice.
+
+    Args:
+        name: The parameter with another choice.
+        value: That choice.
+
+    Attributes:
+        choices: All parameters that were drawn, with each of their other choices.
+    """
 
     def __init__(self, name: str = "", value: object = None) -> None:
         self.name, self.value = name, value
         self.choices: list[tuple[str, object]] = []
 
     def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
+        """Chooses the last value, or the other choice of its parameter.
+
+        Args:
+            name: The parameter.
+            choices: Its values.
+
+        Returns:
+            The value.
+        """
         self.choices += [(name, choice) for choice in choices[:-1]]
         return next((choice for choice in choices if name == self.name and choice == self.value), choices[-1])
 
 
 def largest_networks(space: Space, classes: int, input_size: tuple[int, int]) -> list[Genotype]:
-    """The largest network of a space and those that differ from it in one choice and so have layers it has not (a
-    depthwise convolution instead of a dense one): together they have every layer of every network."""
-    trial = LargestBut()
+    """Finds networks that together have every layer of every network of a space.
+
+    They are the largest network, and those that differ from it in one choice and so have layers that it has not, such
+    as a depthwise convolution in place of a dense one.
+
+    Args:
+        space: The space.
+        classes: The number of classes.
+        input_size: Height and width of the input, pixels.
+
+    Returns:
+        The networks, the largest first.
+    """
+    trial = LargestTrialBut()
     found = [space.sample(trial, classes, input_size)]
     layers = {op.name for op in space.graph(found[0]) if op.has_weights}
     for name, value in trial.choices:
-        other = space.sample(LargestBut(name, value), classes, input_size)
+        other = space.sample(LargestTrialBut(name, value), classes, input_size)
         new = {op.name for op in space.graph(other) if op.has_weights} - layers
         found += [other] if new else []
         layers |= new
@@ -100,7 +158,15 @@ def largest_networks(space: Space, classes: int, input_size: tuple[int, int]) ->
 
 
 def shared_channels(graph: Graph, largest: Sequence[Graph]) -> dict[str, Segments]:
-    """For every value of a subnet's graph, which channels of the largest networks' value of that name it holds."""
+    """Finds the channels of the shared values that a subnet's values hold.
+
+    Args:
+        graph: The ops of the subnet.
+        largest: The ops of the networks that have all layers (`largest_networks`).
+
+    Returns:
+        For every value of the subnet, by the name of its op, runs of channels of the shared value of that name.
+    """
     offsets: dict[str, int] = {}
     for op in chain.from_iterable(largest):
         if op.kind == CONCAT:
@@ -120,7 +186,15 @@ def shared_channels(graph: Graph, largest: Sequence[Graph]) -> dict[str, Segment
 
 
 def extract(supernet: Supernet, genotype: Genotype) -> Network:
-    """The subnet as a network of its own: in eval mode with these BN statistics it equals `supernet(x, genotype)`."""
+    """Makes a subnet a network of its own. In eval mode, with equal BN statistics, it equals `supernet(x, genotype)`.
+
+    Args:
+        supernet: The supernet.
+        genotype: The subnet.
+
+    Returns:
+        The network, with copies of the weights.
+    """
     network = Network(genotype).to(next(supernet.parameters()).device)
     network.load_state_dict(supernet.sliced(genotype))
     return network.train(supernet.training)

@@ -8,7 +8,7 @@ from compress.stages.run import SEARCH, Run
 from compress.training.device import share_cores
 from nas.candidate_loop import CandidateLoop
 from nas.feasibility import Survey, infeasible_count
-from nas.finalists import choose
+from nas.finalists import choose_winner
 from nas.heartbeat import Worker
 from nas.local_workers import local_workers
 from nas.problem import problem_of
@@ -33,7 +33,7 @@ def search(run: Run, survey: Survey, url: str, workers: int) -> None:
     figures, found = score_candidates(run, survey, strategy, url, workers)
     share_cores()
     scored = time.monotonic()
-    winner, finalists = choose(run, found, strategy.refine, run.config.shares_weights)
+    winner, finalists = choose_winner(run, found, strategy.refine, run.config.shares_weights)
     write_winner(run, strategy, winner, found)
     now = time.monotonic()
     seconds = {"wall_s": now - begun, "finalists_s": now - scored, "supernet_s": supernet_seconds(run)}

@@ -16,7 +16,7 @@ from compress.stages import presets
 from compress.stages.run import open_run
 from compress.tflite.writer import random_weight_model
 from nas import strategy
-from nas.finalists import by_reward, choose, in_turns
+from nas.finalists import best_reward_first, choose_winner, resolutions_in_turns
 from nas.score import reward
 from nas.study import Candidate
 from search_spaces import graph_of
@@ -49,14 +49,14 @@ def three(tiny: Genotype) -> list[Candidate]:
 def test_finalists_of_each_resolution_come_in_turns(three: list[Candidate]) -> None:
     small = dataclasses.replace(three[2].genotype, resolution=(32, 32))
     found = [*three, Candidate(small, latency_ms=1.0, miou=0.1)]
-    assert in_turns(found) == [found[0], found[3], found[1], found[2]]
+    assert resolutions_in_turns(found) == [found[0], found[3], found[1], found[2]]
 
 
 def test_a_candidate_is_compared_by_its_reward(three: list[Candidate]) -> None:
     """Half the latency takes 8 % off a score, so that a network must be that much better to come first."""
     slow = dataclasses.replace(three[0], latency_ms=20.0, miou=0.500)
     fast = [dataclasses.replace(three[1], latency_ms=10.0, miou=miou) for miou in (0.53, 0.55)]
-    assert by_reward([fast[0], slow, fast[1]], budget_ms=30.0) == [fast[1], slow, fast[0]]
+    assert best_reward_first([fast[0], slow, fast[1]], budget_ms=30.0) == [fast[1], slow, fast[0]]
 
 
 def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
@@ -74,7 +74,7 @@ def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
     run = within(whole, three[0])
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=len(three)))
     refined = {three[1].genotype.id: 0.3, three[2].genotype.id: 0.4}
-    winner, finalists = choose(run, three, lambda c: refined[c.genotype.id], shares_weights=True)
+    winner, finalists = choose_winner(run, three, lambda c: refined[c.genotype.id], shares_weights=True)
     assert winner == three[2].genotype
     assert ["refined_miou" in one for one in finalists] == [False, True, True]
 
@@ -83,14 +83,14 @@ def test_the_next_best_are_finalists_where_others_are_too_slow(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=1))
-    winner, finalists = choose(within(whole, three[0]), three, lambda c: c.miou, shares_weights=True)
+    winner, finalists = choose_winner(within(whole, three[0]), three, lambda c: c.miou, shares_weights=True)
     assert (winner, len(finalists)) == (three[1].genotype, 2)
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=2))
     refined: list[Candidate] = []
-    choose(within(whole, three[0]), three, lambda c: refined.append(c) or c.miou, shares_weights=True)
+    choose_winner(within(whole, three[0]), three, lambda c: refined.append(c) or c.miou, shares_weights=True)
     assert refined == three[1:]  # the first takes no place
     with pytest.raises(BudgetError, match="none of 3 candidates meets --budget-ms 50"):
-        choose(within(whole, None), three, lambda c: c.miou, shares_weights=True)
+        choose_winner(within(whole, None), three, lambda c: c.miou, shares_weights=True)
 
 
 def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget(
@@ -99,8 +99,10 @@ def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     tight = [dataclasses.replace(c, latency_ms=49.0) for c in three]  # of a budget of 50
     for found, winner in (([*tight[:2], three[2]], three[2]), (tight, tight[0])):
-        assert choose(within(whole, larger), found, lambda c: c.miou, shares_weights=True)[0] == winner.genotype
-    winner, measured = choose(within(whole, three[0]), [three[0], tight[2]], lambda c: c.miou, shares_weights=True)
+        assert choose_winner(within(whole, larger), found, lambda c: c.miou, shares_weights=True)[0] == winner.genotype
+    winner, measured = choose_winner(
+        within(whole, three[0]), [three[0], tight[2]], lambda c: c.miou, shares_weights=True
+    )
     assert (winner, len(measured)) == (three[2].genotype, 2)  # the other is too slow, whatever the table says
 
 
@@ -112,7 +114,7 @@ def test_the_winner_has_the_best_reward_once_refined(
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     found = [dataclasses.replace(c, latency_ms=ms) for c, ms in zip(three, (40.0, 20.0, 10.0), strict=True)]
     refined = dict(zip((c.genotype.id for c in three), (0.500, 0.515, 0.530), strict=True))
-    winner, _ = choose(within(whole, larger), found, lambda c: refined[c.genotype.id], shares_weights)
+    winner, _ = choose_winner(within(whole, larger), found, lambda c: refined[c.genotype.id], shares_weights)
     assert winner == three[0].genotype
 
 

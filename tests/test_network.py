@@ -13,7 +13,7 @@ from studies import MACS_TABLE, PLAIN
 
 from compress.latency.table import Calibration, LatencyTable
 from compress.stages.prune import prune_to
-from nas.score import calibrate
+from nas.score import recalibrate_network
 from nas.supernet import Supernet, extract, largest_networks
 from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.errors import InputError
@@ -146,7 +146,7 @@ def test_scoring_order_changes_nothing(supernet: Supernet) -> None:
 
     def logits(genotype: Genotype) -> torch.Tensor:
         network = extract(supernet, genotype)
-        calibrate(network, iter(batches))
+        recalibrate_network(network, iter(batches))
         with torch.inference_mode():
             return network(torch.ones(1, 3, 64, 64))
 
