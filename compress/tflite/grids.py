@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compress.tflite.op_codes import TIED_KINDS
 from search_spaces.network import ConvBNAct, Network, layer_name
-from search_spaces.ops import CONCAT, INPUT, RESIZE, SIGMOID, Graph
+from search_spaces.ops import INPUT, SIGMOID, Graph
 
 ValueRange = tuple[float, float]  # the low and the high end of a value
 ValueRanges = dict[str, ValueRange]  # by the name of the op that makes the value; INPUT for the pixels
@@ -154,7 +155,7 @@ def tied_values(graph: Graph) -> list[set[str]]:
     Returns:
         Disjoint groups of value names. Values outside these groups are not tied.
     """
-    return merge_groups({op.name, *op.inputs} for op in graph if op.kind in (CONCAT, RESIZE))
+    return merge_groups({op.name, *op.inputs} for op in graph if op.kind in TIED_KINDS)
 
 
 def tie_ranges(ranges: ValueRanges, graph: Graph) -> ValueRanges:

@@ -33,6 +33,7 @@ OP_CODES: dict[str, tuple[int, int, int]] = {  # kind -> builtin op and its vers
     ARGMAX: (BUILTIN.ARG_MAX, 1, 2),
 }
 FLOAT_FALLBACK_KINDS = (CONV, DEPTHWISE, ADD, MUL, SIGMOID, MEAN)  # may run in float when accuracy demands it
+TIED_KINDS = (CONCAT, RESIZE)  # what they read and what they make share one int8 grid
 
 
 def file_op_name(kind: str) -> str:

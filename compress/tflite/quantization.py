@@ -11,8 +11,8 @@ import torch
 from compress.files.native_output import output_to
 from compress.tflite.flatbuffer import op_name, pack, read_model, value_names
 from compress.tflite.grids import PIXEL_RANGE, ValueRange, merge_groups, value_scale, weight_bounds, widest_range
-from compress.tflite.op_codes import file_op_name
-from search_spaces.ops import CONCAT, CONV, DEPTHWISE, RESIZE
+from compress.tflite.op_codes import TIED_KINDS, file_op_name
+from search_spaces.ops import CONV, DEPTHWISE
 
 ARG_MAX_INT8_VERSION = 2
 
@@ -106,7 +106,7 @@ def tied_tensors(content: bytes) -> list[set[str]]:
         Disjoint groups of tensor names.
     """
     model = read_model(content)
-    tying = (file_op_name(CONCAT), file_op_name(RESIZE))
+    tying = tuple(map(file_op_name, TIED_KINDS))
     operators = [operator for operator in model.subgraphs[0].operators if op_name(model, operator) in tying]
     return merge_groups({*value_names(model, o.inputs), *value_names(model, o.outputs)} for o in operators)
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from compress.tflite.flatbuffer import TYPE_NAMES, is_value, op_name, read_model, tensor_name, value_names
-from compress.tflite.op_codes import FLOAT_FALLBACK_KINDS, file_op_name
+from compress.tflite.op_codes import FLOAT_FALLBACK_KINDS, TIED_KINDS, file_op_name
 from search_spaces.errors import InputError
-from search_spaces.ops import CONCAT, INPUT, RESIZE, Graph
+from search_spaces.ops import INPUT, Graph
 
 FALLBACK_OPS = tuple(file_op_name(kind) for kind in FLOAT_FALLBACK_KINDS)
-INT8_OPS = (*FALLBACK_OPS, file_op_name(CONCAT), file_op_name(RESIZE))
+INT8_OPS = (*FALLBACK_OPS, *(file_op_name(kind) for kind in TIED_KINDS))
 
 
 @dataclass(frozen=True)
