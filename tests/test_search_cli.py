@@ -1,5 +1,6 @@
 """The search as a user types it: what it lists, its strategies, several processes."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,11 @@ from commands import Command, flags, listed, spoken
 import nas.latency
 import nas.report
 import nas.search
-from nas.score import Scorer
+from compress.stages.run import open_run
+from nas.constraints import COST_NAMES
+from nas.problem import problem_of
+from nas.score import Scorer, reward
+from search_spaces.genotype import Genotype
 
 
 def test_candidates_are_listed(whole: Path) -> None:
@@ -18,6 +23,14 @@ def test_candidates_are_listed(whole: Path) -> None:
     scored = [line for line in lines if line["state"] == "complete"]
     assert len(scored) == 4
     assert all(0 <= line["miou"] <= 1 and line["predicted_latency_ms"] <= 50 for line in scored)
+    problem = problem_of(open_run(whole))
+    for line in lines:  # what is listed is what the run's own table says, and it decides what is infeasible
+        costs = problem.costs(Genotype.from_dict(line["genotype"]))
+        assert {name: line[f"predicted_{name}"] for name in COST_NAMES} == dataclasses.asdict(costs)
+        assert (line["state"] == "complete") == problem.constraints.are_met_by(costs)
+        expected = reward(line["miou"], costs.latency_ms, 50) if line["state"] == "complete" else None
+        assert line["score"] == expected
+    assert len({json.dumps(line["genotype"]) for line in scored}) == len(scored)
 
 
 def test_the_same_seed_gives_the_same_candidates(
