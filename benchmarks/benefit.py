@@ -27,7 +27,8 @@ from compress.files.atomic import write_atomically
 from compress.files.genotypes import read_genotype
 from compress.files.records import read_json, write_json
 from compress.stages.cli import run_command
-from compress.stages.config import RunConfig, parse_input_size
+from compress.stages.config import RunConfig
+from compress.stages.flag_values import parse_input_size
 from compress.stages.run import SEARCH, Run
 from nas.listing import read_scored_candidates
 from nas.score import reward

@@ -32,8 +32,8 @@ from trainings import end_with_parent
 from compress.files.records import read_json, write_json
 from compress.latency.spec import TableSpec
 from compress.latency.targets import HostTarget
-from compress.stages.config import parse_input_size
 from compress.stages.fitting import fit_network
+from compress.stages.flag_values import parse_input_size
 from compress.stages.presets import PRESETS
 from compress.stages.run import Run
 from nas import strategy

@@ -28,8 +28,9 @@ from compress.latency.spec import TableSpec, load_table
 from compress.latency.targets import HostTarget
 from compress.pruning.channel_pruning import prune_to
 from compress.stages.cli import run_command
-from compress.stages.config import RunConfig, parse_input_size
+from compress.stages.config import RunConfig
 from compress.stages.fitting import fit_network
+from compress.stages.flag_values import parse_input_size
 from compress.stages.int8_training import train_in_int8
 from compress.stages.presets import Preset
 from compress.stages.prune import importance_losses

@@ -11,7 +11,7 @@ from pathlib import Path
 from compress.data.layouts import LAYOUTS
 from compress.data.spec import parse_data
 from compress.stages.cli import Command, run_command
-from compress.stages.config import parse_input_size
+from compress.stages.flag_values import parse_input_size
 
 
 def add_arguments(arguments: argparse.ArgumentParser) -> None:

@@ -15,7 +15,8 @@ from compress.files.atomic import RUNS
 from compress.latency.target_names import TARGET_FORMS, check_threads, parse_target
 from compress.stages.choices import PRECISION_NAMES, SPACE_NAMES
 from compress.stages.cli import GOES_ON, Command, run_command
-from compress.stages.config import RunConfig, check_input_size, expand_path, parse_input_size
+from compress.stages.config import RunConfig
+from compress.stages.flag_values import check_input_size, expand_path, parse_input_size
 from compress.stages.flags import add_flags, check_choices, flag, values_of
 from search_spaces import get_space
 from search_spaces.errors import InputError

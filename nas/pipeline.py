@@ -24,8 +24,15 @@ STAGE_BODIES: dict[str, Callable[[Run], None]] = {
 
 
 def run_pipeline(run: Run) -> None:
-    """The stages that are not done yet, the result and the report. Raises BudgetError when the exported file is too
-    slow after all."""
+    """Runs the stages that are not done yet, and writes the result and the report.
+
+    Args:
+        run: The run; its search is done.
+
+    Raises:
+        BudgetError: The exported file is slower than the budget.
+        InputError: A stage cannot be run, or a file is damaged.
+    """
     for stage in STAGES:
         if not is_done(run, stage):
             STAGE_BODIES[stage](run)
@@ -41,6 +48,15 @@ def run_pipeline(run: Run) -> None:
 
 
 def summary(run: Run, result: dict[str, Any]) -> str:
+    """The lines that end a search.
+
+    Args:
+        run: The run.
+        result: The content of result.json.
+
+    Returns:
+        The model with its figures, and where the card, the report and the figures lie.
+    """
     size = result["stages"][-1]["size_bytes"] / 1024
     return (
         f"\n{result['model']}: mIoU {result['miou']:.4f}, {result['latency_ms']:.2f} ms on {result['target']} "

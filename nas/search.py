@@ -16,8 +16,9 @@ from typing import Any
 from compress.data.spec import parse_data
 from compress.files.atomic import RUNS
 from compress.stages.cli import GOES_ON_WITH_RESUME, Command, run_command
-from compress.stages.config import GROUPS, RUN, SEARCH, TARGET, RunConfig, expand_path
+from compress.stages.config import GROUPS, RUN, SEARCH, TARGET, RunConfig
 from compress.stages.config_file import CONFIG_FILE
+from compress.stages.flag_values import expand_path
 from compress.stages.flags import add_flags, flag, values_of
 from nas.storage_url import STORAGE_FORMS, check_storage_url, redacted, storage_url
 from search_spaces.errors import InputError

@@ -16,7 +16,8 @@ from compress.files.atomic import digest
 from compress.files.records import read_json, read_record, write_json
 from compress.latency.repeats import MeasurementPlan, combine, measure_repeatedly
 from compress.latency.targets import HostTarget
-from compress.stages.config import RunConfig, parse_input_size
+from compress.stages.config import RunConfig
+from compress.stages.flag_values import parse_input_size
 from compress.tflite.ranges import DEFAULT_ESTIMATOR
 from search_spaces.errors import InputError
 

@@ -29,7 +29,8 @@ from compress.data.layouts import LAYOUTS
 from compress.files.atomic import write_atomically
 from compress.files.records import read_json, write_json
 from compress.stages.cli import Parser, run_command
-from compress.stages.config import RunConfig, parse_input_size
+from compress.stages.config import RunConfig
+from compress.stages.flag_values import parse_input_size
 from compress.stages.presets import PRESETS
 from compress.stages.run import Run
 from compress.training.device import share_cores
@@ -72,11 +73,12 @@ def config_of(given: argparse.Namespace) -> RunConfig:
 
 def begin(work: Path, config: RunConfig, steps: int) -> None:
     """Notes what the folder is for. Raises InputError when it is for something else."""
-    asked = {"steps": steps, "settings": config.to_dict()}
     path = work / "peers.json"
     if not path.exists():
-        write_json(path, asked)
-    elif read_json(path, "delete it") != asked:
+        write_json(path, {"steps": steps, "settings": config.to_dict()})
+        return
+    begun = read_json(path, "delete it", dict)
+    if (begun.get("steps"), RunConfig.from_dict(begun.get("settings", {}), str(path))) != (steps, config):
         raise InputError(f"{path} was begun with other settings or --steps; give another --work")
 
 

@@ -4,11 +4,9 @@
 it there. Nothing here imports torch, Optuna or another library that a command line must wait for.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from compress.data.layouts import LAYOUTS
@@ -26,6 +24,7 @@ from compress.stages.choices import (
     SPACE_NAMES,
     STRATEGIES,
 )
+from compress.stages.flag_values import check_input_size, expand_home, parse_input_size
 from compress.stages.flags import check_choices, flag
 from compress.stages.presets import PRESETS, Preset
 from compress.training.term_weights import check_terms
@@ -37,63 +36,7 @@ if TYPE_CHECKING:  # importing it imports torch
 DATA, TARGET, SEARCH, TRAINING, RUN = "data", "target and budget", "search", "training (docs/training.md)", "run"
 GROUPS = (DATA, TARGET, SEARCH, TRAINING, RUN)  # the order of `--help`
 PRUNED_SHARE = 0.95  # of the budget: table and target may differ by some percent
-MIN_SIDE, MAX_SIDE = 64, 4096  # pixels
 Part = Literal["supernet", "candidate", "finalist", "train", "recover", "distill"]
-
-
-def parse_input_size(text: str) -> tuple[int, int]:
-    """Reads an `--input-size` value.
-
-    Args:
-        text: `512` or `HEIGHTxWIDTH`, in pixels.
-
-    Returns:
-        Height and width in pixels.
-
-    Raises:
-        InputError: the text is neither.
-    """
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text, re.ASCII)
-    if not match:
-        raise InputError(f"--input-size {text}: give 512 or HEIGHTxWIDTH, such as 360x480")
-    return int(match[1]), int(match[2] or match[1])
-
-
-def check_input_size(size: tuple[int, int]) -> None:
-    """Refuses an input size that is too small or too large.
-
-    Args:
-        size: Height and width in pixels.
-
-    Raises:
-        InputError: A side is not within MIN_SIDE and MAX_SIDE.
-    """
-    if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
-        raise InputError(f"--input-size {size[0]}x{size[1]}: sides of {MIN_SIDE} to {MAX_SIDE} pixels")
-
-
-def expand_path(path: str) -> Path:
-    """Reads a path. `~` at its beginning stands for the user's home folder.
-
-    Args:
-        path: The path as the user typed it.
-
-    Returns:
-        The path.
-    """
-    return Path(path).expanduser()
-
-
-def expand_home(path: str) -> str:
-    """Replaces `~` at the beginning of a path by the user's home folder.
-
-    Args:
-        path: a path as the user typed it, or nothing.
-
-    Returns:
-        The whole path.
-    """
-    return str(Path(path).expanduser()) if path else path
 
 
 @dataclass(frozen=True)
@@ -289,7 +232,3 @@ def json_key(name: str) -> str:
         The key.
     """
     return "schedule" if name == "lr_schedule" else name
-
-
-# what a study or a run folder of an older version did not write
-SETTING_DEFAULTS = {json_key(one.name): one.default for one in fields(RunConfig) if one.default is not MISSING}

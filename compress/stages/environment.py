@@ -12,7 +12,15 @@ PACKAGES = ("torch", "optuna", "torch-pruning", "litert-torch", "ai-edge-litert"
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What a result was made with: versions of Python and packages, processor, device, threads."""
+    """What a result is made with on this machine.
+
+    Args:
+        device: The device that networks are trained on.
+
+    Returns:
+        The versions of Python and of the packages, the machine, the processor, the device and the number of torch's
+        threads, as plain JSON values.
+    """
     versions = {}
     for package in PACKAGES:
         try:

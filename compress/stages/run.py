@@ -13,11 +13,12 @@ from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
 from compress.files.genotypes import read_genotype
-from compress.files.records import read_json, read_record
+from compress.files.records import read_record
 from compress.files.tensors import load_network
 from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import Target, open_target
 from compress.stages.config import RunConfig
+from compress.stages.config_file import read_config
 from compress.training.class_weights import class_weights
 from compress.training.device import training_device
 from compress.training.label_losses import LABEL_TERMS, LabelLoss, label_loss
@@ -45,21 +46,29 @@ SEARCH = "search"  # what stands before the first stage
 
 @dataclass(frozen=True)
 class Run:
-    """An existing run folder and what its config.json says."""
+    """A run folder and its configuration. What else a stage needs is opened when it is first asked for.
+
+    Attributes:
+        path: The run folder.
+        config: Its settings.
+    """
 
     path: Path
     config: RunConfig
 
     @cached_property
     def data(self) -> DataSet:
+        """The data set. Raises InputError when it is not there."""
         return open_data(self.config.data, self.config.seed)
 
     @cached_property
     def validation(self) -> Validation:
+        """The validation split at the input size."""
         return read_validation(self.data, self.config.input_size)
 
     @cached_property
     def table(self) -> LatencyTable:
+        """The latency table of the run. Raises InputError when it is missing or damaged."""
         path = self.path / "table.json"
         if not path.is_file():
             raise InputError(f"{path} is missing; python -m nas.search --resume writes it")
@@ -74,58 +83,117 @@ class Run:
 
     @cached_property
     def genotype(self) -> Genotype:
+        """The search's winner. Raises InputError before there is one."""
         path = self.path / "genotype.json"
         return read_genotype(path, "run python -m nas.search first")
 
     @cached_property
     def device(self) -> torch.device:
+        """The device that networks are trained on."""
         return training_device()
 
     @cached_property
     def label_loss(self) -> LabelLoss:
-        """What networks are trained on, of (logits, masks)."""
+        """The loss on labels, a function of logits N,classes,h,w and masks N,H,W."""
         weights = class_weights(self.config.class_weights, self.data.class_counts)
         return label_loss(parse_terms(self.config.loss, LABEL_TERMS), self.data.ignore, weights)
 
     @property
     def training_key(self) -> str:
-        """Spells how networks are trained, but for the schedule."""
+        """A text that names the losses, the class weights and the augmentation. A training whose checkpoint has
+        another text starts anew."""
         return f"{self.config.loss} {self.config.class_weights} {self.config.augment}"
 
     def crops(self, schedule: Schedule, seed: int) -> Crops:
-        """Training crops for a schedule; stages draw different ones."""
+        """The training crops of one training.
+
+        Args:
+            schedule: The length of the training.
+            seed: Chooses the crops, together with the run's seed; each stage has its own.
+
+        Returns:
+            As many crops as the schedule takes.
+        """
         items = schedule.steps * schedule.batch
         seed += self.config.seed * 100
         return Crops(self.data, self.config.input_size, schedule.crop, items, seed, self.config.augment)
 
     def files(self, stage: str) -> list[Path]:
-        """What later stages and users read of a stage; the first file is the one it hands on."""
+        """The files of a stage that later stages and users read.
+
+        Args:
+            stage: One of STAGES, or SEARCH.
+
+        Returns:
+            The files. The first one is what the next stage starts from.
+        """
         if stage == SEARCH:
             return [self.path / SEARCH / "winner.pt"]
         made = [self.path / stage / name for name in MADE.get(stage, ("network.pt",))]
         return made + [self.path / name for name in SHIPPED] if stage == STAGES[-1] else made
 
     def made(self, stage: str) -> Path:
-        """The file a stage hands on."""
+        """The file of a stage that the next stage starts from.
+
+        Args:
+            stage: One of STAGES, or SEARCH.
+
+        Returns:
+            The file, whether it is there or not.
+        """
         return self.files(stage)[0]
 
     def miou(self, network: Network) -> float:
-        """mIoU (0..1) of a torch network over the validation split."""
+        """Evaluates a network.
+
+        Args:
+            network: The network; it is moved to the run's device.
+
+        Returns:
+            Its mIoU (0..1) over the validation split.
+        """
         return mean_iou(evaluate_network(network.to(self.device), self.validation, self.device))
 
     def network(self, stage: str) -> Network:
+        """Loads the network of a stage.
+
+        Args:
+            stage: A stage that leaves a network, or SEARCH.
+
+        Returns:
+            The network.
+
+        Raises:
+            InputError: The file is missing or damaged.
+        """
         return load_network(self.made(stage))
 
     def metrics(self, stage: str) -> dict[str, Any]:
-        """What a stage recorded. Raises InputError before it has."""
+        """Reads the record of a stage.
+
+        Args:
+            stage: One of STAGES.
+
+        Returns:
+            The content of its metrics.json.
+
+        Raises:
+            InputError: The record is missing or damaged.
+        """
         metrics_file = self.path / stage / METRICS
         return read_record(metrics_file, f"run python -m compress.{stage} {self.path} first")
 
 
 def open_run(path: Path) -> Run:
-    """Raises InputError when the folder is not a run."""
-    if not path.is_dir():
-        raise InputError(f"{path}: there is no such run folder; make one with python -m nas.search")
-    file = path / "config.json"
-    values = read_json(file, "the folder is not a run of python -m nas.search")
-    return Run(path, RunConfig.from_dict(values, str(file)))
+    """Opens a run folder.
+
+    Args:
+        path: The run folder.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: The folder is missing or no run, or its config.json is damaged.
+    """
+    return Run(path, read_config(path))
