@@ -33,7 +33,22 @@ def run(given: argparse.Namespace) -> None:
     found = verify(opened)
     write_json(path / "export" / "verify.json", found)
     for name, value in found.items():
-        print(f"{name:26} {value:.4f}" if isinstance(value, float) else f"{name:26} {value}")
+        for key, figure in value.items() if isinstance(value, dict) else [("", value)]:
+            print(f"{' '.join((name, key)).strip():34} {format_figure(figure)}")
+
+
+def format_figure(figure: object) -> str:
+    """Formats a figure for the terminal.
+
+    Args:
+        figure: A number, a text, a list, or the figures of a class by name.
+
+    Returns:
+        Its text; numbers that are not whole with four digits.
+    """
+    if isinstance(figure, dict):
+        return ", ".join(f"{name} {format_figure(one)}" for name, one in figure.items())
+    return f"{figure:.4f}" if isinstance(figure, float) else str(figure)
 
 
 COMMAND = Command("compress.verify", __doc__, add_run_argument, run)

@@ -43,6 +43,19 @@ def iou_per_class(counts: Tensor) -> Tensor:
     return intersection / (counts.sum(0) + counts.sum(1) - intersection)
 
 
+def share_per_class(counts: Tensor) -> Tensor:
+    """Share of the labelled pixels that belong to each class.
+
+    Args:
+        counts: Pixel counts classes,classes (truth, predicted).
+
+    Returns:
+        One number in 0..1 for each class. They sum to 1; all are 0 when no pixel has a label.
+    """
+    labelled = counts.sum(1).double()
+    return labelled / labelled.sum().clamp(min=1)
+
+
 def mean_iou(counts: Tensor) -> float:
     """Mean intersection over union.
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from compress.latency import device_facts, timing
+from compress.latency import cold_start, device_facts, timing
 from compress.latency.adb import Device
 from compress.latency.measuring import Latency, latency_of, measure_until_quiet
 from compress.latency.reference import reference_models
@@ -83,6 +83,17 @@ class Target(ABC):
         """
         return measure_until_quiet(lambda some: self.measure_once(some, seconds), models)
 
+    def cold_start_ms(self, model: bytes) -> float | None:
+        """Times loading a model and running it for the first time.
+
+        Args:
+            model: The content of a .tflite file.
+
+        Returns:
+            Milliseconds; None on a target that cannot time it.
+        """
+        return None
+
     def fastest_reference_ms(self) -> float:
         """The undisturbed time of the reference.
 
@@ -125,6 +136,17 @@ class HostTarget(Target):
         """
         reference = _host_reference()
         return timing.measure(models, seconds, self.threads, reference), reference.fastest_ms()
+
+    def cold_start_ms(self, model: bytes) -> float:
+        """See `Target.cold_start_ms`.
+
+        Args:
+            model: The content of a .tflite file.
+
+        Returns:
+            Milliseconds.
+        """
+        return cold_start.cold_start_ms(model, self.threads)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from compress.evaluation.onnx_file import run_onnx
 from compress.evaluation.tflite_file import class_maps, evaluate_tflite
 from compress.files.tensors import load_network
 from compress.stages.run import Run
+from compress.stages.shipped_figures import class_figures, shipped_figures
 from compress.stages.variants import variant_figures
 from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.reader import check_all_int8, file_ops
@@ -33,7 +34,8 @@ def verify(run: Run) -> dict[str, Any]:
 
     Returns:
         What was found: mIoU (0..1), latency (ms), number of ops, agreements (0..1), mIoU of the
-        variants, size (bytes).
+        variants, size (bytes); start, memory, size of each file and figures of each class
+        (`compress.stages.shipped_figures`).
 
     Raises:
         InputError: A file cannot be run, has an op that should be int8 and is not, or does not agree with its network.
@@ -66,6 +68,8 @@ def verify(run: Run) -> dict[str, Any]:
         "float_ops": sorted(float_ops),
         **agreements,
         "size_bytes": len(model),
+        **shipped_figures(run, model, network),
+        "classes": class_figures(run, counts),
     }
 
 

@@ -1,0 +1,49 @@
+"""Figures of the exported files that an app developer asks for: start, memory, sizes, and each class by itself."""
+
+from typing import Any
+
+from torch import Tensor
+
+from compress.evaluation.metrics import iou_per_class, share_per_class
+from compress.stages.run import SHIPPED, Run
+from search_spaces import costs
+from search_spaces.network import Network
+
+
+def shipped_figures(run: Run, model: bytes, network: Network) -> dict[str, Any]:
+    """Measures the start of model.tflite, and what it and the files beside it need.
+
+    Args:
+        run: A run whose files are exported.
+        model: The bytes of model.tflite.
+        network: The network that the file was made from.
+
+    Returns:
+        `cold_start_ms`: loading and the first run on the target, ms; absent where the target cannot time it.
+        `arena_bytes`: int8 activations alive at once, the least any runtime's arena can hold.
+        `file_bytes`: the size of each exported file.
+    """
+    start_ms = run.target.cold_start_ms(model)
+    return {
+        **({} if start_ms is None else {"cold_start_ms": start_ms}),
+        "arena_bytes": costs.arena_bytes(network.graph),
+        "file_bytes": {name: (run.path / name).stat().st_size for name in SHIPPED},
+    }
+
+
+def class_figures(run: Run, counts: Tensor) -> dict[str, dict[str, float | None]]:
+    """Lists what the validation split tells of each class.
+
+    Args:
+        run: The run.
+        counts: Pixel counts classes,classes (truth, predicted) over the split.
+
+    Returns:
+        For each class by name `iou` (0..1; None where the class is neither in the truth nor predicted) and `share`
+        (0..1) of the labelled pixels.
+    """
+    ious, shares = iou_per_class(counts).tolist(), share_per_class(counts).tolist()
+    return {
+        name: {"iou": iou if iou == iou else None, "share": share}  # NaN is not JSON
+        for name, iou, share in zip(run.data.classes, ious, shares, strict=True)
+    }
