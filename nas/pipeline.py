@@ -10,7 +10,7 @@ from compress.stages.quantize import quantize
 from compress.stages.records import is_done
 from compress.stages.run import STAGES, Run
 from compress.stages.train import train
-from nas.report_page import write_report
+from nas.pages.report_page import write_report
 from nas.result import write_result
 from search_spaces.errors import BudgetError
 

@@ -24,9 +24,26 @@ def write_result(run: Run) -> dict[str, Any]:
     Raises:
         InputError: When a stage's metrics.json lacks a figure.
     """
+    result = make_result(run)
+    write_record(run.path / "result.json", result)
+    return result
+
+
+def make_result(run: Run) -> dict[str, Any]:
+    """Puts the figures of a run together and writes nothing.
+
+    Args:
+        run: A run whose stages are done.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        InputError: When a stage's metrics.json lacks a figure.
+    """
     stages = [_stage_figures(run, name) for name in STAGES]
     final = stages[-1]
-    result = {
+    return {
         "budget_ms": run.config.budget_ms,
         "target": run.config.target,
         "data": run.config.data,
@@ -37,8 +54,6 @@ def write_result(run: Run) -> dict[str, Any]:
         "search": _search_figures(run),
         "stages": stages,
     }
-    write_record(run.path / "result.json", result)
-    return result
 
 
 def _stage_figures(run: Run, stage: str) -> dict[str, Any]:

@@ -74,8 +74,8 @@ def test_the_report_is_one_escaped_page(whole: Path, command: Command) -> None:
     assert "Nothing was pruned: 47.50 ms were allowed." in page
     assert "Nothing was distilled: the network had no teacher but itself." in page
     assert (code, out.strip()) == (0, str(whole / "report.html"))
-    assert page.count("data:image/png;base64,") == 3
-    assert "http" not in page
+    assert page.count("<svg ") == 3
+    assert "http" not in page.replace("http://127.0.0.1:8080/", "")  # the dashboard's
     assert all(f"<td>{stage}" in page for stage in STAGES)
 
 

@@ -52,7 +52,7 @@ REFUSED = {
     "quantize": [["nowhere", "--ranges", "magic"], ["nowhere", "--max-drop", "2"]],
     "export": [["nowhere"]],
     "verify": [["nowhere"]],
-    "report": [["nowhere"]],
+    "report": [["nowhere"], ["nowhere", "--out", "page.html"], ["nowhere", "nowhere"], ["a", "b", "--out", "."]],
     "worker": [["nowhere"]],
     "storage": [["serve", "shoebox"]],
 }

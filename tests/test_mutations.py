@@ -33,8 +33,8 @@ from compress.training.log import TrainingLog, read_log
 from nas.constraints import COST_NAMES
 from nas.initial_weights import read_initial_weights
 from nas.listing import read_scored_candidates
+from nas.pages.tables import finalist_rows
 from nas.private_interfaces import engine_of
-from nas.report_page import finalist_rows
 from nas.result import write_result
 from nas.storages import open_storage, readable
 from nas.study import GENOTYPE, IDENTITY, MIOU, check_identity, check_trials

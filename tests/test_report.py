@@ -13,7 +13,7 @@ from PIL import Image
 import nas.report
 from compress.files.records import read_record, write_json, write_record
 
-IMAGES = "data:image/png;base64,"
+FIGURES = "<svg "
 
 
 @pytest.fixture
@@ -56,8 +56,10 @@ def test_names_of_images_and_classes_may_hold_anything(
     code, _, err = command(nas.report.main, run)
     page = (run / "report.html").read_text()
     assert code == 0 and "cannot be shown" not in page + err
-    assert page.count(IMAGES) == 3
-    assert "script" not in Tags(page).seen and "b" not in Tags(page).seen
+    assert page.count(FIGURES) == 3 and page.count("data:image/jpeg;base64,") == 3
+    assert "script" not in Tags(page).seen and "folder" not in Tags(page).seen
+    assert "<b>$data$" not in page and "&lt;b&gt;$data$ &amp; more" in page
+    assert "日本</b>" not in page and "日本, mIoU" in page
     assert "a&lt;script&gt;alert(1)&lt;/script&gt;" in page and "$y$" in page
 
 
@@ -81,24 +83,24 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, int]] = {
     "search.jsonl is gone": (lambda run: (run / "search.jsonl").unlink(), "candidates", 2),
     "finalists are a number": (write("search/finalists.json", b"5"), "finalists", 3),
     "finalists lack figures": (write("search/finalists.json", b'[{"id": "<b>"}]'), "finalists", 3),
-    "a log is a text": (write("train/log.csv", b"step,loss\n1,x\n"), "training logs", 2),
-    "a log is bytes": (write("search/log.csv", b"\xff\x00"), "training logs", 2),
-    "the data is gone": (no_data, "evaluation of model.tflite", 2),
-    "an image fits no mask": (broken_image, "evaluation of model.tflite", 2),
+    "a log is a text": (write("train/log.csv", b"step,loss\n1,x\n"), "training logs", 1),
+    "a log is bytes": (write("search/log.csv", b"\xff\x00"), "training logs", 1),
+    "the data is gone": (no_data, "evaluation of model.tflite", 3),
+    "an image fits no mask": (broken_image, "evaluation of model.tflite", 3),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
 def test_a_part_that_cannot_be_drawn_is_a_line(run: Path, command: Command, kind: str) -> None:
-    damage, part, images = DAMAGES[kind]
+    damage, part, figures = DAMAGES[kind]
     damage(run)
     code, out, err = command(nas.report.main, run)
     page = (run / "report.html").read_text()
     assert (code, out.strip()) == (0, str(run / "report.html"))
     assert f"report: the {part} cannot be shown: " in err and "Traceback" not in err
     assert page.count("This part cannot be shown: ") == 1
-    assert page.count(IMAGES) == images
-    assert "b" not in Tags(page).seen
+    assert page.count(FIGURES) == figures
+    assert "<b>" not in err and "<td><b>" not in page
 
 
 def test_figures_of_the_search_that_are_lost_are_null(run: Path, command: Command) -> None:
@@ -127,3 +129,29 @@ def test_a_stage_record_changed_by_hand_is_one_line(run: Path, command: Command)
     code, _, err = command(nas.report.main, run)
     assert code == 2
     assert err.startswith(f"{path} does not fit its checksum") and f"compress.train {run} again" in err
+
+
+def test_a_run_of_an_older_version_has_a_page_without_the_new_figures(run: Path, command: Command) -> None:
+    path = run / "export" / "metrics.json"
+    newer = ("cold_start_ms", "arena_bytes", "file_bytes", "classes", "latency_p90_ms")
+    write_record(path, {name: value for name, value in read_record(path, "").items() if name not in newer})
+    (run / "study.db").unlink()
+    code, _, err = command(nas.report.main, run)
+    page = (run / "report.html").read_text()
+    assert code == 0 and "cannot be shown" not in page + err
+    assert "<dt>latency p50<dd>" in page and "<dt>file<dd>" in page and page.count(FIGURES) == 3
+    for absent in ("cold start", "Cold start", "arena", "p90<dd>", "Exported files", "optuna-dashboard"):
+        assert absent not in page
+
+
+def test_the_page_shows_what_export_recorded(run: Path, command: Command) -> None:
+    exported = read_record(run / "export" / "metrics.json", "")
+    code, _, _ = command(nas.report.main, run)
+    page = (run / "report.html").read_text()
+    assert code == 0
+    assert f"<dt>cold start<dd>{exported['cold_start_ms']:.1f} ms" in page
+    assert f"<dt>arena<dd>{exported['arena_bytes'] / 1024:.0f} KiB" in page
+    assert f"<td>model.onnx<td>{exported['file_bytes']['model.onnx'] / 1024:.0f}<td>" in page
+    assert f"{exported['uint8_agreement']:.2%} of the pixels as model.tflite" in page
+    assert all(f"<td>{figures['share'] * 100:.1f} %" in page for figures in exported["classes"].values())
+    assert page.count('<div class="wide') == 4  # finalists, stages, files and classes scroll by themselves

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from compress.evaluation.metrics import iou_per_class, share_per_class
+from compress.files.tensors import load_network
 from compress.latency.cold_start import COLD_STARTS, cold_start_ms
 from compress.latency.targets import HostTarget, SshTarget
 from compress.stages.run import SHIPPED, open_run
@@ -22,7 +23,7 @@ def test_export_records_start_memory_sizes_and_classes(whole: Path) -> None:
     run = open_run(whole)
     exported = run.metrics("export")
     assert exported["cold_start_ms"] > 0
-    assert exported["arena_bytes"] == costs.arena_bytes(run.network("quantize").graph)
+    assert exported["arena_bytes"] == costs.arena_bytes(load_network(whole / "quantize" / "network.pt").graph)
     assert exported["file_bytes"] == {name: (whole / name).stat().st_size for name in SHIPPED}
     assert exported["file_bytes"]["model.tflite"] == exported["size_bytes"]
     assert list(exported["classes"]) == list(run.data.classes)

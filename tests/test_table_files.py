@@ -25,7 +25,7 @@ from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import Calibration, LatencyTable
 from compress.latency.targets import HostTarget
 from compress.tflite.writer import INT8
-from nas.report_page import remarks
+from nas.pages.tables import remarks
 from search_spaces import get_space
 from search_spaces.errors import InputError
 

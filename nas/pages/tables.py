@@ -1,0 +1,143 @@
+"""The tables of the pages: rows of cells as text, made from what a run recorded."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from compress.evaluation.agreement import AGREEMENT_BOUNDS
+from compress.files.records import read_json
+from compress.stages.export import FILES
+from compress.stages.run import SEARCH, STAGES, Run
+from search_spaces.errors import InputError
+
+FINALISTS_HEAD = (
+    "genotype", "mIoU, as a candidate", "refined", "weighted by latency", "MACs", "latency, ms", "predicted, ms",
+)  # fmt: skip
+STAGES_HEAD = ("stage", "mIoU", "latency, ms", "predicted, ms", "parameters", "MACs", "size, KiB", "time, s")
+FILES_HEAD = ("file", "size, KiB", "reads", "gives", "same class on")
+
+
+def phone_figures(exported: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Lists what an app developer asks of model.tflite.
+
+    Args:
+        exported: What the stage `export` recorded. An older version recorded fewer figures.
+
+    Returns:
+        Name and value of each figure that was recorded.
+    """
+    forms = {
+        "latency_ms": ("latency p50", 1, ".2f", "ms"),
+        "latency_p90_ms": ("latency p90", 1, ".2f", "ms"),
+        "cold_start_ms": ("cold start", 1, ".1f", "ms"),
+        "size_bytes": ("file", 1024, ".0f", "KiB"),
+        "arena_bytes": ("arena", 1024, ".0f", "KiB"),
+    }
+    return [
+        (label, f"{exported[name] / divisor:{form}} {unit}")
+        for name, (label, divisor, form, unit) in forms.items()
+        if exported.get(name) is not None
+    ]
+
+
+def file_rows(exported: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Makes the table of exported files.
+
+    Args:
+        exported: What the stage `export` recorded.
+
+    Returns:
+        A row of cells for each file, as FILES_HEAD names them; none for a run of an older version.
+    """
+    sizes = exported.get("file_bytes", {})
+    return [
+        (
+            name,
+            f"{sizes[name] / 1024:.0f}",
+            form["input"],
+            form["output"],
+            ", ".join(
+                f"{exported[figure]:.2%} of the pixels as {bound.against}"
+                for figure, bound in AGREEMENT_BOUNDS.items()
+                if bound.file == name and figure in exported
+            ),
+        )
+        for name, form in FILES.items()
+        if name in sizes
+    ]
+
+
+def finalist_rows(run: Run) -> list[tuple[str, ...]]:
+    """Reads the table of finalists.
+
+    Args:
+        run: A finished run. One of an older version has no finalists.json.
+
+    Returns:
+        A row of cells for each finalist, as FINALISTS_HEAD names them.
+
+    Raises:
+        InputError: When finalists.json is damaged.
+    """
+    path, remedy = run.path / SEARCH / "finalists.json", "the table of finalists is left out"
+    found = read_json(path, remedy, list) if path.exists() else []
+    winner = run.genotype.id
+    try:
+        return [
+            (
+                f"{one['id']}, winner" if one["id"] == winner else str(one["id"]),
+                f"{one['miou']:.4f}",
+                f"{one['refined_miou']:.4f}" if "refined_miou" in one else "over the budget",
+                f"{one['refined_score']:.4f}" if "refined_score" in one else "",
+                f"{one['macs']:,}" if "macs" in one else "",
+                f"{one['latency_ms']:.2f}",
+                f"{one['predicted_latency_ms']:.2f}",
+            )
+            for one in found
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a list of finalists ({type(error).__name__}: {error}); {remedy}") from error
+
+
+def stage_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Makes the table of stages.
+
+    Args:
+        result: What result.json holds.
+
+    Returns:
+        A row of cells for each stage, as STAGES_HEAD names them.
+    """
+    return [
+        (
+            str(stage["name"]),
+            f"{stage['miou']:.4f}",
+            f"{stage['latency_ms']:.2f}",
+            f"{stage['predicted_latency_ms']:.2f}",
+            f"{stage['params']:,}",
+            f"{stage['macs']:,}",
+            f"{stage['size_bytes'] / 1024:.0f}",
+            f"{stage['wall_s']:.0f}",
+        )
+        for stage in result["stages"]
+    ]
+
+
+def remarks(run: Run) -> list[str]:
+    """Says what a reader of the stages' table must know: stages that changed nothing, latencies not to be trusted.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        Sentences.
+    """
+    pruned, taught = (run.metrics(name) for name in ("prune", "distill"))
+    busy = {name: run.metrics(name).get("busy") for name in STAGES}
+    found = [f"The machine was busy while {name} was measured ({why})." for name, why in busy.items() if why]
+    if not pruned["rounds"]:
+        found.append(f"Nothing was pruned: {pruned['target_ms']:.2f} ms were allowed.")
+    if taught["taught_miou"] is None:
+        found.append("Nothing was distilled: the network had no teacher but itself.")
+    if taught["undone"]:
+        found.append(f"Distillation was undone: it led to mIoU {taught['taught_miou']:.4f}.")
+    return found
