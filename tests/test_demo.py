@@ -3,12 +3,13 @@
 import base64
 import json
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, DRIVER, open_browser, open_demo, served
 from PIL import Image
 
 import compress.demo
@@ -19,12 +20,6 @@ from compress.prediction.segmenter import open_segmenter
 from search_spaces.errors import InputError
 
 SHIPPED = Path(__file__).parent.parent / "runs" / "camvid"
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
-)
-PHONE = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2.0, "touch": True, "mobile": True}}
 needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver")
 
 
@@ -41,42 +36,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator["object"]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.add_experimental_option("mobileEmulation", PHONE)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=str(DRIVER)))
-    driver.set_script_timeout(60)
-    yield driver
-    driver.quit()
-
-
-class Served:
-    """A folder on a free port of this machine."""
-
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self.server = open_server(folder, port)
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-
-
-def ready(driver, port: int) -> None:
-    driver.get(f"http://localhost:{port}/")
-    failed = driver.execute_async_script(
-        "const done = arguments[0];"
-        "const wait = () => window.slimlab"
-        "  ? slimlab.ready.then(() => done(''), error => done(String(error))) : setTimeout(wait, 50);"
-        "wait();"
-    )
-    assert failed == ""
+def browser(tmp_path: Path) -> Iterator[Any]:
+    with open_browser(tmp_path / "profile") as driver:
+        yield driver
 
 
 def classes_in_browser(driver, pixels: np.ndarray) -> np.ndarray:
@@ -108,9 +70,8 @@ def wait_for(driver, script: str) -> None:
 
 @needs_browser
 def test_every_pixel_is_that_of_native_litert(demo: Path, browser, photo: Path) -> None:
-    served = Served(demo)
-    try:
-        ready(browser, served.port)
+    with served(demo) as port:
+        open_demo(browser, port)
         pixels = np.asarray(Image.open(photo))
         native = open_segmenter(SHIPPED).small_class_map(pixels)
         assert len(np.unique(native)) > 1
@@ -124,30 +85,24 @@ def test_every_pixel_is_that_of_native_litert(demo: Path, browser, photo: Path) 
         assert np.allclose(shares, counted, atol=0.06)  # a picture of the model's own size is not resized
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         assert wide <= 390
-    finally:
-        served.stop()
 
 
 @needs_browser
 def test_the_camera_runs(demo: Path, browser) -> None:
-    served = Served(demo)
-    try:
-        ready(browser, served.port)
+    with served(demo) as port:
+        open_demo(browser, port)
         browser.find_element("id", "camera").click()
         wait_for(browser, "parseFloat(document.getElementById('fps').textContent) > 0")
         browser.find_element("id", "camera").click()
         assert browser.find_element("id", "camera").text == "Camera"
-    finally:
-        served.stop()
 
 
 @needs_browser
 def test_it_starts_when_the_server_is_gone(demo: Path, browser, photo: Path) -> None:
-    served = Served(demo)
-    ready(browser, served.port)
-    browser.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")
-    served.stop()
-    ready(browser, served.port)
+    with served(demo) as port:
+        open_demo(browser, port)
+        browser.execute_async_script("navigator.serviceWorker.ready.then(() => arguments[0]())")
+    open_demo(browser, port)
     browser.find_element("id", "file").send_keys(str(photo))
     wait_for(browser, "document.getElementById('model-ms').textContent !== '–'")
     manifest = browser.execute_cdp_cmd("Page.getAppManifest", {})

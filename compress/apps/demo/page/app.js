@@ -2,6 +2,7 @@ import {loadLiteRt, loadAndCompile, Tensor} from './vendor/litert.js';
 
 const WASM = './vendor/litert_wasm_compat_internal.js';
 const FPS_WINDOW_MS = 2000;
+const MAX_SHOWN = 960;  // pixels of the longer side of the picture on the page
 const by = id => document.getElementById(id);
 const say = text => { by('status').textContent = text; };
 const state = {card: null, model: null, input: null, size: null, stream: null, facing: 'environment', ends: []};
@@ -13,8 +14,7 @@ async function start() {
   state.card = await (await fetch('model.json')).json();
   const [, height, width] = state.card.input.shape;
   state.size = {height, width};
-  by('stage').style.aspectRatio = `${width} / ${height}`;
-  for (const id of ['picture', 'overlay']) Object.assign(by(id), {width, height});
+  by('stage').style.setProperty('--ratio', width / height);
   const canvas = Object.assign(document.createElement('canvas'), {width, height});
   state.work = canvas.getContext('2d', {willReadFrequently: true});
   showLegend();
@@ -71,7 +71,7 @@ async function segment(source) {
   const fed = performance.now();
   const classes = await classify(packed);
   const ran = performance.now();
-  by('picture').getContext('2d').drawImage(state.work.canvas, 0, 0);
+  showPicture(source);
   showClasses(classes);
   by('hint').hidden = true;
   const end = performance.now();
@@ -80,6 +80,19 @@ async function segment(source) {
   by('frame-ms').textContent = (end - begun).toFixed(1);
   const seconds = (end - state.ends[0]) / 1000;
   by('fps').textContent = state.stream && state.ends.length > 2 ? ((state.ends.length - 1) / seconds).toFixed(1) : '–';
+}
+
+/** Shows a picture or a frame in its own proportions; the model sees it stretched to its input. */
+function showPicture(source) {
+  const wide = source.videoWidth ?? source.width, high = source.videoHeight ?? source.height;
+  const scale = Math.min(1, MAX_SHOWN / Math.max(wide, high));
+  const width = Math.round(wide * scale), height = Math.round(high * scale);
+  const picture = by('picture');
+  if (picture.width !== width || picture.height !== height) {
+    Object.assign(picture, {width, height});
+    by('stage').style.setProperty('--ratio', width / height);
+  }
+  picture.getContext('2d').drawImage(source, 0, 0, width, height);
 }
 
 /** Colours the overlay and writes the share of each class; a model may give fewer pixels than it reads. */
@@ -92,7 +105,7 @@ function showClasses(classes) {
     counts[classes[i]]++;
   }
   const overlay = by('overlay');
-  if (overlay.width !== columns) Object.assign(overlay, {width: columns, height: rows});
+  if (overlay.width !== columns || overlay.height !== rows) Object.assign(overlay, {width: columns, height: rows});
   overlay.getContext('2d').putImageData(image, 0, 0);
   [...by('legend').children].forEach((item, index) => {
     const share = counts[index] / classes.length;
