@@ -1,4 +1,4 @@
-"""python benchmarks/deploy/screenshot.py RUN PHOTO OUT.png [--dark]: the demo at the size of a phone, with a photo in it.
+"""python benchmarks/deploy/screenshot.py RUN PHOTO OUT.png [--dark]: the demo at phone size, with a photo in it.
 
 The page runs the photo in headless Chromium, 390x844 points. The picture has 256 colours, so that it stays small.
 """

@@ -156,12 +156,20 @@ class RunConfig:
         return Schedule(**plan, lr_schedule=self.lr_schedule, ema=self.ema)
 
     def flat(self) -> dict[str, Any]:
-        """The settings by name, but for the storage, as a study keeps them."""
+        """Lists the settings by name, but for the storage.
+
+        Returns:
+            The settings as a study keeps them.
+        """
         whole = {json_key(name): value for name, value in asdict(self).items() if name != "storage"}
         return {**whole, "input_size": list(self.input_size)}
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as config.json has them."""
+        """Lists the settings as config.json has them.
+
+        Returns:
+            The content of config.json, as far as settings go.
+        """
         whole = self.flat()
         search = {name: whole.pop(name) for name in SEARCH_KEYS}
         return {**whole, "search": search, "storage": self.storage}
