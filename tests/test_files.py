@@ -238,7 +238,7 @@ def test_an_image_that_a_file_cannot_read_ends_the_run(converted: tuple[Network,
     network, folder = converted
     right, wrong = (np.zeros((*size, 3), np.int8) for size in (network.genotype.resolution, (8, 8)))
     with pytest.raises(ValueError, match="Dimension mismatch"):
-        list(class_maps((folder / "model.tflite").read_bytes(), [right, wrong, wrong, wrong], threads=1))
+        list(class_maps((folder / "model.tflite").read_bytes(), [right, wrong, wrong, wrong], 1))
 
 
 def test_int8_input_is_the_byte_less_128(converted: tuple[Network, Path]) -> None:
