@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 from xml.etree import ElementTree
 
 import numpy as np
@@ -156,7 +157,7 @@ def test_the_command_of_the_dashboard(tmp_path: Path) -> None:
     folder.mkdir()
     assert dashboard_of("", folder) == ""
     (folder / "study.db").write_bytes(b"")
-    assert dashboard_of("", folder) == f"optuna-dashboard '{folder}/study.db'"
+    assert dashboard_of("", folder) == f"optuna-dashboard 'sqlite:///{folder}/study.db'"
     assert dashboard_of("grpc://host:13000", folder) == ""
     assert dashboard_of("postgresql://me:secret@host/db", folder) == (
         "optuna-dashboard 'postgresql+psycopg://me:***@host/db'"
@@ -175,8 +176,9 @@ def test_the_dashboard_lists_the_study(kind: str, tmp_path: Path) -> None:
     study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     _, file = dashboard_of(url, tmp_path).split(" ", 1)
     app = wsgi(get_storage(file.strip("'")))
-    asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies", "SERVER_NAME": "x", "SERVER_PORT": "1"}
+    asked: dict[str, Any] = {"PATH_INFO": "/api/studies"}
+    setup_testing_defaults(asked)
     answered: list[str] = []
-    body = b"".join(app({**asked, "wsgi.url_scheme": "http"}, lambda status, headers: answered.append(status)))
+    body = b"".join(app(asked, lambda status, *_: answered.append(status)))
     assert answered == ["200 OK"]
     assert [one["study_name"] for one in json.loads(body)["study_summaries"]] == ["roads"]

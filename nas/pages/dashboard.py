@@ -17,9 +17,8 @@ def dashboard_command(run: Run) -> str:
     """
     url = run.config.storage or f"sqlite:///{run.path / 'study.db'}"
     kind, _, address = redacted(url).partition(":")
-    if kind == "grpc":
-        return ""
     file = storage_file(url)
-    if file is None:
-        return f"optuna-dashboard {shlex.quote(f'{POSTGRESQL}:{address}')}"
-    return f"optuna-dashboard {shlex.quote(str(file))}" if file.is_file() else ""
+    if kind == "grpc" or (file is not None and not file.is_file()):
+        return ""
+    place = {"journal": address, "sqlite": url}.get(kind, f"{POSTGRESQL}:{address}")  # a journal is named by its file
+    return f"optuna-dashboard {shlex.quote(place)}"
