@@ -22,8 +22,7 @@ from mutations import cut, flip, flip_head, insert, mutate, zeros
 from compress.data.validation import Validation
 from compress.distillation.teachers import open_teacher
 from compress.evaluation.onnx_file import run_onnx
-from compress.evaluation.tflite_file import class_maps
-from compress.tflite.flatbuffer import read_tflite
+from compress.evaluation.tflite_file import class_maps, read_runnable
 from search_spaces.errors import InputError
 
 SIDE, CLASSES = 64, 3
@@ -33,7 +32,7 @@ MAX_SECONDS = 60
 
 
 def run_tflite_file(path: Path) -> None:
-    list(class_maps(read_tflite(path), [np.zeros((SIDE, SIDE, 3), np.int8)], 1))
+    list(class_maps(read_runnable(path), [np.zeros((SIDE, SIDE, 3), np.int8)], 1))
 
 
 def run_onnx_file(path: Path) -> None:

@@ -314,7 +314,7 @@ def check_runtimes(folder: Path, tries: int) -> None:
 
 
 def test_runtimes_refuse_damaged_files(model_files: Path) -> None:
-    check_runtimes(model_files, TRIES // 2)
+    check_runtimes(model_files, TRIES // 4)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
@@ -14,12 +15,39 @@ from tqdm import tqdm
 from compress.data.validation import Validation
 from compress.evaluation.metrics import confusion
 from compress.latency.timing import load
+from compress.tflite.flatbuffer import read_tflite
+from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 CHUNK_IMAGES = 32  # run before their class maps are counted
 # Interpreters that run images side by side, each with one thread and with memory for all values of its own. Two fill
 # the two cores that the project is laid out for. The class maps do not depend on their number.
 INTERPRETERS = 2
+
+
+def read_runnable(path: Path, remedy: str = "export it again") -> bytes:
+    """Reads a .tflite file, and runs it once on an image of zeros, so that a damaged one is refused here by name.
+
+    Args:
+        path: The file.
+        remedy: What the user does when the file is missing or damaged.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        InputError: The file is missing or damaged, or LiteRT cannot run it.
+    """
+    content = read_tflite(path, remedy)
+    try:
+        interpreter = load(content, 1)
+        for reads in interpreter.get_input_details():
+            interpreter.set_tensor(reads["index"], np.zeros(reads["shape"], reads["dtype"]))
+        interpreter.invoke()
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: LiteRT cannot run it ({reason}); {remedy}") from error
+    return content
 
 
 def class_maps(model: bytes, pixels: Iterable[np.ndarray], interpreters: int) -> Iterator[np.ndarray]:

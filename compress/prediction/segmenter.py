@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 from compress.data.resizing import at_resolution
+from compress.evaluation.tflite_file import read_runnable
 from compress.latency.timing import load
 from compress.prediction.card import ModelCard, find_model, read_card
-from compress.tflite.flatbuffer import read_tflite
 from search_spaces.errors import InputError
 
 
@@ -79,10 +79,7 @@ def open_segmenter(path: Path, threads: int = 1) -> Segmenter:
     """
     model, card_file = find_model(path)
     card = read_card(card_file)
-    try:
-        interpreter = load(read_tflite(model), threads)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{model}: LiteRT cannot load it ({error}); export it again") from error
+    interpreter = load(read_runnable(model), threads)
     shape = [int(side) for side in interpreter.get_input_details()[0]["shape"]]
     if shape != [1, *card.resolution, 3]:
         raise InputError(f"{card_file} does not fit {model}, which reads {shape}; copy the two from one run")

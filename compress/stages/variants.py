@@ -10,11 +10,10 @@ from compress.data.calibration import calibration_images
 from compress.evaluation.agreement import agreement
 from compress.evaluation.metrics import confusion, mean_iou
 from compress.evaluation.onnx_file import run_onnx
-from compress.evaluation.tflite_file import evaluate_tflite
+from compress.evaluation.tflite_file import evaluate_tflite, read_runnable
 from compress.files.atomic import write_atomically
 from compress.stages.run import Run
 from compress.tflite.conversion import write_int8_onnx, write_onnx
-from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.metadata import ModelInfo, with_metadata
 from compress.tflite.variants import with_logits_output, with_uint8_input
 
@@ -67,7 +66,7 @@ def variant_figures(run: Run, maps: list[np.ndarray]) -> dict[str, float]:
     found: dict[str, float] = {}
     network = run.network("distill")
     for name, file in (("uint8", UINT8), ("mediapipe", MEDIAPIPE)):
-        counts, same = evaluate_tflite(read_tflite(run.path / file), network, run.validation, f"verify {file}")
+        counts, same = evaluate_tflite(read_runnable(run.path / file), network, run.validation, f"verify {file}")
         found[f"{name}_miou"] = mean_iou(counts)
         found[f"{name}_agreement"] = float(np.mean([np.mean(a == b) for a, b in zip(same, maps, strict=True)]))
     in_onnx = run_onnx(run.path / INT8_ONNX, network.genotype.resolution, run.validation, len(run.validation))

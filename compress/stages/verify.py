@@ -12,12 +12,11 @@ import numpy as np
 from compress.evaluation.agreement import agreement, check_agreements
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.onnx_file import run_onnx
-from compress.evaluation.tflite_file import class_maps, evaluate_tflite
+from compress.evaluation.tflite_file import class_maps, evaluate_tflite, read_runnable
 from compress.files.tensors import load_network
 from compress.stages.run import Run
 from compress.stages.shipped_figures import class_figures, shipped_figures
 from compress.stages.variants import variant_figures
-from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.reader import check_all_int8, file_ops
 from compress.tflite.simulated_int8 import fake_quantize
 from search_spaces.errors import InputError
@@ -40,7 +39,7 @@ def verify(run: Run) -> dict[str, Any]:
     Raises:
         InputError: A file cannot be run, has an op that should be int8 and is not, or does not agree with its network.
     """
-    model = read_tflite(run.path / "model.tflite")
+    model = read_runnable(run.path / "model.tflite")
     network = load_network(run.path / "quantize" / "network.pt")
     float_ops = run.metrics("quantize")["float_ops"]
     try:
@@ -101,7 +100,7 @@ def float_agreements(run: Run) -> dict[str, float]:
     network = run.network("distill")
     resolution = network.genotype.resolution
     pixels = islice(run.validation.pixels(resolution), FLOAT_IMAGES)
-    in_tflite = list(class_maps(read_tflite(run.path / "model.float.tflite"), pixels, 1))
+    in_tflite = list(class_maps(read_runnable(run.path / "model.float.tflite"), pixels, 1))
     in_onnx = run_onnx(run.path / "model.onnx", resolution, run.validation, FLOAT_IMAGES)
     return {
         "float_agreement_with_torch": agreement(in_tflite, network, run.validation),

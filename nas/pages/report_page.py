@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from compress.evaluation.metrics import iou_per_class, share_per_class
-from compress.evaluation.tflite_file import evaluate_tflite
+from compress.evaluation.tflite_file import evaluate_tflite, read_runnable
 from compress.files.records import read_json
 from compress.stages.run import Run
-from compress.tflite.flatbuffer import read_tflite
 from nas.pages.dashboard import dashboard_command
 from nas.pages.figures import curve_figures, read_cloud, scatter_figure
 from nas.pages.parts import part, write_page
@@ -105,7 +104,7 @@ def evaluated(run: Run) -> Evaluation:
     Raises:
         InputError: When the file or the data cannot be read.
     """
-    model = read_tflite(run.path / "model.tflite", f"run python -m compress.export {run.path} again")
+    model = read_runnable(run.path / "model.tflite", f"run python -m compress.export {run.path} again")
     counts, maps = evaluate_tflite(model, run.network("distill"), run.validation, "report")
     columns = (run.data.classes, run.data.colours, iou_per_class(counts).tolist(), share_per_class(counts).tolist())
     return Evaluation([ClassFigures(*row) for row in zip(*columns, strict=True)], maps)
