@@ -171,7 +171,7 @@ def study_of(kind: str) -> Reader:
         for log in ("-wal", "-shm", ".lock"):  # of the file before
             path.with_name(path.name + log).unlink(missing_ok=True)
         url = f"{kind}{path}"
-        with readable(url):
+        with readable(url, opening=True):
             storage = open_storage(url)
             try:
                 study = optuna.create_study(
@@ -228,7 +228,7 @@ CASES = {
     "finalists.json": Case("search/finalists.json", JSON, lambda path: finalist_rows(run_of(path)), 2 * TRIES),
     "search.json": Case("search/search.json", JSON, result_of, TRIES // 2),
     "study.json": Case(study_name_file, JSON, lambda path: recorded_name(path.parent.parent)),
-    "study.db": Case(study_file("sqlite:///", "study.db"), BYTES, study_of("sqlite:///")),
+    "study.db": Case(study_file("sqlite:///", "study.db"), BYTES, study_of("sqlite:///"), flag="--storage"),
     "journal": Case(study_file("journal:", "study.log"), LINES, study_of("journal:"), flag="--storage"),
     "result.json": Case("result.json", JSON, lambda path: read_record(path, REMEDY)),
     "model.json": Case("model.json", JSON, read_card),

@@ -59,7 +59,7 @@ def read_card(path: Path) -> ModelCard:
         classes = tuple(str(name) for name in content["classes"])
         pixels = Pixels.from_dict(content["input"]["bands"])
         return ModelCard((int(height), int(width)), pixels, classes, colours, content)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{path}: not a model card ({error}); {REMEDY}") from error
 
 

@@ -49,7 +49,8 @@ def file_ops(content: bytes) -> list[FileOp]:
 
     def of(indices: Sequence[int]) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
         tensors = [subgraph.tensors[i] for i in indices if i >= 0 and is_value(model, subgraph.tensors[i])]
-        return tuple(TYPE_NAMES[t.type] for t in tensors), tuple(tuple(int(s) for s in t.shape) for t in tensors)
+        shapes = (() if t.shape is None else t.shape for t in tensors)
+        return tuple(TYPE_NAMES[t.type] for t in tensors), tuple(tuple(int(s) for s in shape) for shape in shapes)
 
     ops = []
     for operator in subgraph.operators:
