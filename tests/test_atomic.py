@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from commands import Command
 from conftest import tiny_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import nas.report
 from compress.files import atomic
 from compress.files.atomic import digest, make_folder, try_lock, write_atomically
 from compress.files.records import write_json, write_record
@@ -104,10 +106,10 @@ def test_a_folder_is_whole_or_not_there(tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB; without the right to mount one the test is left out."""
+    """A disk of 2 MiB; without the right to mount one the test is left out."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no right to mount a file system")
     try:
@@ -120,7 +122,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_keeps_the_old_file(disk: Path, write_large: Callable[[Path, Any], None]) -> None:
     path = disk / "network.pt"
     path.write_bytes(b"old")
-    large = bytes(2**19) if write_large is write_atomically else torch.zeros(2**17)
+    large = bytes(2**22) if write_large is write_atomically else torch.zeros(2**20)
     with pytest.raises(InputError, match=r"network\.pt cannot be written \(No space left on device\); free some space"):
         write_large(path, large)
     assert [(file.name, file.read_bytes()) for file in disk.iterdir()] == [("network.pt", b"old")]
@@ -192,3 +194,26 @@ def test_a_lock_that_cannot_be_written_and_a_file_that_is_gone_are_one_line(tmp_
         pass
     with pytest.raises(InputError, match="gone cannot be read"):
         digest(tmp_path / "file", tmp_path / "gone")
+
+
+def test_a_command_on_a_full_disk_is_one_line_and_goes_on(whole: Path, disk: Path, command: Command) -> None:
+    run = disk / "run"
+    for file in (path for path in whole.rglob("*") if path.is_file()):
+        copy = run / file.relative_to(whole)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if file.name in ("report.html", "result.json"):
+            copy.write_bytes(file.read_bytes())
+        else:
+            copy.symlink_to(file)
+    before = {path.name: path.read_bytes() for path in (run / "report.html", run / "result.json")}
+    filler = disk / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(disk).free))
+    code, _, err = command(nas.report.main, run)
+    assert (code, err.splitlines()[-1]) == (
+        2,
+        f"{run}/result.json cannot be written (No space left on device); free some space on that disk and start again",
+    )
+    assert before == {name: (run / name).read_bytes() for name in before}
+    assert not [path for path in disk.rglob("*") if path.name.endswith(".part")]
+    filler.unlink()
+    assert command(nas.report.main, run)[0] == 0
