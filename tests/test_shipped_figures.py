@@ -10,8 +10,9 @@ from compress.evaluation.metrics import iou_per_class, share_per_class
 from compress.files.tensors import load_network
 from compress.latency.cold_start import COLD_STARTS, cold_start_ms
 from compress.latency.targets import HostTarget, SshTarget
-from compress.stages.run import SHIPPED, open_run
+from compress.stages.run import open_run
 from compress.stages.shipped_figures import class_figures
+from compress.stages.shipped_files import SHIPPED
 from compress.tflite.writer import random_weight_model
 from compress.verify import format_figure
 from search_spaces import costs

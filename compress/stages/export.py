@@ -10,22 +10,10 @@ from compress.files.records import write_json
 from compress.latency.timing import load
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import Run
+from compress.stages.shipped_files import FILES
 from compress.stages.variants import write_variants
 from compress.stages.verify import verify
 from compress.tflite.flatbuffer import read_tflite
-
-# what each file reads and gives; shapes are those of model.tflite unless said otherwise
-FILES = {
-    "model.tflite": {"input": "int8, pixel byte minus 128", "output": "class map, int32"},
-    "model.uint8.tflite": {"input": "uint8, pixel byte", "output": "class map, int32"},
-    "model.mediapipe.tflite": {
-        "input": "uint8, pixel byte",
-        "output": "logits N,h,w,classes, float32, with labels and metadata for MediaPipe's ImageSegmenter",
-    },
-    "model.float.tflite": {"input": "float32, pixel byte / 255", "output": "class map, int64"},
-    "model.onnx": {"input": "pixels, float32, pixel byte / 255", "output": "class_map, int64"},
-    "model.int8.onnx": {"input": "pixels, float32, pixel byte / 255; int8 inside", "output": "class_map, int64"},
-}
 
 
 def export(run: Run) -> None:

@@ -19,6 +19,7 @@ from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import Target, open_target
 from compress.stages.config import RunConfig
 from compress.stages.config_file import read_config
+from compress.stages.shipped_files import SHIPPED
 from compress.training.class_weights import class_weights
 from compress.training.device import training_device
 from compress.training.label_losses import LABEL_TERMS, LabelLoss, label_loss
@@ -30,16 +31,6 @@ from search_spaces.network import Network
 
 STAGES = ("train", "prune", "distill", "quantize", "export")
 MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "export": ("model.tflite",)}
-# what the last stage puts into the run folder
-SHIPPED = (
-    "model.tflite",
-    "model.uint8.tflite",
-    "model.mediapipe.tflite",
-    "model.float.tflite",
-    "model.onnx",
-    "model.int8.onnx",
-    "model.json",
-)
 METRICS = "metrics.json"
 SEARCH = "search"  # what stands before the first stage
 

@@ -5,7 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from compress.evaluation.metrics import iou_per_class, share_per_class
-from compress.stages.run import SHIPPED, Run
+from compress.stages.run import Run
+from compress.stages.shipped_files import SHIPPED
 from search_spaces import costs
 from search_spaces.network import Network
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from compress.evaluation.agreement import AGREEMENT_BOUNDS
 from compress.files.records import read_json
-from compress.stages.export import FILES
 from compress.stages.run import SEARCH, STAGES, Run
+from compress.stages.shipped_files import FILES
 from search_spaces.errors import InputError
 
 FINALISTS_HEAD = (
