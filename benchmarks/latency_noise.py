@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from compress.latency.measuring import Latency
+from compress.latency.busy_machine import Latency
 from compress.latency.targets import HostTarget
 from compress.tflite.writer import random_weight_model
 from search_spaces import deeplabv3plus

@@ -25,9 +25,10 @@ from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import try_lock, write_atomically
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_network, save_network
+from compress.stages.fitting import CHECKPOINT
 from compress.stages.run import Run
 from compress.tflite.conversion import write_float_tflite
-from compress.tflite.grids import ValueRanges
+from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.quantization import int8_tflite
 from compress.tflite.ranges import DEFAULT_ESTIMATOR, observe_ranges
 from compress.tflite.reader import check_all_int8, tensor_names
@@ -90,7 +91,7 @@ def train(run: Run, one: Training) -> None:
     }
     save_network(network.cpu(), folder / "network.pt")
     write_json(folder / TRAINED, found)
-    for leftover in ("checkpoint.pt", "rounds.pt"):
+    for leftover in (CHECKPOINT, "rounds.pt"):
         (folder / leftover).unlink(missing_ok=True)
 
 

@@ -13,8 +13,8 @@ from compress.data.validation import Validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.tflite_file import run_tflite
 from compress.stages.run import Run
-from compress.tflite.grids import ValueRanges
 from compress.tflite.int8_file import int8_file
+from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.ranges import observe_extremes
 from search_spaces.network import Network
 

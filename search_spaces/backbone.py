@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from search_spaces.errors import InputError
-from search_spaces.genotype import OUTPUT_STRIDES, Genotype, Stage, round_channels
+from search_spaces.genotype import Genotype, Stage, round_channels
 from search_spaces.ops import INPUT, Builder
 from search_spaces.trials import Trial
 
 RESOLUTION_SCALE = "resolution_scale"  # the name under which a trial is asked for it
 RESOLUTION_SCALES = (0.5, 0.75, 1.0)
+OUTPUT_STRIDES = (16, 8)  # pixels of the image per feature of the backbone, a side
 EXPANSIONS = (2, 3, 4, 6)
 SQUEEZE = 4  # expanded channels for one squeezed channel (MobileNetV3)
 STAGE_STRIDES = (1, 2, 2, 2, 2)  # after the stem's 2

@@ -2,8 +2,8 @@
 summed."""
 
 from search_spaces.backbone import backbone, sample_backbone
-from search_spaces.genotype import HEAD_STRIDES, Genotype
-from search_spaces.heads import class_map, class_scores, require_parts, spatial
+from search_spaces.genotype import Genotype
+from search_spaces.heads import HEAD_STRIDES, class_map, class_scores, require_parts, spatial
 from search_spaces.ops import Builder, Graph
 from search_spaces.trials import Trial
 

@@ -1,8 +1,8 @@
 """DeepLabV3 (Chen et al. 2017): atrous branches and image pooling side by side, concatenated; no decoder."""
 
 from search_spaces.backbone import backbone, sample_backbone
-from search_spaces.genotype import HEAD_STRIDES, Genotype
-from search_spaces.heads import BRANCH_RATES, aspp, class_map, class_scores, require_parts, sample_aspp
+from search_spaces.genotype import Genotype
+from search_spaces.heads import BRANCH_RATES, HEAD_STRIDES, aspp, class_map, class_scores, require_parts, sample_aspp
 from search_spaces.ops import Builder, Graph
 from search_spaces.trials import Trial
 

@@ -2,8 +2,17 @@
 of MobileNetV2, depthwise separable throughout."""
 
 from search_spaces.backbone import backbone, sample_backbone
-from search_spaces.genotype import HEAD_STRIDES, Genotype
-from search_spaces.heads import BRANCH_RATES, aspp, class_map, class_scores, decoder, require_parts, sample_aspp
+from search_spaces.genotype import Genotype
+from search_spaces.heads import (
+    BRANCH_RATES,
+    HEAD_STRIDES,
+    aspp,
+    class_map,
+    class_scores,
+    decoder,
+    require_parts,
+    sample_aspp,
+)
 from search_spaces.ops import Builder, Graph
 from search_spaces.trials import Trial
 

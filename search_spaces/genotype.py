@@ -1,6 +1,6 @@
 """The genotype: the frozen value that says what one network is. It is checked when it is built.
 
-The numbers that all spaces must keep to stand here: strides, the step of widths, the number of ASPP branches.
+The rules of all spaces stand here. What a space chooses from stands in `backbone.py`, `heads.py` and its own file.
 """
 
 import hashlib
@@ -13,8 +13,6 @@ from search_spaces.errors import InputError
 
 CHANNEL_STEP = 8  # every width is a multiple: the kernels of phone runtimes work on blocks of 8
 MAX_ASPP_BRANCHES = 5  # XNNPACK takes no concat of more values
-OUTPUT_STRIDES = (16, 8)  # pixels of the image per feature of the backbone, a side; the cheapest first
-HEAD_STRIDES = (4, 2, 1)  # pixels of the image per pixel of the class map, a side; the cheapest first
 
 
 def round_channels(channels: float) -> int:
@@ -133,8 +131,8 @@ class Genotype:
         _require(isinstance(self.classes, int) and 2 <= self.classes <= 255, "classes must be 2 to 255", self.classes)
         sides_fit = len(self.resolution) == 2 and all(isinstance(s, int) and s >= 32 for s in self.resolution)
         _require(sides_fit, "resolution must be two sides of at least 32 pixels", self.resolution)
-        _require(self.output_stride in OUTPUT_STRIDES, "output_stride must be 8 or 16", self.output_stride)
-        _require(self.head_stride in HEAD_STRIDES, "head_stride must be 1, 2 or 4", self.head_stride)
+        _require(self.output_stride in (8, 16), "output_stride must be 8 or 16", self.output_stride)
+        _require(self.head_stride in (1, 2, 4), "head_stride must be 1, 2 or 4", self.head_stride)
         _require(1 <= len(self.stages) <= 8, "there must be 1 to 8 stages", len(self.stages))
         rates_fit = all(isinstance(r, int) and r >= 1 for r in self.aspp_rates)
         _require(rates_fit, "aspp_rates must be positive rates", self.aspp_rates)

@@ -13,6 +13,7 @@ from search_spaces.trials import Trial
 
 # The atrous rates that each ASPP branch may take. The branches are in order, so each set of rates occurs once.
 BRANCH_RATES = ((2, 4, 6), (6, 9, 12), (12, 18, 24))
+HEAD_STRIDES = (4, 2, 1)  # pixels of the image per pixel of the class map, a side
 OPTIONAL_PARTS = ("aspp_1x1", "image_pooling", "aspp_out", "low_level", "decoder")  # fields that may be empty
 
 

@@ -6,8 +6,8 @@ places without changing the result, and class scores are the cheaper of the two 
 """
 
 from search_spaces.backbone import backbone, gated, sample_backbone
-from search_spaces.genotype import HEAD_STRIDES, Genotype
-from search_spaces.heads import class_map, class_scores, require_parts
+from search_spaces.genotype import Genotype
+from search_spaces.heads import HEAD_STRIDES, class_map, class_scores, require_parts
 from search_spaces.ops import CLASSIFIER, Builder, Graph
 from search_spaces.trials import Trial
 

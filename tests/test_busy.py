@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.latency.measuring import MAX_TRIES, Latency, latency_of, measure_until_quiet
+from compress.latency.busy_machine import MAX_TRIES, Latency, latency_of, measure_until_quiet
 from compress.latency.targets import HostTarget
 from compress.latency.timing import Timed
 

@@ -28,7 +28,7 @@ from nas.samplers import SAMPLERS, SINGLE_OBJECTIVE
     [
         (choices.LABEL_LOSSES, LABEL_TERMS),
         (choices.CLASS_WEIGHTINGS, CLASS_WEIGHTS),
-        (choices.LR_SCHEDULES, LR_SCHEDULES),
+        (choices.LR_SCHEDULE_NAMES, LR_SCHEDULES),
         (choices.AUGMENTATIONS, AUGMENTS),
         (choices.SAMPLER_NAMES, SAMPLERS),
         (choices.SINGLE_OBJECTIVE_SAMPLERS, SINGLE_OBJECTIVE),

@@ -18,8 +18,8 @@ from compress.latency.timing import load
 from compress.tflite.conversion import Deployed, write_float_tflite, write_onnx
 from compress.tflite.fallback import float_ops_for
 from compress.tflite.flatbuffer import read_model
-from compress.tflite.grids import ValueRanges, widen_narrow_ranges
 from compress.tflite.int8_file import int8_file
+from compress.tflite.int8_grids import ValueRanges, widen_narrow_ranges
 from compress.tflite.op_codes import file_op_name
 from compress.tflite.quantization import int8_tflite, quantize_tflite
 from compress.tflite.ranges import observe_extremes, observe_ranges

@@ -22,8 +22,8 @@ from compress.evaluation.tflite_file import evaluate_tflite
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.fallback import QuantizationSource, float_ops_for, logits_error, rank_layers
 from compress.tflite.flatbuffer import read_model
-from compress.tflite.grids import ValueRanges, tied_values, trainable_value_grid, value_grid, weight_scales
 from compress.tflite.int8_file import int8_file
+from compress.tflite.int8_grids import ValueRanges, tied_values, trainable_value_grid, value_grid, weight_scales
 from compress.tflite.quantization import int8_tflite, tied_tensors
 from compress.tflite.ranges import ESTIMATORS, observe_ranges
 from compress.tflite.reader import check_all_int8, tensor_names

@@ -6,7 +6,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compress.tflite.grids import PIXEL_RANGE, ValueRange, tie_ranges, tied_values, value_scale
+from compress.tflite.int8_grids import PIXEL_RANGE, ValueRange, tie_ranges, tied_values, value_scale
 from compress.tflite.ranges import ESTIMATORS, ValueHistogram, observe_ranges
 from search_spaces import graph_of
 from search_spaces.errors import InputError

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from compress.latency import repeats
 from compress.latency.builder import family_of
+from compress.latency.busy_machine import Latency
 from compress.latency.check import summarize
 from compress.latency.families import Family, family
 from compress.latency.fit import fit
-from compress.latency.measuring import Latency
 from compress.latency.op_plan import plan_ops, with_channels
 from compress.latency.repeats import Measurement, MeasurementPlan, combine, measure_repeatedly, median_control_time
 from compress.latency.spec import TableSpec, load_table

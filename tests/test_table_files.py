@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import nas.latency
 from compress.latency import builder, repeats
 from compress.latency import builder as table_builder
-from compress.latency.measuring import Latency
+from compress.latency.busy_machine import Latency
 from compress.latency.repeats import MeasurementPlan, measure_repeatedly
 from compress.latency.show import format_table
 from compress.latency.spec import TableSpec, load_table

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from compress.files.records import read_record, write_record
-from compress.latency.measuring import Latency
+from compress.latency.busy_machine import Latency
 from compress.latency.targets import Target
 from search_spaces.errors import InputError
 

@@ -13,7 +13,7 @@ from functools import cache
 
 from compress.latency import cold_start, device_facts, timing
 from compress.latency.adb import Device
-from compress.latency.measuring import Latency, latency_of, measure_until_quiet
+from compress.latency.busy_machine import Latency, latency_of, measure_until_quiet
 from compress.latency.reference import reference_models
 from compress.latency.ssh import Board
 from compress.latency.target_names import parse_target
@@ -72,7 +72,7 @@ class Target(ABC):
         return [latency_of(one, self.reference_ms or fastest_ms) for one in timed]
 
     def measure(self, models: Sequence[bytes], seconds: float = 1.0) -> list[Latency]:
-        """Measures models, and again those for which the machine was busy (`compress.latency.measuring`).
+        """Measures models, and again those for which the machine was busy (`compress.latency.busy_machine`).
 
         Args:
             models: The content of .tflite files.

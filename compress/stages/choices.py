@@ -9,7 +9,7 @@ from search_spaces import SPACES
 SPACE_NAMES = tuple(SPACES)
 LABEL_LOSSES = ("ce", "ohem", "focal", "boundary", "dice", "lovasz")  # compress.training.label_losses
 CLASS_WEIGHTINGS = ("root", "effective", "equal")  # compress.training.class_weights
-LR_SCHEDULES = ("one-cycle", "poly")  # compress.training.schedule
+LR_SCHEDULE_NAMES = ("one-cycle", "poly")  # compress.training.schedule
 AUGMENTATIONS = ("photo", "road", "aerial", "medical")  # compress.data.augmentation
 STRATEGIES = ("supernet", "train")  # nas.strategy
 SAMPLER_NAMES = ("tpe", "nsga2", "nsga3", "gp", "random", "evolution")  # nas.samplers

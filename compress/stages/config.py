@@ -16,7 +16,7 @@ from compress.stages.choices import (
     AUGMENTATIONS,
     CLASS_WEIGHTINGS,
     LABEL_LOSSES,
-    LR_SCHEDULES,
+    LR_SCHEDULE_NAMES,
     PARETO_COSTS,
     PRUNER_NAMES,
     SAMPLER_NAMES,
@@ -69,7 +69,7 @@ class RunConfig:
     )
     class_weights: str = flag(TRAINING, "weights of the classes", "root", choices=CLASS_WEIGHTINGS)
     lr_schedule: str = flag(
-        TRAINING, "how the learning rate rises and falls", "one-cycle", choices=LR_SCHEDULES,
+        TRAINING, "how the learning rate rises and falls", "one-cycle", choices=LR_SCHEDULE_NAMES,
         names=("--schedule", "--lr-schedule"),
     )  # fmt: skip
     ema: float = flag(

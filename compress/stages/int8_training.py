@@ -7,7 +7,7 @@ from compress.distillation.teachers import own_teacher
 from compress.distillation.teaching import Teaching
 from compress.stages.fitting import fit_network
 from compress.stages.run import Run
-from compress.tflite.grids import ValueRanges
+from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.simulated_int8 import fake_quantize
 from search_spaces.network import Network
 

@@ -21,6 +21,7 @@ from compress.evaluation.metrics import mean_iou
 from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import write_atomically
 from compress.files.tensors import save_network
+from compress.stages.fitting import CHECKPOINT
 from compress.stages.int8_training import train_in_int8
 from compress.stages.options import QuantizeOptions
 from compress.stages.records import cost_metrics, write_metrics
@@ -28,7 +29,7 @@ from compress.stages.run import METRICS, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.fallback import FallbackResult, QuantizationSource, RunFile, fall_back
 from compress.tflite.flatbuffer import read_tflite
-from compress.tflite.grids import ValueRanges
+from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.ranges import observe_ranges
 from search_spaces.network import Network
 
@@ -93,7 +94,7 @@ def quantize(
         **fallback_metrics(best),
     }
     write_metrics(run, "quantize", metrics, folder)
-    for leftover in (folder / "checkpoint.pt", folder / TRAINED_FLOAT_FILE):
+    for leftover in (folder / CHECKPOINT, folder / TRAINED_FLOAT_FILE):
         leftover.unlink(missing_ok=True)
 
 

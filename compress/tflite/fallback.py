@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.tflite.grids import ValueRanges
+from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.op_codes import FLOAT_FALLBACK_KINDS
 from compress.tflite.quantization import int8_tflite
 from compress.tflite.reader import check_all_int8, tensor_names

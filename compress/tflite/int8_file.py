@@ -8,7 +8,7 @@ converter (`compress.tflite.conversion`, `compress.tflite.quantization`).
 import numpy as np
 import torch
 
-from compress.tflite.grids import ValueRanges, widen_narrow_ranges
+from compress.tflite.int8_grids import ValueRanges, widen_narrow_ranges
 from compress.tflite.writer import Int8Contents, write_tflite
 from search_spaces.network import Network, fold_batch_norm, layer_name
 

@@ -10,7 +10,7 @@ import torch
 
 from compress.files.native_output import output_to
 from compress.tflite.flatbuffer import op_name, pack, read_model, value_names
-from compress.tflite.grids import PIXEL_RANGE, ValueRange, merge_groups, value_scale, weight_bounds, widest_range
+from compress.tflite.int8_grids import PIXEL_RANGE, ValueRange, merge_groups, value_scale, weight_bounds, widest_range
 from compress.tflite.op_codes import TIED_KINDS, file_op_name
 from search_spaces.ops import CONV, DEPTHWISE
 
@@ -97,7 +97,7 @@ def _signature(path: Path) -> tuple[str, str]:
 
 
 def tied_tensors(content: bytes) -> list[set[str]]:
-    """The values of a file that share one range (`compress.tflite.grids`).
+    """The values of a file that share one range (`compress.tflite.int8_grids`).
 
     Args:
         content: The bytes of a .tflite file.
@@ -112,7 +112,7 @@ def tied_tensors(content: bytes) -> list[set[str]]:
 
 
 def file_weight_bounds(content: bytes, value_scales: Mapping[str, float]) -> dict[str, np.ndarray]:
-    """The magnitudes that the weight scales of a float file must cover (`compress.tflite.grids.weight_bounds`).
+    """The magnitudes that the weight scales of a float file must cover (`compress.tflite.int8_grids.weight_bounds`).
 
     Args:
         content: The bytes of the float .tflite file.

@@ -2,7 +2,7 @@
 
 An estimator turns what was seen into a range. `minmax` takes the extremes. `percentile` leaves out the outermost
 values. `mse` takes the range with the least squared error after rounding to int8. `moving-average` smooths the extremes
-of the images. Fixed and tied ranges are set afterwards (`compress.tflite.grids`).
+of the images. Fixed and tied ranges are set afterwards (`compress.tflite.int8_grids`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compress.tflite.grids import (
+from compress.tflite.int8_grids import (
     PIXEL_RANGE,
     ValueRange,
     ValueRanges,

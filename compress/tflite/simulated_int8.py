@@ -1,7 +1,8 @@
 """Int8 arithmetic in torch: a network that computes what its int8 .tflite file will, and that can be trained.
 
-The grids are those of `compress.tflite.grids`, with batch norm folded. Rounding passes its gradient straight through.
-The ranges are parameters and learn as LSQ's step sizes do (Esser et al. 2020; with an offset Bhalgat et al. 2020).
+The grids are those of `compress.tflite.int8_grids`, with batch norm folded. Rounding passes its gradient straight
+through. The ranges are parameters and learn as LSQ's step sizes do (Esser et al. 2020; with an offset
+Bhalgat et al. 2020).
 """
 
 from collections.abc import Collection, Mapping
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from compress.tflite.grids import (
+from compress.tflite.int8_grids import (
     WEIGHT_STEPS,
     ValueRanges,
     fixed_ranges,

@@ -14,7 +14,7 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 
 from compress.tflite.flatbuffer import pack
-from compress.tflite.grids import SIGMOID_RANGE, value_grid, value_scale, weight_scales
+from compress.tflite.int8_grids import SIGMOID_RANGE, value_grid, value_scale, weight_scales
 from compress.tflite.op_codes import OP_CODES, options_of
 from search_spaces.ops import ARGMAX, DEPTHWISE, MEAN, RESIZE, SIGMOID, Graph, Op, Shape
 

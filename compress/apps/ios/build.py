@@ -14,7 +14,7 @@ from compress.apps.ios.packages import write_packages
 from compress.files.atomic import make_folder
 from compress.prediction.card import ModelCard
 from compress.prediction.segmenter import Segmenter
-from compress.tflite.grids import ValueRanges
+from compress.tflite.int8_grids import ValueRanges
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 

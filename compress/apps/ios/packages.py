@@ -11,7 +11,7 @@ import torch
 from compress.apps.ios.quantized import ClassMap, QuantizedNetwork
 from compress.files.native_output import output_to
 from compress.prediction.card import ModelCard
-from compress.tflite.grids import ValueRanges
+from compress.tflite.int8_grids import ValueRanges
 from search_spaces.errors import InputError
 from search_spaces.network import Network, fold_batch_norm
 

@@ -7,7 +7,7 @@ import torch.ao.quantization.fx._decomposed
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.tflite.grids import ValueRanges, value_grid, value_scale, weight_scales
+from compress.tflite.int8_grids import ValueRanges, value_grid, value_scale, weight_scales
 from search_spaces.network import ConvBNAct, Network, fold_batch_norm, layer_name, same_padding
 from search_spaces.ops import INPUT, Op
 

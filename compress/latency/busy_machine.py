@@ -1,4 +1,4 @@
-"""The latency of a model, and how a latency that was measured on a busy machine is noticed.
+"""How a latency that was measured on a busy machine is noticed, marked and measured again.
 
 Other work is taken out of the figures by the reference (`compress.latency.timing`). That fails when the machine is so
 busy that a run is interrupted far more often than the much shorter reference. Such latencies are measured again, a
