@@ -163,6 +163,20 @@ class Genotype:
             f"-{aspp}{decoder}-head{self.head_stride}"
         )
 
+    def expands(self, stage: int, block: int) -> bool:
+        """Whether a block has an expansion.
+
+        With six or seven stages (MobileNetV2, EfficientNet-Lite) the very first block has none.
+
+        Args:
+            stage: The stage, from 1.
+            block: The block's place in the stage, from 0.
+
+        Returns:
+            Whether it has one. Without, its hidden width is that of the stem.
+        """
+        return stage > 1 or block > 0 or len(self.stages) < 6
+
     @property
     def id(self) -> str:
         """Ten hexadecimal digits that depend only on the values."""

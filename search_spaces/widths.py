@@ -14,11 +14,13 @@ def prunable_widths(g: Genotype) -> dict[str, int]:
 
     Returns:
         Output channels by the name of the convolution that makes them. A stage's width has the name of its first
-        projection; the residual additions tie the channels of the other projections to it.
+        projection; the residual additions tie the channels of the other projections to it. The hidden width of a
+        block without expansion is that of the stem.
     """
     found = {"stem": g.stem}
     for i, stage in enumerate(g.stages, start=1):
-        found |= {f"stage{i}.{block}.expand": hidden for block, hidden in enumerate(stage.hidden)}
+        hidden = enumerate(stage.hidden)
+        found |= {f"stage{i}.{block}.expand": width for block, width in hidden if g.expands(i, block)}
         found |= {f"stage{i}.{block}.squeeze": squeeze for block, squeeze in enumerate(stage.squeeze)}
         found[f"stage{i}.0.project"] = stage.width
     found |= dict(zip(_branch_names(g), g.aspp_widths, strict=True))
@@ -41,7 +43,9 @@ def with_widths(g: Genotype, new: Mapping[str, int]) -> Genotype:
         replace(
             stage,
             width=new[f"stage{i}.0.project"],
-            hidden=tuple(new[f"stage{i}.{block}.expand"] for block in range(len(stage.hidden))),
+            hidden=tuple(
+                new[f"stage{i}.{block}.expand" if g.expands(i, block) else "stem"] for block in range(len(stage.hidden))
+            ),
             squeeze=tuple(new[f"stage{i}.{block}.squeeze"] for block in range(len(stage.squeeze))),
         )
         for i, stage in enumerate(g.stages, start=1)

@@ -106,6 +106,21 @@ def tiny_of(space: str) -> Genotype:
     )
 
 
+def seven_stages(genotype: Genotype) -> Genotype:
+    """The same head behind a backbone of seven stages, which is what spaces have today."""
+    swish, squeeze = genotype.stages[1].swish, bool(genotype.stages[2].squeeze)
+    stages = (
+        Stage(8, 3, (8,), swish=swish),
+        Stage(16, 3, (24, 32), squeeze=(8, 8) if squeeze else ()),
+        Stage(16, 5, (32, 48), swish=swish),
+        Stage(24, 3, (32, 48)),
+        Stage(24, 5, (48,)),
+        Stage(32, 5, (48, 64)),
+        Stage(40, 3, (64,)),
+    )
+    return replace(genotype, stages=stages)
+
+
 @pytest.fixture
 def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What is kept under runs/ is kept here."""

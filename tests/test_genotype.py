@@ -1,10 +1,11 @@
 """Genotypes and the space: what is sampled is valid, survives JSON, prints short and costs what its ops cost."""
 
 import dataclasses
+import hashlib
 import random
 
 import pytest
-from conftest import random_genotype, tiny_of
+from conftest import random_genotype, seven_stages, tiny_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
@@ -12,7 +13,7 @@ from optuna.trial import FixedTrial
 from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype, Stage
-from search_spaces.ops import ARGMAX, CONCAT, INPUT
+from search_spaces.ops import ARGMAX, CONCAT, DEPTHWISE, INPUT
 from search_spaces.trials import LargestTrial, RandomTrial, SmallestTrial
 from search_spaces.widths import prunable_widths, with_widths
 
@@ -60,11 +61,11 @@ def test_what_was_written_before_there_were_variants_stays_as_it_was(tiny: Genot
 
 
 FIRST_DRAWS = {
-    "deeplabv1": "2b8166f453",
-    "deeplabv2": "e4646c288f",
-    "deeplabv3": "851bcb3e01",
-    "deeplabv3plus": "c2eae8f372",
-    "lraspp": "df5d8ac5b1",
+    "deeplabv1": "ef40370eec",
+    "deeplabv2": "5cc21013b4",
+    "deeplabv3": "aa59a5aa0e",
+    "deeplabv3plus": "21261b3a39",
+    "lraspp": "017c959066",
 }
 
 
@@ -179,12 +180,84 @@ def test_a_stage_outside_the_rules_is_named(change: dict[str, object], rule: str
         ("deeplabv3plus", {"decoder": (), "separable": True}, "needs decoder"),
         ("lraspp", {"image_pooling": True, "aspp_widths": (8, 8)}, "has no image_pooling; given is True"),
         ("lraspp", {"aspp_out": 8}, "has no aspp_out; given is 8"),
-        ("lraspp", {"stages": (Stage(8, 3, (16,)),)}, "has 5 stages, not 1"),
+        ("lraspp", {"stages": (Stage(8, 3, (16,)),)}, "has 5 to 7 stages, not 1"),
     ],
 )
 def test_a_part_that_a_space_does_not_have_is_named(space: str, change: dict[str, object], said: str) -> None:
     genotype = dataclasses.replace(tiny_of(space), **change)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=f"genotype: {space} {said}"):
+        graph_of(genotype)
+
+
+GRAPHS_OF_FIVE_STAGES = {
+    "deeplabv1": "3112966aaffff48d",
+    "deeplabv2": "d8fb7a3e67ea227a",
+    "deeplabv3": "67cb35055b4bcbce",
+    "deeplabv3plus": "ca2fc6fb0fd59f5b",
+    "lraspp": "11c15a5e41a9fcd5",
+}
+
+
+def digest_of(genotype: Genotype) -> str:
+    return hashlib.sha256("\n".join(repr(tuple(op)) for op in graph_of(genotype)).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_networks_of_five_stages_keep_their_ops(name: str) -> None:
+    """Run folders of older versions hold them."""
+    assert digest_of(tiny_of(name)) == GRAPHS_OF_FIVE_STAGES[name]
+
+
+def test_the_first_published_network_keeps_its_ops() -> None:
+    """SlimLab's CamVid network of version 0.1."""
+    genotype = Genotype(
+        space="deeplabv3plus",
+        classes=11,
+        resolution=(360, 480),
+        stem=16,
+        stages=(
+            Stage(16, 3, (64,)),
+            Stage(40, 3, (96, 240)),
+            Stage(64, 5, (240, 384)),
+            Stage(56, 5, (384,)),
+            Stage(64, 5, (112, 128)),
+        ),
+        output_stride=8,
+        aspp_rates=(6,),
+        image_pooling=True,
+        aspp_widths=(192, 192, 192),
+        aspp_out=192,
+        low_level=48,
+        decoder=(64, 64),
+        head_stride=1,
+    )
+    assert (genotype.id, digest_of(genotype)) == ("c239c55627", "aa50c29901c3b1da")
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_stages_of_mobilenetv2_have_its_strides_and_no_first_expansion(count: int) -> None:
+    genotype = seven_stages(tiny_of("deeplabv3plus"))
+    genotype = dataclasses.replace(genotype, stages=genotype.stages[:count], output_stride=16)
+    graph = graph_of(genotype)
+    sides = {op.name: op.shape[0] for op in graph}
+    assert [op.name for op in graph if op.has_weights][:3] == ["stem", "stage1.0.depthwise", "stage1.0.project"]
+    assert [sides[f"stage{i}.0.project"] for i in range(1, count + 1)] == [32, 16, 8, 4, 4, 4, 4][:count]
+    rates = {op.name: op.dilation for op in graph if op.kind == DEPTHWISE}
+    assert rates["stage6.0.depthwise"] == 1  # its input has the resolution for which its kernel was made
+    assert rates["stage6.1.depthwise"] == 2
+    assert rates.get("stage7.0.depthwise", 2) == 2
+
+
+def test_an_output_stride_of_eight_doubles_the_rate_twice() -> None:
+    graph = graph_of(dataclasses.replace(seven_stages(tiny_of("deeplabv3plus")), output_stride=8))
+    rates = {op.name: op.dilation for op in graph if op.kind == DEPTHWISE}
+    found = [rates[f"stage{i}.{b}.depthwise"] for i, b in ((3, 1), (4, 0), (4, 1), (5, 0), (6, 0), (6, 1), (7, 0))]
+    assert found == [1, 1, 2, 2, 2, 4, 4]
+
+
+def test_a_first_block_without_expansion_is_as_wide_as_the_stem() -> None:
+    genotype = dataclasses.replace(seven_stages(tiny_of("lraspp")), stem=16)
+    with pytest.raises(InputError, match=r"the first block of 7 stages has no expansion, .* the stem's 16, not 8"):
         graph_of(genotype)
 
 

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import torch
 import torch_pruning as tp
-from conftest import every_tap, random_genotype, tiny_of
+from conftest import every_tap, random_genotype, seven_stages, tiny_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import MACS_TABLE, PLAIN
@@ -184,11 +184,13 @@ def test_pruning_reaches_its_target_with_widths_of_eight(space: str) -> None:
         assert narrow(x).shape == network(x).shape
 
 
-@spaces
-def test_every_width_can_be_pruned_and_no_other_changes(space: str) -> None:
+@pytest.mark.parametrize(
+    "genotype", [*map(tiny_of, SPACES), *(seven_stages(tiny_of(s)) for s in ("deeplabv3", "lraspp"))]
+)
+def test_every_width_can_be_pruned_and_no_other_changes(genotype: Genotype) -> None:
     """Eight channels fewer where the genotype says so is what torch-pruning makes of the network: all coupled layers
     fit."""
-    genotype = tiny_of(space)
+    genotype = with_widths(genotype, prunable_widths(genotype) | {"stem": 16})
     for name, width in prunable_widths(genotype).items():
         if width == 8:
             continue

@@ -43,7 +43,7 @@ DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown space": (with_genotype(space="deeplabv9"), "deeplabv9"),
     "a billion channels": (with_genotype(stem=8 * 10**9), FIRST),
     "more channels than numbers": (with_genotype(stem=8 * 10**17), "network of this version"),
-    "a stage too few": (lambda value: with_genotype(stages=value["genotype"]["stages"][:-1])(value), "5 stages"),
+    "a stage too few": (lambda value: with_genotype(stages=value["genotype"]["stages"][:-1])(value), "5 to 7 stages"),
     "odd width": (with_genotype(stem=7), "stem must be"),
     "another field": (with_genotype(extra=1), "extra"),
     "NaN": (with_first(lambda x: x * float("nan")), "not finite"),
