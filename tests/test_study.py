@@ -63,11 +63,14 @@ def test_the_sampler_is_told_what_is_written_down(surveyed: Survey, tmp_path: Pa
 
 
 def test_the_default_sampler_beats_chance(surveyed: Survey) -> None:
-    def best(name: str) -> float:
-        found = [searched(RunConfig(4.0, trials=40, sampler=name), surveyed, seed).best_value for seed in range(3)]
-        return sum(found) / len(found)
+    """On the mean of what it proposes: the best of 40 is as often luck."""
 
-    assert best("tpe") > best("random")
+    def mean_of_second_half(name: str) -> float:
+        studies = [searched(RunConfig(4.0, trials=40, sampler=name), surveyed, seed) for seed in range(2)]
+        values = [[t.value or 0.0 for t in s.get_trials(states=(TrialState.COMPLETE,))][-20:] for s in studies]
+        return sum(map(sum, values))
+
+    assert mean_of_second_half("tpe") > mean_of_second_half("random")
 
 
 def test_resolutions_are_asked_for_in_turns(surveyed: Survey) -> None:
