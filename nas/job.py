@@ -70,14 +70,16 @@ class Job:
             found = None
             if distributed.rank() == 0:
                 found = prepare(run, self.resume, self.table)
-                print(found)
-            distributed.broadcast(True)  # the run folder is there
-            found = found or survey_space(problem_of(run), self.config.seed)
-            if self.config.shares_weights and not distributed.broadcast(winner.exists()):
-                train_supernet(run, found, problem_of(run).smallest())
+                if found:
+                    print(found)
+            chosen = distributed.broadcast(winner.exists())  # from here on the run folder is there
+            if not chosen:
+                found = found or survey_space(problem_of(run), self.config.seed)
+                if self.config.shares_weights:
+                    train_supernet(run, found, problem_of(run).smallest())
         if distributed.rank() > 0:
             return
-        if not winner.exists():
+        if found and not chosen:
             search(run, found, self.url, self.workers)
         if self.search_only:
             print(f"winner: {run.genotype}\n  {winner}")

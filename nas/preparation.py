@@ -6,7 +6,7 @@ from compress.data.check import check
 from compress.files.atomic import RUNS, write_atomically
 from compress.latency.builder import build
 from compress.latency.spec import TableSpec, load_table
-from compress.latency.table import LatencyTable
+from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import open_target
 from compress.stages.config_file import CONFIG_FILE, check_same, check_same_data, config_values, write_config
 from compress.stages.environment import environment
@@ -17,11 +17,12 @@ from nas.feasibility import Survey, survey_space
 from nas.initial_weights import read_initial_weights
 from nas.problem import Problem
 from search_spaces import get_space
+from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
 from search_spaces.trials import LargestTrial
 
 
-def prepare(run: Run, resume: bool, table: Path | None) -> Survey:
+def prepare(run: Run, resume: bool, table: Path | None) -> Survey | None:
     """Checks the settings, the data and the table; a new run gets its folder.
 
     Args:
@@ -30,11 +31,12 @@ def prepare(run: Run, resume: bool, table: Path | None) -> Survey:
         table: The latency table's file; None for the one under runs/latency.
 
     Returns:
-        Random draws of the space that meet the constraints.
+        Random draws of the space that meet the constraints; None for a run whose search an older version has finished
+        among other networks.
 
     Raises:
-        InputError: The run is there and `resume` is not given, its settings or its data were others, or a file is
-            wrong.
+        InputError: The run is there and `resume` is not given, its settings or its data were others, a file is wrong,
+            or an older version has begun the search among other networks.
         BudgetError: No network of the space meets the constraints.
     """
     begun = (run.path / CONFIG_FILE).exists()
@@ -44,6 +46,8 @@ def prepare(run: Run, resume: bool, table: Path | None) -> Survey:
         check_same(run.config, run.path)
         check_data_is_same(run)
     spec = table_spec(run)
+    if begun and is_of_older_backbone(run, spec):
+        return None
     if not begun:
         check_new(run, spec)
     loaded = open_table(spec, run.path / "table.json" if begun else table)
@@ -53,6 +57,31 @@ def prepare(run: Run, resume: bool, table: Path | None) -> Survey:
         write_atomically(run.path / "table.json", loaded.to_json().encode())
         write_config(run.path, run.config, run.data.facts(), environment(run.device))
     return found
+
+
+def is_of_older_backbone(run: Run, spec: TableSpec) -> bool:
+    """Whether an older version has searched among networks with another backbone. Such a search cannot go on.
+
+    Args:
+        run: A run that was begun.
+        spec: What its latency table is for.
+
+    Returns:
+        Whether the search is over and was among other networks.
+
+    Raises:
+        InputError: The search was among other networks and has no winner, or the table's file is damaged.
+    """
+    path = run.path / "table.json"
+    if not path.is_file():
+        return False
+    backbone = read_table(path, f"build it again with {spec.command(path)}").backbone
+    if backbone != BACKBONE and not (run.path / "genotype.json").exists():
+        raise InputError(
+            f"{run.path}: its search was begun among networks of {backbone}, and this version searches among networks "
+            f"of {BACKBONE}; start the run anew under another --run"
+        )
+    return backbone != BACKBONE
 
 
 def check_data_is_same(run: Run) -> None:

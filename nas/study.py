@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from compress.stages.config import RunConfig
 from nas.constraints import COST_NAMES
 from nas.feasibility import Survey, initial_draws, is_infeasible
+from search_spaces.backbone import OLDER_BACKBONE
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 
@@ -76,7 +77,7 @@ def check_identity(study: optuna.Study, identity: Mapping[str, Any]) -> None:
         InputError: Something differs. The message names it.
     """
     try:
-        known = json.loads(study.user_attrs[IDENTITY])
+        known = {"backbone": OLDER_BACKBONE, **json.loads(study.user_attrs[IDENTITY])}
         shared = known.keys() & identity.keys()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"--storage holds a study {study.study_name} that is damaged; {START_ANEW}") from error

@@ -20,6 +20,7 @@ from compress.files.atomic import digest
 from compress.files.records import read_json, write_json
 from compress.stages.run import SEARCH, Run
 from nas.study import GENOTYPE
+from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
 
 
@@ -126,10 +127,12 @@ def identity_of(run: Run, settings: Mapping[str, Any], weights_digest: str) -> d
         weights_digest: The digest of the trained supernet's weights; empty for `--strategy train`.
 
     Returns:
-        The settings, the digests of table and supernet, and the fingerprint of the data.
+        The settings, what the networks are chosen among, the digests of table and supernet, and the fingerprint of the
+        data.
     """
     return {
         **settings,
+        "backbone": BACKBONE,
         "table.json": digest(run.path / "table.json"),
         "search/supernet.pt": weights_digest,
         "data": run.data.fingerprint,

@@ -16,6 +16,8 @@ from search_spaces.genotype import CHANNEL_STEP, Genotype, Stage, round_channels
 from search_spaces.ops import INPUT, Builder
 from search_spaces.trials import Trial
 
+BACKBONE = "six or seven stages"  # what trials choose among; studies and latency tables record it
+OLDER_BACKBONE = "five stages"  # of those that record nothing
 RESOLUTION_SCALE = "resolution_scale"  # the name under which a trial is asked for it
 RESOLUTION_SCALES = (0.5, 0.75, 1.0)
 OUTPUT_STRIDES = (16, 8)  # pixels of the image per feature of the backbone, a side

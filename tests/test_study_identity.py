@@ -1,5 +1,6 @@
 """Which study a run folder has: never one whose scores are of other files."""
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +11,19 @@ import pytest
 import torch
 from optuna.storages import BaseStorage, InMemoryStorage
 from small_studies import problem, worth
+from studies import PLAIN
 
+from compress.latency.table import Calibration, LatencyTable
 from compress.stages.config import RunConfig
 from nas.candidate_loop import CandidateLoop
 from nas.feasibility import Survey
 from nas.heartbeat import Worker
 from nas.listing import write_listing
+from nas.preparation import is_of_older_backbone
 from nas.storages import open_storage
 from nas.study import IDENTITY, best_candidates, open_study
 from nas.study_identity import identity_of, recorded_name, study_file, study_name, tensors_digest
+from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
 
 CONFIG = RunConfig(4.0, trials=2)
@@ -96,7 +101,8 @@ def test_a_study_of_other_files_is_refused_by_name(changed: dict, named: str, su
 def older(storage: BaseStorage, folder: Path, surveyed: Survey) -> optuna.Study:
     """A search as versions left it that named the study after the run folder."""
     Folder(folder)
-    study = open_study(folder.name, storage, CONFIG, surveyed, {"trials": 2, "data": "fingerprint"})
+    identity = {"trials": 2, "data": "fingerprint", "backbone": BACKBONE}
+    study = open_study(folder.name, storage, CONFIG, surveyed, identity)
     with Worker(study) as worker:
         CandidateLoop(worker, problem(), CONFIG, 0, worth).run()
     write_listing(study, folder / "search.jsonl", 4.0)
@@ -114,6 +120,30 @@ def test_a_run_folder_of_an_older_version_goes_on_with_its_study(surveyed: Surve
     folder.rename(tmp_path / "renamed")
     own = open_storage(f"sqlite:///{tmp_path}/renamed/study.db")
     assert Folder(tmp_path / "renamed").search(own, surveyed).study_name == "other"
+
+
+def test_a_study_of_networks_with_another_backbone_is_refused(surveyed: Survey, tmp_path: Path) -> None:
+    """Studies of older versions do not record it: they are of networks of five stages."""
+    storage = InMemoryStorage()
+    study = Folder(tmp_path / "roads").search(storage, surveyed)
+    known = json.loads(study.user_attrs[IDENTITY])
+    assert known.pop("backbone") == BACKBONE
+    study.set_user_attr(IDENTITY, json.dumps(known))
+    with pytest.raises(InputError, match=r"backbone five stages there, six or seven stages here.*start the run anew"):
+        Folder(tmp_path / "roads").search(storage, surveyed)
+
+
+@pytest.mark.parametrize("over", [True, False])
+def test_a_run_of_networks_with_another_backbone_only_goes_on_after_its_search(over: bool, tmp_path: Path) -> None:
+    table = LatencyTable({"precision": "int8"}, {}, PLAIN, {}, Calibration(1.0, 1.0), {})
+    (tmp_path / "table.json").write_text(table.to_json())
+    run, spec = SimpleNamespace(path=tmp_path), SimpleNamespace(command=str)
+    if over:
+        (tmp_path / "genotype.json").write_text("{}")
+        assert is_of_older_backbone(run, spec)  # type: ignore[arg-type]
+        return
+    with pytest.raises(InputError, match="its search was begun among networks of five stages, and this version"):
+        is_of_older_backbone(run, spec)  # type: ignore[arg-type]
 
 
 def test_an_older_study_of_that_name_is_not_adopted_by_another_folder(surveyed: Survey, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from compress.files.atomic import RUNS
 from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import Target
 from search_spaces import Space
+from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
 
 
@@ -39,6 +40,7 @@ class TableSpec:
         facts = self.target.facts()
         return {
             "space": self.space.name,
+            "backbone": BACKBONE,
             "classes": self.classes,
             "input_size": list(self.input_size),
             "precision": self.precision,
@@ -95,8 +97,9 @@ def load_table(path: Path, spec: TableSpec) -> LatencyTable:
     if not path.is_file():
         raise InputError(f"{path} is missing; build it with {spec.command(path)}")
     table = read_table(path, f"build it again with {spec.command(path)}")
+    known = {**table.made_for, "backbone": table.backbone}
     for name, value in spec.made_for().items():
-        if table.made_for.get(name) != value:
-            made = table.made_for.get(name)
+        made = known.get(name)
+        if made != value:
             raise InputError(f"{path}: made for {name} {made}, not {value}; build one with {spec.command()}")
     return table

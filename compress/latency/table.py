@@ -15,6 +15,7 @@ from typing import Any
 
 from compress.files.records import parse_json, read_content
 from compress.latency.families import BYTES, Family, family, grid_point
+from search_spaces.backbone import OLDER_BACKBONE
 from search_spaces.errors import InputError
 from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
 
@@ -53,8 +54,8 @@ class LatencyTable:
     """Predicts how long a network takes on one device.
 
     Attributes:
-        made_for: What the table holds true of: space, classes, input_size, precision, target, threads, runtime and
-            processor.
+        made_for: What the table holds true of: space, backbone, classes, input_size, precision, target, threads,
+            runtime and processor.
         families: The measured points of each family, by its name.
         coefficients: `intercept` in ms, and one factor for each of GROUPS.
         residuals: Relative errors of predictions on networks that were not fitted.
@@ -68,6 +69,11 @@ class LatencyTable:
     residuals: Mapping[str, float]
     calibration: Calibration
     provenance: Mapping[str, Any]
+
+    @property
+    def backbone(self) -> str:
+        """The backbone of the networks that the table covers; tables of older versions do not name theirs."""
+        return str(self.made_for.get("backbone", OLDER_BACKBONE))
 
     def op_ms(self, op: Op) -> float:
         """Latency of one op alone.
