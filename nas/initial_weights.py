@@ -8,14 +8,10 @@ wider tensors give it its slices, as in a supernet.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from compress.files.weights_files import read_weights_file
 from nas.supernet import Supernet
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -23,7 +19,6 @@ from search_spaces.network import Network
 from search_spaces.ops import CLASSIFIER
 
 LAYERS_PREFIX = "layers."  # of the tensors of `search_spaces.network.Network`
-NESTED_KEYS = ("weights", "state_dict", "model")  # where files keep their tensors, if not outermost
 
 
 @dataclass(frozen=True)
@@ -120,47 +115,11 @@ def read_initial_weights(file: str) -> InitialWeights:
         InputError: The file is missing or broken, holds anything but tensors and plain values, or has a value that is
             not finite.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"--weights {file}: there is no such file; give a network.pt, .safetensors or torch file")
-    try:
-        stored: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, weights_only=True, map_location="cpu")
-        )
-    except SafetensorError as error:
-        raise InputError(f"--weights {file}: no whole safetensors file ({error}); save it again") from error
-    except Exception as error:  # torch.load raises many kinds for a damaged file or a pickle of objects
-        raise InputError(
-            f"--weights {file}: not a file of tensors alone ({type(error).__name__}); save a state_dict() with "
-            "torch.save or as .safetensors"
-        ) from error
-    stored = stored if isinstance(stored, Mapping) else {}
-    inner = next((stored[key] for key in NESTED_KEYS if isinstance(stored.get(key), Mapping)), stored)
-    tensors = {
-        str(name)[max(0, str(name).find(LAYERS_PREFIX)) :]: x for name, x in inner.items() if isinstance(x, Tensor)
-    }
-    bad = first_not_finite(tensors)
-    if bad:
-        raise InputError(
-            f"--weights {file}: tensor {bad} has values that are not finite (NaN or infinite): its training diverged; "
-            "give another file"
-        )
+    found = read_weights_file(file)
+    tensors = {name[max(0, name.find(LAYERS_PREFIX)) :]: x for name, x in found.tensors.items()}
+    stored = found.stored
     try:
         genotype = Genotype.from_dict(json.loads(stored["genotype"])) if "genotype" in stored else None
     except (KeyError, TypeError, ValueError):
         genotype = None  # of another version: names and shapes still say what fits
     return InitialWeights(file, tensors, genotype)
-
-
-def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Looks for NaN and infinite values.
-
-    Args:
-        tensors: Tensors by name.
-
-    Returns:
-        The name of the first tensor that has one; None when all values are finite.
-    """
-    return next((n for n, x in tensors.items() if x.is_floating_point() and not torch.isfinite(x).all()), None)

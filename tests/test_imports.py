@@ -11,6 +11,7 @@ PACKAGES = ("search_spaces", "compress", "nas")
 ROOMS = (
     "search_spaces",
     "compress.files",
+    "compress.donors",
     "compress.data",
     "compress.tflite",
     "compress.latency",
