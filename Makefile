@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 BUDGET_MS ?= 30
 PEERS_VENV ?= .venv-peers
+DEPLOY_VENVS ?= .venv-deploy
 
-.PHONY: setup search test test-all check format peers
+.PHONY: setup search test test-all check format peers deploy-peers
 
 setup: $(VENV)/.done
 
@@ -24,6 +25,14 @@ $(PEERS_VENV)/.done: pyproject.toml benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv $(PEERS_VENV)
 	$(PEERS_VENV)/bin/python -m pip install -q "$(TORCH)"
 	$(PEERS_VENV)/bin/python -m pip install -q -e . -r benchmarks/peers/requirements.txt
+	touch $@
+
+# the environments of benchmarks/deploy: older runtimes want older libraries, so each has one of its own
+deploy-peers: $(patsubst benchmarks/deploy/requirements-%.txt,$(DEPLOY_VENVS)/%/.done,$(wildcard benchmarks/deploy/requirements-*.txt))
+
+$(DEPLOY_VENVS)/%/.done: benchmarks/deploy/requirements-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q -r $<
 	touch $@
 
 search: setup

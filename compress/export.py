@@ -1,5 +1,8 @@
-"""python -m compress.export RUN: puts model.tflite, model.float.tflite, model.onnx and model.json into RUN and
-verifies them."""
+"""python -m compress.export RUN: puts model.tflite, its variants for other runtimes and model.json into RUN and
+verifies them.
+
+docs/deploy.md says which runtime takes which file.
+"""
 
 from compress.stages.cli import run_command
 from compress.stages.command import stage_command

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from compress.latency.busy_machine import Latency
 from compress.stages.run import Run
 from compress.tflite.writer import random_weight_model
 from nas.score import reward
@@ -86,20 +87,20 @@ def choose_winner(
     budget_ms = run.config.budget_ms
     ready = [candidate for candidate in found if candidate.latency_ms <= run.config.pruned_ms]
     tight = [candidate for candidate in found if candidate.latency_ms > run.config.pruned_ms]
-    measured: list[tuple[Candidate, float]] = []
+    measured: list[tuple[Candidate, Latency]] = []
     finalists: list[Candidate] = []
     for some in (ready, tight):
         if not finalists:
             ranked = best_reward_first(some, budget_ms)
             measured += measure_until_enough(run, resolutions_in_turns(ranked) if shares_weights else ranked)
-            finalists = [candidate for candidate, ms in measured if ms <= budget_ms]
+            finalists = [candidate for candidate, latency in measured if latency.ms <= budget_ms]
     if not measured:
         raise BudgetError(
             f"the search found no candidate that meets --budget-ms {budget_ms:g} and has a score; raise the budget or "
             "give more --trials"
         )
     if not finalists:
-        least = min(ms for _, ms in measured)
+        least = min(latency.ms for _, latency in measured)
         raise BudgetError(
             f"none of {len(measured)} candidates meets --budget-ms {budget_ms:g} when measured: the fastest takes "
             f"{least:.2f} ms; raise the budget or give more --trials"
@@ -110,10 +111,10 @@ def choose_winner(
         c.genotype.id: {"refined_miou": c.miou, "refined_score": reward(c.miou, c.latency_ms, budget_ms)}
         for c in refined
     }
-    return best.genotype, [{**finalist_record(c, ms), **after.get(c.genotype.id, {})} for c, ms in measured]
+    return best.genotype, [{**finalist_record(c, latency), **after.get(c.genotype.id, {})} for c, latency in measured]
 
 
-def measure_until_enough(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
+def measure_until_enough(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, Latency]]:
     """Measures candidates until enough of them are within the budget.
 
     Args:
@@ -121,26 +122,26 @@ def measure_until_enough(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Ca
         ranked: The candidates in the order in which they are measured.
 
     Returns:
-        Each measured candidate with its median latency, ms.
+        Each measured candidate with its latency.
     """
     budget_ms, count = run.config.budget_ms, run.config.preset_values.finalists
-    done: list[tuple[Candidate, float]] = []
+    done: list[tuple[Candidate, Latency]] = []
     for at in range(0, len(ranked), count):
         group = ranked[at : at + count]
         latencies = run.target.measure([random_weight_model(graph_of(candidate.genotype)) for candidate in group])
         for candidate, latency in zip(group, latencies, strict=True):
-            done.append((candidate, latency.ms))
-            if sum(ms <= budget_ms for _, ms in done) == count:
+            done.append((candidate, latency))
+            if sum(one.ms <= budget_ms for _, one in done) == count:
                 return done
     return done
 
 
-def finalist_record(candidate: Candidate, ms: float) -> dict[str, Any]:
+def finalist_record(candidate: Candidate, latency: Latency) -> dict[str, Any]:
     """Describes a measured candidate for search/finalists.json.
 
     Args:
         candidate: The candidate.
-        ms: Its measured latency, ms.
+        latency: Its measured latency.
 
     Returns:
         The record.
@@ -150,5 +151,6 @@ def finalist_record(candidate: Candidate, ms: float) -> dict[str, Any]:
         "macs": macs_of(candidate.genotype),
         "miou": candidate.miou,
         "predicted_latency_ms": candidate.latency_ms,
-        "latency_ms": ms,
+        "latency_ms": latency.ms,
+        **latency.mark(),
     }

@@ -93,7 +93,7 @@ def join(path: Path, url: str, index: int | None = None, parent: int | None = No
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name=name, storage=storage)
     strategy = open_strategy(run, run.config.strategy, workers)
-    check_identity(study, identity_of(run, {}, strategy.weights_digest))
+    check_identity(study, identity_of(run, {}, strategy.weights_digest), run.data.has_fingerprint)
     # several machines draw from seeds far apart
     place = 1 + randbelow(10**6) if index is None else index
     with readable(url), Worker(study, place) as worker:

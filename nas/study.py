@@ -24,6 +24,7 @@ from search_spaces.genotype import Genotype
 
 GENOTYPE, MIOU = "genotype", "miou"  # user attributes of a trial
 IDENTITY = "asked"  # user attribute of a study: what its scores depend on; the key is that of older versions
+FINGERPRINT = "data"  # key of an identity
 INITIAL_SHARE = 0.4  # share of the candidates that are feasible random draws, before the sampler takes over
 MAX_INITIAL_DRAWS = 200  # however many candidates are asked for
 
@@ -31,7 +32,12 @@ Score = Callable[[Genotype, Trial], float]
 
 
 def open_study(
-    name: str, storage: BaseStorage, config: RunConfig, survey: Survey, identity: Mapping[str, Any]
+    name: str,
+    storage: BaseStorage,
+    config: RunConfig,
+    survey: Survey,
+    identity: Mapping[str, Any],
+    is_data: Callable[[str], bool] | None = None,
 ) -> optuna.Study:
     """Makes a study, or opens it again.
 
@@ -44,6 +50,7 @@ def open_study(
         config: The settings of the search.
         survey: Feasible networks to start from.
         identity: What the scores depend on: settings, and digests of table, supernet and data. JSON values.
+        is_data: Whether a fingerprint is that of the data, also one that an older version made. None compares texts.
 
     Returns:
         The study.
@@ -56,7 +63,7 @@ def open_study(
     directions = [StudyDirection.MAXIMIZE, *(StudyDirection.MINIMIZE for _ in config.costs)]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
     if IDENTITY in study.user_attrs:
-        check_identity(study, identity)
+        check_identity(study, identity, is_data)
         check_trials(study)
         return study
     begun = bool(study.get_trials(deepcopy=False))
@@ -66,12 +73,15 @@ def open_study(
     return study
 
 
-def check_identity(study: optuna.Study, identity: Mapping[str, Any]) -> None:
+def check_identity(
+    study: optuna.Study, identity: Mapping[str, Any], is_data: Callable[[str], bool] | None = None
+) -> None:
     """Refuses a study whose scores depend on other things than this run.
 
     Args:
         study: A study that `open_study` made. One of an older version recorded less; only what both have is compared.
         identity: What the scores of this run depend on.
+        is_data: Whether a fingerprint is that of the data, also one that an older version made. None compares texts.
 
     Raises:
         InputError: Something differs. The message names it.
@@ -82,6 +92,8 @@ def check_identity(study: optuna.Study, identity: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"--storage holds a study {study.study_name} that is damaged; {START_ANEW}") from error
     here = json.loads(json.dumps(identity))
+    if is_data is not None and FINGERPRINT in shared and is_data(str(known[FINGERPRINT])):
+        shared -= {FINGERPRINT}
     other = [f"{name} {known[name]} there, {here[name]} here" for name in sorted(shared) if known[name] != here[name]]
     if other:
         raise InputError(

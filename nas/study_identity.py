@@ -19,7 +19,7 @@ from torch import Tensor
 from compress.files.atomic import digest
 from compress.files.records import read_json, write_json
 from compress.stages.run import SEARCH, Run
-from nas.study import GENOTYPE
+from nas.study import FINGERPRINT, GENOTYPE
 from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
 
@@ -135,5 +135,5 @@ def identity_of(run: Run, settings: Mapping[str, Any], weights_digest: str) -> d
         "backbone": BACKBONE,
         "table.json": digest(run.path / "table.json"),
         "search/supernet.pt": weights_digest,
-        "data": run.data.fingerprint,
+        FINGERPRINT: run.data.fingerprint,
     }

@@ -60,7 +60,9 @@ def score_candidates(
     storage = open_storage(url)
     identity = identity_of(run, run.config.flat(), strategy.weights_digest)
     with readable(url, opening=True):
-        study = open_study(study_name(run.path, storage), storage, run.config, survey, identity)
+        study = open_study(
+            study_name(run.path, storage), storage, run.config, survey, identity, run.data.has_fingerprint
+        )
     with readable(url), Worker(study) as worker:
         left = worker.abandoned()
         with local_workers(run.path, url, workers):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,8 @@ def flags(data: Path, table: Path, run: str = "whole", budget: object = 50) -> l
 
 
 def run_stage(command: Command, stage: str, run: Path, *more: object) -> tuple[int, str, str]:
-    """Stage scripts as `python -m compress.STAGE RUN` starts them."""
-    import runpy
-
-    def main() -> None:
-        runpy.run_module(f"compress.{stage}", run_name="__main__", alter_sys=True)
-
-    return command(main, run, *more)
+    """`python -m compress.STAGE RUN`, in this process."""
+    return command(import_module(f"compress.{stage}").main, run, *more)
 
 
 def listed(run: Path) -> list[dict[str, Any]]:

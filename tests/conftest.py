@@ -1,6 +1,5 @@
 """Tiny data and nets that every test may use."""
 
-import json
 import os
 import random
 import shutil
@@ -14,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from commands import Command, flags
-from made_data import CLASSES
+from made_data import CLASSES, coloured
 from PIL import Image
 from small_studies import problem
-from stage_runs import SIDE, BySize, hasten_tables
+from stage_runs import SIDE, hasten_tables, run_without_noise
 
 import nas.search
 from compress.files.records import write_json
@@ -27,7 +26,9 @@ from compress.latency.spec import TableSpec
 from compress.latency.targets import HostTarget
 from compress.stages.cli import run_command
 from compress.stages.config import RunConfig
+from compress.stages.export import export
 from compress.stages.fitting import fit_network
+from compress.stages.quantize import quantize
 from compress.stages.run import Run
 from compress.tflite.writer import INT8
 from compress.training.schedule import Schedule
@@ -139,7 +140,7 @@ def folder_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / split / "masks").mkdir()
         for i in range(count):
             mask = np.kron(rng.integers(0, CLASSES, (4, 4)), np.ones((24, 24))).astype(np.uint8)
-            image = np.stack([mask * 80 + 40, 200 - mask * 60, mask * 20], axis=-1).astype(np.uint8)
+            image = coloured(mask)
             mask[:2] = 255
             Image.fromarray(image).save(root / split / "images" / f"{i}.png")
             Image.fromarray(mask).save(root / split / "masks" / f"{i}.png")
@@ -201,6 +202,12 @@ def whole(here: Path, folder_data: Path, host_table: Path, command: Command) -> 
     return path
 
 
+@pytest.fixture
+def copied(whole: Path, tmp_path: Path) -> Path:
+    """A finished run of its own, to damage."""
+    return Path(shutil.copytree(whole, tmp_path / "copied"))
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, host_table: Path, tiny: Genotype) -> Path:
     """A run folder whose network knows its data, as if every stage up to distillation had left it alone."""
@@ -216,12 +223,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, host_ta
     return path
 
 
+@pytest.fixture(scope="session")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run folder after the last two stages."""
+    run = run_without_noise(Path(shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "exported")))
+    write_json(run.path / "genotype.json", run.network("distill").genotype.to_dict())
+    quantize(run)
+    export(run)
+    return run.path
+
+
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Run:
-    path = Path(shutil.copytree(trained, tmp_path / "run"))
-    run = Run(path, RunConfig.from_dict(json.loads((path / "config.json").read_text()), "config.json"))
-    run.__dict__["target"] = BySize(reference_ms=1.0)
-    return run
+    return run_without_noise(Path(shutil.copytree(trained, tmp_path / "run")))
 
 
 @pytest.fixture(scope="session")

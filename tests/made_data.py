@@ -36,6 +36,11 @@ class Made:
     val: list[Example]
 
 
+def coloured(class_map: np.ndarray) -> np.ndarray:
+    """An image H,W,3 whose colours are those of its classes."""
+    return np.stack([class_map * 80 + 40, 200 - class_map * 60, class_map * 20], axis=-1).astype(np.uint8)
+
+
 def drawing(rng: np.random.Generator, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """A smooth image, which JPEG keeps, and a class map in blocks with some void."""
     truth = np.kron(rng.integers(0, classes, (5, 6)), np.ones((8, 8))).astype(np.uint8)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from compress.latency import builder as table_builder
 from compress.latency.targets import HostTarget
 from compress.latency.timing import Timed
-from compress.stages.run import Run
+from compress.stages.run import Run, open_run
 
 SIDE = 64
 
@@ -31,6 +32,13 @@ class BySize(HostTarget):
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
         ms = [max(self.at_least, len(model) / self.unit_bytes) for model in models]
         return [Timed(one, one, one, one, 1) for one in ms], 1.0
+
+
+def run_without_noise(path: Path) -> Run:
+    """Opens a run folder whose target is `BySize`."""
+    run = open_run(path)
+    run.__dict__["target"] = BySize(reference_ms=1.0)
+    return run
 
 
 def hasten_tables(change: Callable[[Any, str, Any], None]) -> None:

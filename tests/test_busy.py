@@ -1,14 +1,25 @@
 """A latency that was measured on a busy machine is measured again, or marked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.latency.busy_machine import MAX_TRIES, Latency, latency_of, measure_until_quiet
 from compress.latency.targets import HostTarget
 from compress.latency.timing import Timed
+from compress.stages import quantize
+from compress.tflite.fallback import FileFigures
+from nas.finalists import finalist_record
+from nas.pages.tables import remarks
+from nas.study import Candidate
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
 
 QUIET = Timed(28.4, 27.9, 29.6, 28.9, 60, 0.99)
 # as timed beside six busy programs on two cores: the reference is interrupted less often than the much longer runs
@@ -84,3 +95,25 @@ def test_the_host_says_how_much_of_the_core_it_had() -> None:
     (timed,), _ = HostTarget().time(reference_models()[:1], 0.0)
     assert timed.cpu_share is not None
     assert 0 < timed.cpu_share <= 1
+
+
+def test_the_report_tells_of_busy_measurements() -> None:
+    quiet = {"rounds": [1], "target_ms": 1.0, "taught_miou": 0.5, "undone": False}
+    run: Any = SimpleNamespace(metrics=lambda name: {**quiet, **({"busy": "spread"} if name == "export" else {})})
+    assert remarks(run) == ["The machine was busy while export was measured (spread)."]
+
+
+def test_quantize_and_finalists_record_a_busy_machine(tiny: Genotype, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet = Latency(28.4, 28.0, 29.0, 28.4, 28.4, 5)
+    busy = replace(quiet, busy="the runs spread by 60%")
+    target = SimpleNamespace(measure=lambda models: [busy])
+    run: Any = SimpleNamespace(target=target, validation=None)
+    monkeypatch.setattr(quantize, "evaluate_tflite", lambda *given: (torch.ones(3, 3), []))
+    figures = quantize.file_runner(run, Network(tiny), "test")(b"file")
+    assert (figures.latency_ms, figures.busy) == (28.4, "the runs spread by 60%")
+    in_float = quantize.FloatFigures(0.5, 50.0, size_bytes=9)
+    assert quantize.busy_mark(in_float, figures) == {"busy": "the runs spread by 60%"}
+    assert quantize.busy_mark(replace(in_float, busy="often"), FileFigures(0.5, 1.0)) == {"float_busy": "often"}
+    candidate = Candidate(tiny, 30.0, 0.5)
+    assert finalist_record(candidate, busy)["busy"] == "the runs spread by 60%"
+    assert "busy" not in finalist_record(candidate, quiet)

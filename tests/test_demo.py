@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,29 @@ def test_every_pixel_is_that_of_native_litert(demo: Path, browser, photo: Path) 
         assert np.allclose(shares, counted, atol=0.06)  # a picture of the model's own size is not resized
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         assert wide <= 390
+
+
+@needs_browser
+def test_the_snippet_of_the_docs_runs(demo: Path, browser, photo: Path, tmp_path: Path) -> None:
+    page = Path(shutil.copytree(demo, tmp_path / "page"))
+    shutil.copyfile(photo, page / "photo.png")
+    docs = (SHIPPED.parent.parent / "docs" / "deploy.md").read_text()
+    (code,) = re.findall(r"```js\n(.*?)```", docs, re.DOTALL)
+    for theirs, ours in (
+        ("'@litertjs/core'", "'./vendor/litert.js'"),
+        ("'/node_modules/@litertjs/core/wasm/'", "'./vendor/litert_wasm_compat_internal.js'"),
+        ("'model.uint8.tflite'", "'model.tflite'"),  # the demo's file reads uint8
+    ):
+        assert theirs in code
+        code = code.replace(theirs, ours)
+    opened = "const photo = await createImageBitmap(await (await fetch('photo.png')).blob());"
+    (page / "snippet.js").write_text(f"{opened}\n{code}\nwindow.found = Array.from(classes);")
+    (page / "snippet.html").write_text('<!doctype html><script type="module" src="snippet.js"></script>')
+    with served(page) as port:
+        browser.get(f"http://localhost:{port}/snippet.html")
+        wait_for(browser, "window.found !== undefined")
+        found = browser.execute_script("return window.found")
+    assert np.array_equal(found, open_segmenter(SHIPPED).small_class_map(np.asarray(Image.open(photo))).ravel())
 
 
 @needs_browser

@@ -1,7 +1,6 @@
 """Exported files that do not compute what their network computes are refused; what files tell of their making."""
 
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import onnx
 import pytest
 import torch
 from commands import Command, run_stage
+from stage_runs import run_without_noise
 
 import compress.stages.variants
 import compress.verify
@@ -40,11 +40,6 @@ def with_other_classes(network: Network) -> Network:
         for parameter in conv.parameters():
             parameter.copy_(parameter.roll(1, 0))
     return copy.eval()
-
-
-@pytest.fixture
-def copied(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "copied"))
 
 
 @pytest.mark.parametrize("name", AGREEMENT_BOUNDS)
@@ -118,7 +113,7 @@ def damaged_int8(run: Run) -> None:
     ],
 )
 def test_verify_names_the_file_that_is_wrong(copied: Path, damage: Callable[[Run], None], said: str) -> None:
-    run = open_run(copied)
+    run = run_without_noise(copied)
     damage(run)
     with pytest.raises(InputError, match=said):
         verify(run)

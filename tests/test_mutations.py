@@ -4,12 +4,9 @@ Checksums are made to fit or left away, so that damage reaches the readers behin
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +14,11 @@ import optuna
 import pytest
 import torch
 from conftest import tiny_of
-from damaged_runtimes import CLASSES, SIDE
 from mutations import BYTES, JSON, LINES, TEXT, Mutation, Reader, outcomes
 from optuna.storages import RDBStorage
 from PIL import Image
 
 from compress.data.dataset import open_data
-from compress.files.native_output import output_to
 from compress.files.records import read_record, write_json
 from compress.files.tensors import load_network, save_network
 from compress.latency.repeats import Measurement, _read_partial, _write_partial
@@ -31,10 +26,8 @@ from compress.latency.table import read_table
 from compress.prediction.card import read_card
 from compress.stages.prune_rounds import rounds_done
 from compress.stages.run import STAGES, open_run
-from compress.tflite.conversion import write_onnx
 from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.reader import file_ops
-from compress.tflite.writer import random_weight_model
 from compress.training.checkpoint import Checkpoint
 from compress.training.log import TrainingLog, read_log
 from nas.constraints import COST_NAMES
@@ -283,40 +276,3 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(
 @pytest.mark.parametrize("name", CASES)
 def test_many_more_damages(name: str, place: Callable[[Case], Path], elsewhere: Path) -> None:
     check(CASES[name], place(CASES[name]), CASES[name].tries * TIMES, f"{name} long")
-
-
-@pytest.fixture(scope="module")
-def model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Small files of every kind that a runtime of native code reads."""
-    folder = tmp_path_factory.mktemp("models")
-    network = Network(replace(NETWORK.genotype, resolution=(SIDE, SIDE))).eval()
-    (folder / "model.tflite").write_bytes(random_weight_model(network.graph))
-    write_onnx(network, folder / "model.onnx", folder / "log")
-    teacher, example = torch.nn.Conv2d(3, CLASSES, 1).eval(), torch.zeros(2, 3, SIDE, SIDE)
-    torch.jit.script(teacher).save(str(folder / "teacher.ts.pt"))
-    sizes = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
-    torch.export.save(torch.export.export(teacher, (example,), dynamic_shapes=(sizes,)), folder / "teacher.pt2")
-    with output_to(folder / "log"):
-        torch.onnx.export(teacher, (example,), folder / "teacher.onnx", dynamo=True, dynamic_shapes=(sizes,))
-    return folder
-
-
-def check_runtimes(folder: Path, tries: int) -> None:
-    command = [sys.executable, str(Path(__file__).with_name("damaged_runtimes.py")), str(folder), str(tries)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    ended = subprocess.run(
-        command, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL, start_new_session=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout.splitlines()[-1])
-    print({name: one["counts"] for name, one in found.items()})
-    assert not [fault for one in found.values() for fault in one["faults"]]
-
-
-def test_runtimes_refuse_damaged_files(model_files: Path) -> None:
-    check_runtimes(model_files, TRIES // 4)
-
-
-@pytest.mark.slow
-def test_runtimes_refuse_many_more(model_files: Path) -> None:
-    check_runtimes(model_files, 10 * TRIES)

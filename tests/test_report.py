@@ -46,19 +46,24 @@ def with_data(run: Path, data: Path) -> None:
 def test_names_of_images_and_classes_may_hold_anything(
     run: Path, folder_data: Path, tmp_path: Path, command: Command
 ) -> None:
-    data = Path(shutil.copytree(folder_data, tmp_path / "<b>$data$ & more"))
-    names = {"0.png": "$x^{2$.png", "1.png": r"a$\frac$_<script>.png", "2.png": "a_very_long_name_" * 6 + "日本.png"}
+    data = Path(shutil.copytree(folder_data, tmp_path / "<b>$data$ & more\udcff"))  # a byte that is not UTF-8
+    names = {
+        "0.png": "$x^{2$\udce9.png",
+        "1.png": r"a$\frac$_<script>.png",
+        "2.png": "a_very_long_name_" * 6 + "日本.png",
+    }
     for folder in ("images", "masks"):
         for old, new in names.items():
             (data / "val" / folder / old).rename(data / "val" / folder / new)
     (data / "classes.txt").write_text("a<script>alert(1)</script>\n$y$\n&'\n")
     with_data(run, data)
     code, _, err = command(nas.report.main, run)
-    page = (run / "report.html").read_text()
+    page = (run / "report.html").read_text("utf-8")
     assert code == 0 and "cannot be shown" not in page + err
     assert page.count(FIGURES) == 3 and page.count("data:image/jpeg;base64,") == 3
     assert "script" not in Tags(page).seen and "folder" not in Tags(page).seen
-    assert "<b>$data$" not in page and "&lt;b&gt;$data$ &amp; more" in page
+    assert "<b>$data$" not in page and "&lt;b&gt;$data$ &amp; more\ufffd" in page
+    assert "$x^{2$\ufffd, mIoU" in page
     assert "日本</b>" not in page and "日本, mIoU" in page
     assert "a&lt;script&gt;alert(1)&lt;/script&gt;" in page and "$y$" in page
 
@@ -137,7 +142,7 @@ def test_a_run_of_an_older_version_has_a_page_without_the_new_figures(run: Path,
     write_record(path, {name: value for name, value in read_record(path, "").items() if name not in newer})
     (run / "study.db").unlink()
     code, _, err = command(nas.report.main, run)
-    page = (run / "report.html").read_text()
+    page = (run / "report.html").read_text("utf-8")
     assert code == 0 and "cannot be shown" not in page + err
     assert "<dt>latency p50<dd>" in page and "<dt>file<dd>" in page and page.count(FIGURES) == 3
     new = ("cold start", "Cold start", "<dt>arena", "The arena is", "p90<dd>", "Exported files", "optuna-dashboard")

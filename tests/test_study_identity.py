@@ -36,6 +36,7 @@ class Folder:
     path: Path
     table: str = "one"
     data: str = "fingerprint"
+    older_data: str = "of sizes"
     weights: str = "digest"
     settings: dict = field(default_factory=lambda: {"trials": 2})
 
@@ -44,9 +45,11 @@ class Folder:
         (self.path / "table.json").write_text(self.table)
 
     def search(self, storage: BaseStorage, surveyed: Survey) -> optuna.Study:
-        run = SimpleNamespace(path=self.path, data=SimpleNamespace(fingerprint=self.data))
+        known = (self.data, self.older_data)
+        data = SimpleNamespace(fingerprint=self.data, has_fingerprint=lambda stored: stored in known)
+        run = SimpleNamespace(path=self.path, data=data)
         identity = identity_of(run, self.settings, self.weights)  # type: ignore[arg-type]
-        study = open_study(study_name(self.path, storage), storage, CONFIG, surveyed, identity)
+        study = open_study(study_name(self.path, storage), storage, CONFIG, surveyed, identity, data.has_fingerprint)
         with Worker(study) as worker:
             CandidateLoop(worker, problem(), CONFIG, 0, worth, self.path / "search.jsonl").run()
         return study
@@ -98,10 +101,10 @@ def test_a_study_of_other_files_is_refused_by_name(changed: dict, named: str, su
     assert len(str(refused.value).splitlines()) == 1
 
 
-def older(storage: BaseStorage, folder: Path, surveyed: Survey) -> optuna.Study:
+def older(storage: BaseStorage, folder: Path, surveyed: Survey, data: str = "fingerprint") -> optuna.Study:
     """A search as versions left it that named the study after the run folder."""
     Folder(folder)
-    identity = {"trials": 2, "data": "fingerprint", "backbone": BACKBONE}
+    identity = {"trials": 2, "data": data, "backbone": BACKBONE}
     study = open_study(folder.name, storage, CONFIG, surveyed, identity)
     with Worker(study) as worker:
         CandidateLoop(worker, problem(), CONFIG, 0, worth).run()
@@ -144,6 +147,14 @@ def test_a_run_of_networks_with_another_backbone_only_goes_on_after_its_search(o
         return
     with pytest.raises(InputError, match="its search was begun among networks of five stages, and this version"):
         is_of_older_backbone(run, spec)  # type: ignore[arg-type]
+
+
+def test_a_study_with_the_fingerprint_of_an_older_version_goes_on(surveyed: Survey, tmp_path: Path) -> None:
+    storage = InMemoryStorage()
+    known = older(storage, tmp_path / "roads", surveyed, data="of sizes")
+    assert Folder(tmp_path / "roads").search(storage, surveyed).study_name == known.study_name
+    with pytest.raises(InputError, match="data of sizes there, fingerprint here"):
+        Folder(tmp_path / "roads", older_data="of other sizes").search(storage, surveyed)
 
 
 def test_an_older_study_of_that_name_is_not_adopted_by_another_folder(surveyed: Survey, tmp_path: Path) -> None:

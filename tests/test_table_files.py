@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import Calibration, LatencyTable
 from compress.latency.targets import HostTarget
 from compress.tflite.writer import INT8
-from nas.pages.tables import remarks
 from search_spaces import get_space
 from search_spaces.errors import InputError
 
@@ -203,9 +201,3 @@ def test_a_build_killed_at_any_group_ends_in_the_same_table(
     assert kills > 3
     assert replace(table, provenance={}).to_json() == whole
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.json", "whole.json"]
-
-
-def test_the_report_tells_of_busy_measurements() -> None:
-    quiet = {"rounds": [1], "target_ms": 1.0, "taught_miou": 0.5, "undone": False}
-    run: Any = SimpleNamespace(metrics=lambda name: {**quiet, **({"busy": "spread"} if name == "export" else {})})
-    assert remarks(run) == ["The machine was busy while export was measured (spread)."]

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import runtimes
 import torch
+from page import add_page_flag, write_table
 from tqdm import tqdm
 from truth import Truth, read_truth
 
@@ -66,6 +67,7 @@ def flags() -> argparse.Namespace:
     arguments.add_argument(
         "--peers", type=Path, default=ENVIRONMENTS, metavar="DIR", help=f"environments ({ENVIRONMENTS})"
     )
+    add_page_flag(arguments)
     return arguments.parse_args()
 
 
@@ -119,9 +121,16 @@ def row(pair: Pair, truth: Truth) -> tuple[str, ...]:
         return pair.file.name, title, f"no: {ran.fault}", "", "", "", "", size(pair.file)
     found = truth.compared(ran.maps)
     loads = "yes" if found.as_model >= MIN_AGREEMENT else "**yes, and gives wrong classes**"
-    ms = "" if ran.ms is None else f"{ran.ms:.1f}"
-    as_torch = "" if found.as_torch is None else f"{found.as_torch:.4f}"
-    return pair.file.name, title, loads, f"{found.as_model:.4f}", as_torch, f"{found.miou:.4f}", ms, size(pair.file)
+    figures = (
+        *(share(one) for one in (found.as_model, found.as_torch, found.miou)),
+        "" if ran.ms is None else f"{ran.ms:.1f}",
+    )
+    return pair.file.name, title, loads, *figures, size(pair.file)
+
+
+def share(value: float | None) -> str:
+    """A fraction as a cell of the table; empty where there is none."""
+    return "" if value is None else f"{value:.4f}"
 
 
 def size(path: Path) -> str:
@@ -141,10 +150,14 @@ def main() -> None:
     with ExitStack() as stack:
         todo = list(pairs(given.run, given.peers, truth, stack))
         rows = [row(pair, truth) for pair in tqdm(todo, desc="deploy", unit="file", dynamic_ncols=True)]
-    print(f"`python {shlex.join(sys.argv)}`: {len(truth.images)} images of {truth.height}x{truth.width}, one thread,")
-    print(f"{platform.machine()}, {processor_name()}, Python {platform.python_version()}, {date.today()}\n")
-    for cells in (HEADER, ("---",) * len(HEADER), *rows):
-        print("| " + " | ".join(cells) + " |")
+    command = f"python benchmarks/deploy/run.py {shlex.quote(str(given.run))}"
+    table = [
+        f"`{command}`: {len(truth.images)} images of {truth.height}x{truth.width}, one thread,",
+        f"{platform.machine()}, {processor_name()}, Python {platform.python_version()}, {date.today()}",
+        "",
+        *("| " + " | ".join(cells) + " |" for cells in (HEADER, ("---",) * len(HEADER), *rows)),
+    ]
+    write_table(table, given.page, "table of runtimes")
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ class Compared:
     Attributes:
         as_model: Share (0..1) of the pixels with the class that model.tflite gives.
         as_torch: The same of the torch network; None where there is none.
-        miou: mIoU (0..1) against the masks.
+        miou: mIoU (0..1) against the masks; None where a map has classes that the model does not have.
     """
 
     as_model: float
     as_torch: float | None
-    miou: float
+    miou: float | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,13 @@ class Truth:
         Returns:
             Agreements and mIoU.
         """
+        as_torch = None if self.in_torch is None else same(maps, self.in_torch)
+        if max(int(one.max()) for one in maps) >= self.classes:
+            return Compared(same(maps, self.in_model), as_torch, None)
         counts = torch.zeros(self.classes, self.classes, dtype=torch.long)
         for class_map, mask in zip(maps, self.validation.masks, strict=False):
             found = torch.from_numpy(np.asarray(class_map, np.int64))[None]
             counts += confusion(found, mask[None].long(), self.classes, self.validation.ignore)
-        as_torch = None if self.in_torch is None else same(maps, self.in_torch)
         return Compared(same(maps, self.in_model), as_torch, mean_iou(counts))
 
 

@@ -27,7 +27,7 @@ from compress.stages.options import QuantizeOptions
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import METRICS, Run
 from compress.tflite.conversion import write_float_tflite
-from compress.tflite.fallback import FallbackResult, QuantizationSource, RunFile, fall_back
+from compress.tflite.fallback import FallbackResult, FileFigures, QuantizationSource, RunFile, fall_back
 from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.ranges import observe_ranges
@@ -38,18 +38,14 @@ FLOAT_FILE, TRAINED_FLOAT_FILE = "model.float.tflite", "trained.float.tflite"
 
 
 @dataclass(frozen=True)
-class FloatFigures:
+class FloatFigures(FileFigures):
     """The float file as it ran.
 
     Attributes:
-        miou: mIoU (0..1) on the validation split.
-        latency_ms: Median latency on the target.
         size_bytes: The size of the file.
     """
 
-    miou: float
-    latency_ms: float
-    size_bytes: int
+    size_bytes: int = 0
 
 
 def quantize(
@@ -86,7 +82,8 @@ def quantize(
     write_atomically(run.made("quantize"), best.file.content)
     metrics = {
         **file_metrics(run, network, best, begun),
-        **{f"float_{name}": value for name, value in vars(in_float).items()},
+        **{f"float_{name}": value for name, value in vars(in_float).items() if name != "busy"},
+        **busy_mark(in_float, best.file),
         "estimator": ranges,
         "qat_steps": qat_steps,
         "max_drop": max_drop,
@@ -145,12 +142,13 @@ def file_runner(run: Run, network: Network, title: str) -> RunFile:
         title: What the progress bar says.
 
     Returns:
-        A function from the bytes of a .tflite file to its mIoU (0..1) and latency in ms.
+        A function that runs the bytes of a .tflite file.
     """
 
-    def run_file(content: bytes) -> tuple[float, float]:
+    def run_file(content: bytes) -> FileFigures:
         counts, _ = evaluate_tflite(content, network, run.validation, title)
-        return mean_iou(counts), run.target.measure([content])[0].ms
+        latency = run.target.measure([content])[0]
+        return FileFigures(mean_iou(counts), latency.ms, latency.busy)
 
     return run_file
 
@@ -166,8 +164,8 @@ def run_float_file(run: Run, source: QuantizationSource) -> FloatFigures:
         Its figures.
     """
     content = read_tflite(source.float_file)
-    miou, latency_ms = file_runner(run, source.network, "float: validation")(content)
-    return FloatFigures(miou, latency_ms, len(content))
+    figures = file_runner(run, source.network, "float: validation")(content)
+    return FloatFigures(**vars(figures), size_bytes=len(content))
 
 
 def best_int8(run: Run, sources: Sequence[QuantizationSource], min_miou: float) -> tuple[FallbackResult, list[float]]:
@@ -213,6 +211,20 @@ def file_metrics(run: Run, network: Network, best: FallbackResult, begun: float)
         "size_bytes": len(best.file.content),
         "wall_s": time.monotonic() - begun,
     }
+
+
+def busy_mark(in_float: FloatFigures, in_int8: FileFigures) -> dict[str, str]:
+    """Marks latencies that were measured on a busy machine, as the records of the other stages do.
+
+    Args:
+        in_float: The float file as it ran.
+        in_int8: The int8 file as it ran.
+
+    Returns:
+        Entries of metrics.json: why each latency is not to be trusted; nothing where the target was quiet.
+    """
+    marks = {"busy": in_int8.busy, "float_busy": in_float.busy}
+    return {name: why for name, why in marks.items() if why}
 
 
 def fallback_metrics(best: FallbackResult) -> dict[str, Any]:

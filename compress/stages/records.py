@@ -81,7 +81,9 @@ def require(run: Run, stage: str) -> None:
     require(run, before(stage))
     why = _why_not_done(run, stage)
     if why:
-        raise InputError(f"{run.path}: {stage} {why}; run python -m compress.{stage} {run.path} first")
+        lacking = [file.name for file in run.files(stage) if not file.is_file()]
+        more = f"; {', '.join(dict.fromkeys(lacking))} not found" if lacking else ""
+        raise InputError(f"{run.path}: {stage} {why}; run python -m compress.{stage} {run.path} first{more}")
 
 
 def record_network(run: Run, stage: str, network: Network, miou: float, begun: float, **more: Any) -> dict[str, Any]:

@@ -24,24 +24,37 @@ from search_spaces.network import Network
 from search_spaces.ops import Graph
 
 MAX_FALLBACK_LAYERS = 6  # layers tried
-RunFile = Callable[[bytes], tuple[float, float]]  # a .tflite file to its mIoU (0..1) and its latency in ms
 
 
 @dataclass(frozen=True)
-class QuantizedFile:
+class FileFigures:
+    """How a file ran.
+
+    Attributes:
+        miou: mIoU (0..1) on the validation split.
+        latency_ms: Median latency on the target.
+        busy: Why the latency is not to be trusted; "" where the target was quiet.
+    """
+
+    miou: float
+    latency_ms: float
+    busy: str = ""
+
+
+RunFile = Callable[[bytes], FileFigures]  # runs a .tflite file
+
+
+@dataclass(frozen=True)
+class QuantizedFile(FileFigures):
     """An int8 file and how it ran.
 
     Attributes:
         content: The bytes of the .tflite file.
-        miou: mIoU (0..1) on the validation split.
-        latency_ms: Median latency on the target.
         float_ops: The ops that run in float.
     """
 
-    content: bytes
-    miou: float
-    latency_ms: float
-    float_ops: frozenset[str]
+    content: bytes = b""
+    float_ops: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class QuantizationSource:
         """Makes an int8 file, checks each of its ops and runs it.
 
         Args:
-            run_file: Gives the mIoU and the latency of a file.
+            run_file: Runs a file.
             float_ops: The ops that stay in float.
 
         Returns:
@@ -91,8 +104,7 @@ class QuantizationSource:
         float_tensors = [names[op] for op in float_ops]
         content = int8_tflite(self.float_file, ranges, self.float_file.with_name("convert.log"), float_tensors)
         check_all_int8(content, float_tensors)
-        miou, latency_ms = run_file(content)
-        return QuantizedFile(content, miou, latency_ms, float_ops)
+        return QuantizedFile(**vars(run_file(content)), content=content, float_ops=float_ops)
 
 
 def float_ops_for(graph: Graph, value: str) -> frozenset[str]:
@@ -181,7 +193,7 @@ def fall_back(
         file: The file that is int8 throughout.
         min_miou: The mIoU (0..1) to reach.
         budget_ms: The latency that no file may exceed.
-        run_file: Gives the mIoU and the latency of a file.
+        run_file: Runs a file.
 
     Returns:
         The best file found, and what was tried.

@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from compress.data.summary import printable
 from compress.files.atomic import write_atomically
 from nas.pages.svg import css_variables
 
@@ -56,4 +57,5 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     """
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     html = jinja2.Environment(autoescape=True, loader=loader).get_template(template)
-    write_atomically(path, html.render(themes=css_variables(), **values).encode())
+    page = html.render(themes=css_variables(), **values)
+    write_atomically(path, printable(page).encode())  # the names of files need not be UTF-8
