@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_spaces import graph_of
+from search_spaces.depthwise import depthwise
 from search_spaces.genotype import Genotype
 from search_spaces.ops import (
     ADD,
@@ -70,8 +71,17 @@ class ConvBNAct(nn.Module):
             rows = same_padding(x.shape[2], kernel, stride, dilation)
             columns = same_padding(x.shape[3], kernel, stride, dilation)
             x = F.pad(x, (*columns, *rows))
-        x = self.bn(self.conv(x))
-        return F.relu6(x) if self.relu6 else x
+        x = self.bn(self._trained(x) if self.training and torch.is_grad_enabled() else self.conv(x))
+        # a training needs no value before its ReLU6; what is exported keeps the op as it is
+        return F.relu6(x, inplace=self.training) if self.relu6 else x
+
+    def _trained(self, x: Tensor) -> Tensor:
+        """The convolution with the gradients that are fastest on the device."""
+        conv = self.conv
+        if conv.groups == 1 or x.device.type != "cpu":
+            convolved: Tensor = conv(x)
+            return convolved
+        return depthwise(x, conv.weight, conv.bias, conv.stride[0], int(conv.padding[0]), conv.dilation[0])
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from compress.stages.disk_errors import disk_error_line
+from compress.stages.openmp import choose_waiting
 from search_spaces.errors import BudgetError, DataError, InputError
 
 BAD_INPUT, NO_NETWORK, INTERRUPTED, TERMINATED = 2, 3, 130, 143
@@ -95,6 +96,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
     Args:
         main: The command.
     """
+    choose_waiting()
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:

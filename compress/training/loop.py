@@ -20,6 +20,7 @@ from compress.training.averaging import average_of, averaged
 from compress.training.checkpoint import Checkpoint, origin_of
 from compress.training.finite import DivergedError, require_finite_loss
 from compress.training.log import TrainingLog
+from compress.training.memory import kept_memory
 from compress.training.schedule import LR_SCHEDULES, Schedule
 
 MAX_GRADIENT_NORM = 5.0
@@ -79,7 +80,9 @@ class Trainee:
         """
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True
+        )
         rate = LR_SCHEDULES[schedule.lr_schedule](optimizer, schedule)
         return Trainee(model, optimizer, rate, average_of(model, schedule.ema) if schedule.ema else None)
 
@@ -177,7 +180,8 @@ def fit(
     trainee = Trainee.of(model, schedule)
     file = Checkpoint(checkpoint, title, origin_of(model, schedule, training_key), trainee.parts)
     try:
-        seconds = _train(trainee, losses, crops, schedule, file, rungs or Rungs())
+        with kept_memory():
+            seconds = _train(trainee, losses, crops, schedule, file, rungs or Rungs())
     except (AbandonedError, DivergedError):
         file.remove()
         raise
