@@ -5,10 +5,13 @@ subnet on the labels, and the smallest and a random one on labels and the large 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from compress.data.resizing import at_scale
@@ -17,7 +20,7 @@ from compress.training.label_losses import LabelLoss
 from compress.training.loop import StepLosses, autocast
 from search_spaces import Space, graph_of
 from search_spaces.genotype import Genotype
-from search_spaces.network import Network, layer_name
+from search_spaces.network import ConvBNAct, Network, layer_name
 from search_spaces.ops import CONCAT, CONV, INPUT, Graph, Op
 from search_spaces.trials import Choice, LargestTrial
 
@@ -52,9 +55,7 @@ class Supernet(nn.Module):
         Returns:
             N,classes,h',w' logits.
         """
-        with torch.device("meta"):
-            subnet = Network(genotype)
-        subnet.train(self.training)
+        subnet = Subnet(genotype).train(self.training)
         logits: Tensor = functional_call(subnet, self.sliced(genotype), (x,))
         return logits
 
@@ -65,7 +66,7 @@ class Supernet(nn.Module):
             genotype: The subnet.
 
         Returns:
-            Its parameters and buffers by name: views of the shared ones, and copies where a concat splits them.
+            Its parameters and buffers by name. BN statistics are views of the shared ones, unless a concat splits them.
         """
         graph = graph_of(genotype)
         segments = shared_channels(graph, self.graphs)
@@ -73,19 +74,94 @@ class Supernet(nn.Module):
         return {name: value for op in graph if op.has_weights for name, value in _slice(op, segments, shared)}
 
 
+class Subnet(Network):
+    """A network without weights of its own, for `torch.func.functional_call`.
+
+    Modules take long to make, so networks share those of equal layers.
+
+    Args:
+        genotype: The network.
+    """
+
+    def __init__(self, genotype: Genotype) -> None:
+        nn.Module.__init__(self)
+        self.genotype = genotype
+        self.graph = graph_of(genotype)
+        layers = {
+            layer_name(op.name): _layer_without_weights(_without_sizes(op)) for op in self.graph if op.has_weights
+        }
+        self.layers = nn.ModuleDict(layers)
+
+
+def _without_sizes(op: Op) -> Op:
+    """The op without what its module does not depend on. The channels of a dense convolution are those of its weights.
+
+    The name stays, because one network must not hold a module twice.
+    """
+    channels = 1 if op.kind == CONV else op.shape[2]
+    return op._replace(inputs=(), in_shapes=((1, 1, channels),), shape=(1, 1, channels))
+
+
+@lru_cache(maxsize=8192)
+def _layer_without_weights(op: Op) -> ConvBNAct:
+    with torch.device("meta"):
+        return ConvBNAct(op)
+
+
 def _slice(op: Op, segments: dict[str, Segments], shared: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     prefix = f"layers.{layer_name(op.name)}."
     out = segments[op.name]
     weight = shared[prefix + "conv.weight"]
     margin = (weight.shape[-1] - op.kernel) // 2
-    weight = weight[..., margin : margin + op.kernel, margin : margin + op.kernel]
-    weight = join_segments(weight, out, 0)
-    yield prefix + "conv.weight", join_segments(weight, segments[op.inputs[0]], 1) if op.kind == CONV else weight
+    taps = slice(margin, margin + op.kernel)
+    given = segments[op.inputs[0]] if op.kind == CONV else ((0, 1),)
+    if len(out) == len(given) == 1:
+        rows, columns = (slice(start, start + length) for ((start, length),) in (out, given))
+        weight = Block.apply(weight, (rows, columns, taps, taps))  # type: ignore[no-untyped-call]
+    else:
+        weight = join_segments(join_segments(weight[..., taps, taps], out, 0), given, 1)
+    yield prefix + "conv.weight", weight
     for name in ("conv.bias", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"):
         if prefix + name in shared:
             yield prefix + name, join_segments(shared[prefix + name], out, 0)
     if prefix + "bn.num_batches_tracked" in shared:
         yield prefix + "bn.num_batches_tracked", shared[prefix + "bn.num_batches_tracked"]
+
+
+class Block(torch.autograd.Function):
+    """A copy of a block of a tensor. It saves the gradients of a slice of a slice, each as large as what it is of."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, block: tuple[slice, ...]) -> Tensor:
+        """Copies the block.
+
+        Args:
+            ctx: Keeps what `backward` needs.
+            tensor: The tensor.
+            block: A slice for each of its dimensions.
+
+        Returns:
+            The block.
+        """
+        ctx.block = block
+        ctx.save_for_backward(tensor)
+        return tensor[block].clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the tensor.
+
+        Args:
+            ctx: What `forward` kept.
+            gradient: That of the block.
+
+        Returns:
+            The gradient, with zeros outside the block.
+        """
+        whole = torch.zeros_like(ctx.saved_tensors[0])
+        whole[ctx.block] = gradient
+        return whole, None
 
 
 def join_segments(tensor: Tensor, segments: Segments, dim: int) -> Tensor:

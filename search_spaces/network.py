@@ -23,6 +23,8 @@ from search_spaces.ops import (
     out_size,
 )
 
+FEW_IMAGES = 16  # below, torch does not ask oneDNN for small kernels on one thread
+
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     """The padding of TensorFlow's SAME; the odd pixel goes after.
@@ -72,16 +74,34 @@ class ConvBNAct(nn.Module):
             columns = same_padding(x.shape[3], kernel, stride, dilation)
             x = F.pad(x, (*columns, *rows))
         x = self.bn(self._trained(x) if self.training and torch.is_grad_enabled() else self.conv(x))
-        # a training needs no value before its ReLU6; what is exported keeps the op as it is
-        return F.relu6(x, inplace=self.training) if self.relu6 else x
+        return F.relu6(x) if self.relu6 else x
 
     def _trained(self, x: Tensor) -> Tensor:
         """The convolution with the gradients that are fastest on the device."""
         conv = self.conv
-        if conv.groups == 1 or x.device.type != "cpu":
+        if x.device.type != "cpu":
             convolved: Tensor = conv(x)
-            return convolved
-        return depthwise(x, conv.weight, conv.bias, conv.stride[0], int(conv.padding[0]), conv.dilation[0])
+        elif conv.groups > 1:
+            convolved = depthwise(x, conv.weight, conv.bias, conv.stride[0], int(conv.padding[0]), conv.dilation[0])
+        else:
+            convolved = dense(x, conv)
+        return convolved
+
+
+def dense(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """A dense convolution. Torch takes a slow one for few images on one thread: there one of 1x1 is a matrix product.
+
+    Args:
+        x: N,C,H,W values.
+        conv: The convolution.
+
+    Returns:
+        N,width,h,w values.
+    """
+    if conv.kernel_size == conv.stride == (1, 1) and len(x) < FEW_IMAGES and torch.get_num_threads() == 1:
+        return F.linear(x.permute(0, 2, 3, 1), conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)
+    convolved: Tensor = conv(x)
+    return convolved
 
 
 @torch.no_grad()
