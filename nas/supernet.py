@@ -7,11 +7,9 @@ subnet on the labels, and the smallest and a random one on labels and the large 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from compress.data.resizing import at_scale
@@ -66,7 +64,7 @@ class Supernet(nn.Module):
             genotype: The subnet.
 
         Returns:
-            Its parameters and buffers by name. BN statistics are views of the shared ones, unless a concat splits them.
+            Its parameters and buffers by name: views of the shared ones, and copies where a concat splits them.
         """
         graph = graph_of(genotype)
         segments = shared_channels(graph, self.graphs)
@@ -113,55 +111,14 @@ def _slice(op: Op, segments: dict[str, Segments], shared: dict[str, Tensor]) -> 
     out = segments[op.name]
     weight = shared[prefix + "conv.weight"]
     margin = (weight.shape[-1] - op.kernel) // 2
-    taps = slice(margin, margin + op.kernel)
-    given = segments[op.inputs[0]] if op.kind == CONV else ((0, 1),)
-    if len(out) == len(given) == 1:
-        rows, columns = (slice(start, start + length) for ((start, length),) in (out, given))
-        weight = Block.apply(weight, (rows, columns, taps, taps))  # type: ignore[no-untyped-call]
-    else:
-        weight = join_segments(join_segments(weight[..., taps, taps], out, 0), given, 1)
-    yield prefix + "conv.weight", weight
+    weight = weight[..., margin : margin + op.kernel, margin : margin + op.kernel]
+    weight = join_segments(weight, out, 0)
+    yield prefix + "conv.weight", join_segments(weight, segments[op.inputs[0]], 1) if op.kind == CONV else weight
     for name in ("conv.bias", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"):
         if prefix + name in shared:
             yield prefix + name, join_segments(shared[prefix + name], out, 0)
     if prefix + "bn.num_batches_tracked" in shared:
         yield prefix + "bn.num_batches_tracked", shared[prefix + "bn.num_batches_tracked"]
-
-
-class Block(torch.autograd.Function):
-    """A copy of a block of a tensor. It saves the gradients of a slice of a slice, each as large as what it is of."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor, block: tuple[slice, ...]) -> Tensor:
-        """Copies the block.
-
-        Args:
-            ctx: Keeps what `backward` needs.
-            tensor: The tensor.
-            block: A slice for each of its dimensions.
-
-        Returns:
-            The block.
-        """
-        ctx.block = block
-        ctx.save_for_backward(tensor)
-        return tensor[block].clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """The gradient of the tensor.
-
-        Args:
-            ctx: What `forward` kept.
-            gradient: That of the block.
-
-        Returns:
-            The gradient, with zeros outside the block.
-        """
-        whole = torch.zeros_like(ctx.saved_tensors[0])
-        whole[ctx.block] = gradient
-        return whole, None
 
 
 def join_segments(tensor: Tensor, segments: Segments, dim: int) -> Tensor:

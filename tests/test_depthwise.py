@@ -136,3 +136,15 @@ def test_a_supernet_gives_its_sliced_weights_the_gradients_of_the_subnet() -> No
         assert parameter.grad is not None
         # the shared tensor has zeros beside the slice
         assert_close(supernet_gradients[name].double().abs().sum(), parameter.grad.double().abs().sum(), 1e-3)
+
+
+@pytest.mark.parametrize("count", [2, 16])
+def test_a_matrix_product_is_the_convolution(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch has no fast convolution of 1x1 for few images on one thread."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    conv = torch.nn.Conv2d(5, 7, 1)
+    x = torch.randn(count, 5, 6, 4).to(memory_format=torch.channels_last).requires_grad_()
+    inputs = (x, conv.weight, conv.bias)
+    ours, plain = values_and_gradients(network.dense(x, conv), *inputs), values_and_gradients(conv(x), *inputs)
+    for one, other in zip(ours, plain, strict=True):
+        assert_close(one, other, 1e-5)
