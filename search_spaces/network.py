@@ -60,7 +60,7 @@ class ConvBNAct(nn.Module):
         self.relu6 = op.relu6
 
     def forward(self, x: Tensor) -> Tensor:
-        """Runs the convolution.
+        """Runs the layer.
 
         Args:
             x: N,C,H,W values.
@@ -68,12 +68,35 @@ class ConvBNAct(nn.Module):
         Returns:
             N,width,ceil(H/stride),ceil(W/stride) values.
         """
+        return self.normalize(self.convolve(x))
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """Runs the convolution alone.
+
+        Args:
+            x: N,C,H,W values.
+
+        Returns:
+            N,width,ceil(H/stride),ceil(W/stride) values before batch norm.
+        """
         if self.conv.stride[0] > 1:
             (kernel, _), (stride, _), (dilation, _) = self.conv.kernel_size, self.conv.stride, self.conv.dilation
             rows = same_padding(x.shape[2], kernel, stride, dilation)
             columns = same_padding(x.shape[3], kernel, stride, dilation)
             x = F.pad(x, (*columns, *rows))
-        x = self.bn(self._trained(x) if self.training and torch.is_grad_enabled() else self.conv(x))
+        convolved: Tensor = self._trained(x) if self.training and torch.is_grad_enabled() else self.conv(x)
+        return convolved
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Runs what follows the convolution.
+
+        Args:
+            x: What `convolve` gave.
+
+        Returns:
+            The values after batch norm, and after ReLU6 where the op has it.
+        """
+        x = self.bn(x)
         return F.relu6(x) if self.relu6 else x
 
     def _trained(self, x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ ROOMS = (
     "compress.distillation",
     "compress.stages",
     "compress",  # the commands
+    "nas.inheritance",
     "nas",
     "benchmarks",
     "tests",
