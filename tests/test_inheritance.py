@@ -23,7 +23,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 from search_spaces.ops import DEPTHWISE
 
-CPU_CASES = settings(max_examples=6, deadline=None)
+CPU_CASES = settings(max_examples=5, deadline=None)
 seeds = st.integers(0, 10**6)
 spaces = st.sampled_from(sorted(SPACES))
 
@@ -43,7 +43,8 @@ def small(seed: int, space: str = "deeplabv3plus", **changes: object) -> Genotyp
     for i, stage in enumerate(drawn.stages):
         hidden = [stem if (i, b) == (0, 0) else rng.choice((16, 24, 40)) for b in range(min(2, len(stage.hidden)))]
         squeeze = stage.squeeze and (8,) * len(hidden)
-        stages.append(replace(stage, width=rng.choice((8, 16, 24)), hidden=tuple(hidden), squeeze=squeeze))
+        width = rng.choice((8, 16, 24) if i else (8, 16))
+        stages.append(replace(stage, width=width, hidden=tuple(hidden), squeeze=squeeze))
     fields = {"resolution": (64, 64), "stem": stem, "stages": tuple(stages), **changes}
     return replace(drawn, **fields)  # type: ignore[arg-type]
 
@@ -93,9 +94,10 @@ def test_streams_have_principal_axes_and_one_range(seed: int) -> None:
         held = [statistics.pixels[name] for name in stream.values & statistics.pixels.keys()]
         peaks = torch.stack([x.abs().amax(0) for x in held]).amax(0)
         assert float(peaks.max() / peaks.median()) < 1.01
-        if "stage1.0.project" in stream.values:  # enough pixels; further axes may have no variance
-            correlation = torch.corrcoef(held[0][:, :4].double().T)
-            assert float((correlation - correlation.diagonal().diag()).abs().max()) < 1e-3
+        if "stage1.0.project" in stream.values:
+            covariance = torch.cov(held[0].double().T)
+            crossed = covariance - covariance.diagonal().diag()
+            assert float(crossed.abs().max()) < 1e-4 * float(covariance.max())
 
 
 @given(seeds, seeds)
