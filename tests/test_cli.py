@@ -10,11 +10,13 @@ from typing import get_args
 import pytest
 from commands import Command, flags, run_stage
 from conftest import brief_table
+from stage_runs import BySize
 
 import compress.distill
 import compress.export
 import compress.prune
 import compress.quantize
+import compress.stages.run
 import compress.train
 import compress.verify
 import nas.latency
@@ -89,8 +91,11 @@ def test_resuming_a_finished_run_changes_nothing(
     assert before == {path: path.read_bytes() for path in before}
 
 
-def test_a_stage_alone_and_the_chain_after_it(whole: Path, here: Path, command: Command) -> None:
+def test_a_stage_alone_and_the_chain_after_it(
+    whole: Path, here: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pruning anew makes the later stages stale: they are refused until made anew as well."""
+    monkeypatch.setattr(compress.stages.run, "open_target", lambda *given: BySize(reference_ms=1.0))
     copy = Path(shutil.copytree(whole, here / "runs" / "copy"))
     goal = 0.7 * json.loads((copy / "train" / "metrics.json").read_text())["predicted_latency_ms"]
     code, _, err = command(compress.prune.main, copy, "--target-ms", goal)
@@ -103,18 +108,25 @@ def test_a_stage_alone_and_the_chain_after_it(whole: Path, here: Path, command: 
     ]
 
 
-def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
-    whole: Path, here: Path, folder_data: Path, host_wanted: TableSpec, command: Command
-) -> None:
-    """Every choice of training goes all the way, and the stages read it from the run folder."""
-    table = brief_table(dataclasses.replace(host_wanted, input_size=(64, 128)), here / "wide.json")
+@pytest.fixture
+def wide(whole: Path, here: Path, folder_data: Path, host_wanted: TableSpec, command: Command) -> list[object]:
+    """The flags of a search with every choice of training, at a size that is not square; its run, made once."""
+    table = here / "wide.json"
+    if not table.exists():
+        brief_table(dataclasses.replace(host_wanted, input_size=(64, 128)), table)
     recipe = ["--loss", "ohem,dice=0.5,lovasz", "--class-weights", "effective", "--schedule", "poly", "--ema", 0.9]
     recipe += ["--augment", "aerial", "--weights", whole / "search" / "teacher.pt"]
     wider_at_every_resolution = ["--input-size", "64x128"]
     asked = [*flags(folder_data, table, "wide"), *wider_at_every_resolution, *recipe]
-    code, out, err = command(nas.search.main, *asked)
-    assert code == 0, err
-    assert re.search(r"teacher\.pt: (\d+) of the largest network's \1 tensors start from it, 0 at random", out)
+    if not (here / "runs" / "wide").exists():
+        code, out, err = command(nas.search.main, *asked)
+        assert code == 0, err
+        assert re.search(r"teacher\.pt: (\d+) of the largest network's \1 tensors start from it, 0 at random", out)
+    return asked
+
+
+def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(wide: list[object], here: Path, command: Command) -> None:
+    """Every choice of training goes all the way."""
     run = open_run(here / "runs" / "wide")
     schedules = [run.config.schedule(part) for part in get_args(Part)]
     assert {(schedule.lr_schedule, schedule.ema) for schedule in schedules} == {("poly", 0.9)}
@@ -122,9 +134,14 @@ def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(
     height, width = card["input"]["shape"][1:3]
     assert (height, width) == tuple(run.genotype.resolution)
     assert width > height
-    assert command(nas.search.main, *asked, "--resume")[0] == 0
-    code, _, err = command(nas.search.main, *asked, "--resume", "--ema", 0)
+    assert command(nas.search.main, *wide, "--resume")[0] == 0
+    code, _, err = command(nas.search.main, *wide, "--resume", "--ema", 0)
     assert (code, "was started with --ema 0.9; choose another --run" in err) == (2, True)
+
+
+@pytest.mark.slow
+def test_stages_alone_read_the_recipe_from_the_run_folder(wide: list[object], here: Path, command: Command) -> None:
+    run = open_run(here / "runs" / "wide")
     for stage, *more in (("prune",), ("distill",), ("quantize", "--qat-steps", 2), ("export",), ("verify",)):
         code, _, err = run_stage(command, stage, run.path, *more)
         assert code == 0, err

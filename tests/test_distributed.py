@@ -40,7 +40,13 @@ def one_of_two(rank: int, port: int, folder: Path, data: Path, schedule: Schedul
         assert distributed.broadcast(rank == 0)
 
 
-@pytest.mark.parametrize("schedule", [Schedule(5, 4, 64), Schedule(5, 4, 64, lr_schedule="poly", ema=0.9)], ids=str)
+SCHEDULES = [
+    pytest.param(Schedule(5, 4, 64), marks=pytest.mark.slow),
+    Schedule(5, 4, 64, lr_schedule="poly", ema=0.9),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=["one-cycle", "poly"])
 def test_two_processes_train_as_one(folder_data: Path, tmp_path: Path, schedule: Schedule) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

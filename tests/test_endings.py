@@ -17,7 +17,9 @@ from compress.stages.disk_errors import disk_error_line
 from nas import local_workers
 
 WAITING = """
+import signal
 import time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background process ignores it
 from compress.stages import cli
 def run(given):
     print("ready", flush=True)

@@ -33,17 +33,21 @@ from search_spaces.network import Network, fold_batch_norm, layer_name
 from search_spaces.ops import ARGMAX, CLASSIFIER
 
 
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Path]:
-    """A random network with float and int8 files beside it."""
-    from conftest import random_genotype
+def random_images(genotype: Genotype) -> list[torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    return [torch.rand(2, 3, *genotype.resolution, generator=rng) for _ in range(3)]
 
+
+@pytest.fixture(scope="module")
+def converted(tiny: Genotype, tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Path]:
+    """A random network with float and int8 files beside it."""
     torch.manual_seed(0)
-    network = every_tap(Network(random_genotype(8, side=96))).eval()
+    network = every_tap(Network(tiny))
+    observe_extremes(network.train(), random_images(tiny))  # sets BN statistics
+    network.eval()
     folder = tmp_path_factory.mktemp("converted")
     write_float_tflite(network, folder / "model.float.tflite", folder / "log")
-    rng = np.random.default_rng(0)
-    samples = [rng.random((1, *network.genotype.resolution, 3), np.float32) for _ in range(4)]
+    samples = [image[None].permute(0, 2, 3, 1).numpy() for batch in random_images(tiny) for image in batch]
     (folder / "model.tflite").write_bytes(quantize_tflite(folder / "model.float.tflite", samples, folder / "log"))
     write_onnx(network, folder / "model.onnx", folder / "log")
     return network, folder
@@ -95,19 +99,14 @@ def test_files_agree_with_torch(converted: tuple[Network, Path]) -> None:
     assert (run((folder / "model.tflite").read_bytes(), pixels) == truth).mean() > 0.7  # noise images, random weights
 
 
-def test_a_file_written_directly_agrees_with_the_converters(tiny: Genotype, tmp_path: Path) -> None:
+def test_a_file_written_directly_agrees_with_the_converters(converted: tuple[Network, Path]) -> None:
     """The same network, the same images: the int8 file a search scores and the one that ships."""
-    torch.manual_seed(0)
-    network = every_tap(Network(tiny))
-    images = [torch.rand(2, 3, *tiny.resolution) for _ in range(3)]
-    observe_extremes(network.train(), images)  # sets BN statistics
-    network.eval()
+    network, folder = converted
+    images = random_images(network.genotype)
     direct = int8_file(network, observe_extremes(network, images))
     assert check_all_int8(direct) == len(network.graph)
-    write_float_tflite(network, tmp_path / "float.tflite", tmp_path / "log")
-    samples = [image[None].permute(0, 2, 3, 1).numpy() for batch in images for image in batch]
-    shipped = quantize_tflite(tmp_path / "float.tflite", samples, tmp_path / "log")
-    pixels = samples[0].round(2)
+    shipped = (folder / "model.tflite").read_bytes()
+    pixels = images[0][:1].permute(0, 2, 3, 1).numpy().round(2)
     with torch.inference_mode():
         truth = Deployed(network)(torch.from_numpy(pixels)).numpy()
     from_direct, from_shipped = ((run(model, pixels) == truth).mean() for model in (direct, shipped))
@@ -141,7 +140,14 @@ class Shipped:
             ]
 
 
-@pytest.fixture(scope="module", params=SPACES)
+# each space costs a conversion; these two have every op, gate and head between them
+IN_CI = ("deeplabv3plus", "lraspp")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(space, marks=() if space in IN_CI else pytest.mark.slow) for space in SPACES],
+)
 def shipped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shipped:
     torch.manual_seed(0)
     network = every_tap(Network(tiny_of(request.param)))

@@ -67,7 +67,11 @@ def work(url: str, config: RunConfig, index: int, score: Callable[[Genotype, Tri
         CandidateLoop(worker, problem(), config, 0, score).run()
 
 
-@pytest.mark.parametrize("storage_url", ["sqlite", "journal", "grpc", "postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    "storage_url",
+    ["sqlite", "journal", pytest.param("grpc", marks=pytest.mark.slow), "postgresql"],
+    indirect=True,
+)
 def test_workers_finish_every_candidate_once_and_retry_that_of_a_dead_one(storage_url: str, surveyed: Survey) -> None:
     config = RunConfig(4.0, trials=12)
     study = open_study("tried", open_storage(storage_url), config, surveyed, {})
@@ -97,7 +101,9 @@ def test_workers_finish_every_candidate_once_and_retry_that_of_a_dead_one(storag
     assert retried.state is TrialState.COMPLETE
 
 
-def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(surveyed: Survey, tmp_path: Path) -> None:
+def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(
+    surveyed: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whichever of the two is the first to write its genotype down."""
     url = f"sqlite:///{tmp_path}/s.db"
     study = open_study("tried", open_storage(url), RunConfig(4.0, trials=1), surveyed, {})
@@ -107,11 +113,13 @@ def test_of_two_that_ask_for_the_last_candidate_the_later_one_gives_way(surveyed
             study.enqueue_trial(params.params)
         first, second = late.take(study.ask()), quick.take(study.ask())
         searching = [CandidateLoop(worker, problem(), RunConfig(4.0, trials=1), 0, slow) for worker in (late, quick)]
+        waiting = threading.Event()
+        monkeypatch.setattr(quick, "retry_lost", waiting.set)  # called while it waits for the other's genotype
         with ThreadPoolExecutor() as pool:
             ended = pool.submit(searching[1].evaluate, second)
-            time.sleep(0.3)
+            assert waiting.wait(120)
             searching[0].evaluate(first)
-            ended.result(30)
+            ended.result(120)
     assert [t.state for t in study.get_trials()[:2]] == [TrialState.COMPLETE, TrialState.FAIL]
 
 
