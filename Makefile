@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 BUDGET_MS ?= 30
 PEERS_VENV ?= .venv-peers
+# more flags of pytest, such as "-n 2 --dist loadfile" for two processes
+PYTEST_FLAGS ?=
 DEPLOY_VENVS ?= .venv-deploy
 
 .PHONY: setup search test test-all check format peers deploy-peers
@@ -39,10 +41,10 @@ search: setup
 	$(BIN)/python -m nas.search --budget-ms $(BUDGET_MS) --resume
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 test-all: setup
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) -m "slow or not slow"
 
 check: setup
 	$(BIN)/ruff check .

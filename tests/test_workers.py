@@ -87,7 +87,7 @@ def test_workers_finish_every_candidate_once_and_retry_that_of_a_dead_one(storag
     for other in others:
         other.start()
     for other in others:
-        other.join(120)
+        other.join(600)
         assert other.exitcode == 0
     trials = study.get_trials()
     assert sorted(t.number for t in trials) == list(range(len(trials)))
