@@ -19,6 +19,7 @@ from nas.inheritance.start import PreparedDonor, backbone_copy, prepare_donor, s
 from nas.inheritance.sweep import Sweep, backbone_ops, calibrate, layer_of
 from nas.supernet import Supernet, extract, largest_networks
 from search_spaces import SPACES, get_space
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 from search_spaces.ops import DEPTHWISE
@@ -227,3 +228,10 @@ def test_a_donor_sees_what_the_network_sees() -> None:
     target = Network(small(6, output_stride=8))
     seen = donor.at(target)
     assert seen.genotype.output_stride == 8 and seen.genotype.resolution == (64, 64)
+
+
+def test_networks_of_older_versions_are_refused_in_a_line(tiny: Genotype) -> None:
+    seven = a_network(small(1))
+    five = Network(replace(tiny, stages=tuple(replace(stage, width=16) for stage in tiny.stages[:5])))
+    with pytest.raises(InputError, match="5 stages whose first block has an expansion"):
+        inherit(five, seven)
