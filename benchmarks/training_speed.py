@@ -29,7 +29,7 @@ NETWORK = ROOT / "runs" / "camvid" / "genotype.json"
 KINDS = {"network": 16, "supernet": 8}  # crops of a step, as in the preset quick
 CROP = 128
 WARM_UP = 3  # steps that are not timed
-MEASURES = ("memory", "depthwise", "in-place", "fused", "bfloat16")
+MEASURES = ("memory", "depthwise", "fused", "bfloat16")
 HEADER = "| | step, ms | images/s | times as fast | resident, MiB |\n|---|---|---|---|---|"
 BUSY = "while True: pass"
 
@@ -212,9 +212,6 @@ def leave_out(without: list[str]) -> None:
 
     if "depthwise" in without:
         network.depthwise = lambda x, weight, bias, *geometry: F.conv2d(x, weight, bias, *geometry, x.shape[1])
-    if "in-place" in without:
-        relu6 = F.relu6
-        F.relu6 = lambda x, inplace=False: relu6(x)
     if "fused" in without:
         adamw = torch.optim.AdamW
         torch.optim.AdamW = lambda parameters, **options: adamw(parameters, **options | {"fused": None})
