@@ -12,9 +12,12 @@ import torch
 from conftest import tiny_of
 from damaged_runtimes import CLASSES, SIDE
 
+from compress.evaluation.tflite_file import read_runnable
 from compress.files.native_output import output_to
 from compress.tflite.conversion import write_onnx
+from compress.tflite.flatbuffer import op_name, pack, read_model
 from compress.tflite.writer import random_weight_model
+from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 TRIES = 15  # of each file
@@ -55,3 +58,16 @@ def test_runtimes_refuse_damaged_files(model_files: Path) -> None:
 @pytest.mark.slow
 def test_runtimes_refuse_many_more(model_files: Path) -> None:
     check_runtimes(model_files, 27 * TRIES)
+
+
+def test_a_file_that_aborts_the_runtime_is_refused_by_name(model_files: Path, tmp_path: Path) -> None:
+    """An addition whose value lost its scale."""
+    model = read_model((model_files / "model.tflite").read_bytes())
+    graph = model.subgraphs[0]
+    added = next(operator for operator in graph.operators if op_name(model, operator) == "ADD")
+    graph.tensors[added.outputs[0]].quantization = None
+    (tmp_path / "model.tflite").write_bytes(pack(model))
+    with pytest.raises(
+        InputError, match=r"model\.tflite: LiteRT cannot run it \(it ends with SIGABRT\); export it again"
+    ):
+        read_runnable(tmp_path / "model.tflite")

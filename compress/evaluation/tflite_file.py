@@ -1,5 +1,8 @@
 """The accuracy of a .tflite file on a validation split, as LiteRT runs it."""
 
+import os
+import signal
+import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -23,6 +26,7 @@ CHUNK_IMAGES = 32  # run before their class maps are counted
 # Interpreters that run images side by side, each with one thread and with memory for all values of its own. Two fill
 # the two cores that the project is laid out for. The class maps do not depend on their number.
 INTERPRETERS = 2
+MAX_RUN_SECONDS = 120  # of one image
 
 
 def read_runnable(path: Path, remedy: str = "export it again") -> bytes:
@@ -39,15 +43,46 @@ def read_runnable(path: Path, remedy: str = "export it again") -> bytes:
         InputError: The file is missing or damaged, or LiteRT cannot run it.
     """
     content = read_tflite(path, remedy)
+    if number := _fatal_signal(content):
+        raise InputError(f"{path}: LiteRT cannot run it (it ends with {signal.Signals(number).name}); {remedy}")
     try:
-        interpreter = load(content, 1)
-        for reads in interpreter.get_input_details():
-            interpreter.set_tensor(reads["index"], np.zeros(reads["shape"], reads["dtype"]))
-        interpreter.invoke()
+        _run_once(content)
     except (RuntimeError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: LiteRT cannot run it ({reason}); {remedy}") from error
     return content
+
+
+def _run_once(content: bytes) -> None:
+    """Runs a file on zeros."""
+    interpreter = load(content, 1)
+    for reads in interpreter.get_input_details():
+        interpreter.set_tensor(reads["index"], np.zeros(reads["shape"], reads["dtype"]))
+    interpreter.invoke()
+
+
+def _fatal_signal(content: bytes) -> int:
+    """The signal that ends a process which runs a file; 0 where it does not end so.
+
+    LiteRT aborts the whole process where a file breaks its assumptions. So a child tries the file first.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12, where other threads are alive: none is needed
+        child = os.fork()
+    if not child:
+        try:
+            silent = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(MAX_RUN_SECONDS)
+            _run_once(content)
+        finally:
+            os._exit(0)  # an exception is raised again, with its words, in the parent
+    _, status = os.waitpid(child, 0)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
 def class_maps(model: bytes, pixels: Iterable[np.ndarray], interpreters: int) -> Iterator[np.ndarray]:
