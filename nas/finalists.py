@@ -64,19 +64,24 @@ def resolutions_in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
 
 
 def choose_winner(
-    run: Run, found: Sequence[Candidate], refine: Callable[[Candidate], float], shares_weights: bool
+    run: Run,
+    found: Sequence[Candidate],
+    refine: Callable[[Candidate], float],
+    shares_weights: bool,
+    by_hand: Sequence[Candidate] = (),
 ) -> tuple[Genotype, list[dict[str, Any]]]:
     """Measures and refines the best candidates, and chooses the winner.
 
     Candidates are measured on the target, best reward first. The first that meet the budget are the finalists. They are
     refined, and the one with the best reward then wins. Candidates so near the budget that they would have to be pruned
-    are measured only where no other meets it.
+    are measured only where no other meets it. The best of the networks by hand is a finalist too.
 
     Args:
         run: The run.
         found: The scored candidates.
         refine: Trains a finalist on and gives its mIoU (0..1).
         shares_weights: Whether scores come from a supernet; resolutions then take turns.
+        by_hand: The scored networks that one would make by hand.
 
     Returns:
         The winner, and a record of each candidate that was measured.
@@ -92,7 +97,8 @@ def choose_winner(
     for some in (ready, tight):
         if not finalists:
             ranked = best_reward_first(some, budget_ms)
-            measured += measure_until_enough(run, resolutions_in_turns(ranked) if shares_weights else ranked)
+            ranked = resolutions_in_turns(ranked) if shares_weights else ranked
+            measured += measure_until_enough(run, ranked, run.config.preset_values.finalists)
             finalists = [candidate for candidate, latency in measured if latency.ms <= budget_ms]
     if not measured:
         raise BudgetError(
@@ -105,6 +111,11 @@ def choose_winner(
             f"none of {len(measured)} candidates meets --budget-ms {budget_ms:g} when measured: the fastest takes "
             f"{least:.2f} ms; raise the budget or give more --trials"
         )
+    known = {candidate.genotype for candidate in finalists}
+    others = [one for one in best_reward_first(by_hand, budget_ms) if one.genotype not in known]
+    measured_by_hand = measure_until_enough(run, others, 1)
+    measured += measured_by_hand
+    finalists += [candidate for candidate, latency in measured_by_hand if latency.ms <= budget_ms]
     refined = [replace(candidate, miou=refine(candidate)) for candidate in finalists]
     best = best_reward_first(refined, budget_ms)[0]
     after = {
@@ -114,17 +125,18 @@ def choose_winner(
     return best.genotype, [{**finalist_record(c, latency), **after.get(c.genotype.id, {})} for c, latency in measured]
 
 
-def measure_until_enough(run: Run, ranked: Sequence[Candidate]) -> list[tuple[Candidate, Latency]]:
+def measure_until_enough(run: Run, ranked: Sequence[Candidate], count: int) -> list[tuple[Candidate, Latency]]:
     """Measures candidates until enough of them are within the budget.
 
     Args:
-        run: The run; its preset says how many finalists there are. So many candidates are measured at a time.
+        run: The run.
         ranked: The candidates in the order in which they are measured.
+        count: How many are enough. So many candidates are measured at a time.
 
     Returns:
         Each measured candidate with its latency.
     """
-    budget_ms, count = run.config.budget_ms, run.config.preset_values.finalists
+    budget_ms = run.config.budget_ms
     done: list[tuple[Candidate, Latency]] = []
     for at in range(0, len(ranked), count):
         group = ranked[at : at + count]
@@ -153,4 +165,5 @@ def finalist_record(candidate: Candidate, latency: Latency) -> dict[str, Any]:
         "predicted_latency_ms": candidate.latency_ms,
         "latency_ms": latency.ms,
         **latency.mark(),
+        **({"by_hand": candidate.by_hand} if candidate.by_hand else {}),
     }

@@ -14,12 +14,11 @@ from compress.stages.run import Run
 from compress.tflite.writer import INT8
 from nas.constraints import constraints_of
 from nas.feasibility import Survey, survey_space
-from nas.initial_weights import read_initial_weights
 from nas.problem import Problem
+from nas.start import start_summary
 from search_spaces import get_space
 from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
-from search_spaces.trials import LargestTrial
 
 
 def prepare(run: Run, resume: bool, table: Path | None) -> Survey | None:
@@ -49,7 +48,7 @@ def prepare(run: Run, resume: bool, table: Path | None) -> Survey | None:
     if begun and is_of_older_backbone(run, spec):
         return None
     if not begun:
-        check_new(run, spec)
+        check_new(run)
     loaded = open_table(spec, run.path / "table.json" if begun else table)
     constraints = constraints_of(run.config)
     found = survey_space(Problem(spec.space, loaded, spec.classes, spec.input_size, constraints), run.config.seed)
@@ -98,20 +97,17 @@ def check_data_is_same(run: Run) -> None:
     check_same_data(run.path, run.config.data, run.data.facts(), same)
 
 
-def check_new(run: Run, spec: TableSpec) -> None:
+def check_new(run: Run) -> None:
     """Checks what a new run starts from: its initial weights and every file of its data.
 
     Args:
         run: The run.
-        spec: What its latency table is for.
 
     Raises:
         InputError: The initial weights do not fit, or a file is wrong.
     """
-    if run.config.weights:
-        largest = spec.space.sample(LargestTrial(), spec.classes, spec.input_size)
-        print(read_initial_weights(run.config.weights).summary(largest))
     check(run.data)
+    print(start_summary(run))
 
 
 def table_spec(run: Run) -> TableSpec:

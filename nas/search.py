@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.data.spec import parse_data
+from compress.donors.source import initial_weights_source
 from compress.files.atomic import RUNS
 from compress.stages.cli import GOES_ON_WITH_RESUME, Command, run_command
 from compress.stages.config import GROUPS, RUN, SEARCH, TARGET, RunConfig
@@ -134,8 +135,7 @@ def check_files(config: RunConfig, flags: SearchFlags) -> None:
     Raises:
         InputError: The file of `--weights` or `--table` is missing.
     """
-    if config.weights and not Path(config.weights).is_file():
-        raise InputError(f"--weights {config.weights}: there is no such file; check the path")
+    initial_weights_source(config.weights)
     table = flags.table
     if table is not None and not table.is_file():
         raise InputError(f"{table} is missing; build it with python -m nas.latency build --table {table}")

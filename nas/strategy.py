@@ -25,9 +25,9 @@ from compress.training import distributed
 from compress.training.device import share_cores
 from compress.training.loop import AbandonedError, Rungs, fit
 from nas.feasibility import Survey
-from nas.initial_weights import read_initial_weights
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
+from nas.start import open_start
 from nas.study import Candidate, Score
 from nas.study_identity import tensors_digest
 from nas.supernet import Supernet, extract, largest_networks, sandwich
@@ -43,13 +43,15 @@ class Strategy:
     """Where the scores of a search come from.
 
     Attributes:
-        score: Gives the mIoU (0..1) of a candidate as int8.
+        score: Gives the mIoU (0..1) of a candidate of the study as int8.
+        score_by_hand: Gives the mIoU (0..1) of a network by hand as int8.
         refine: Gives the mIoU (0..1) by which finalists are compared.
         network: Builds a network with the weights that a winner starts from.
         weights_digest: The digest of the shared weights; empty where candidates are trained alone.
     """
 
     score: Score
+    score_by_hand: Callable[[Genotype], float]
     refine: Callable[[Candidate], float]
     network: Callable[[Genotype], Network]
     weights_digest: str = ""
@@ -125,7 +127,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
     """
     supernet = trained_supernet(run)
 
-    def score(genotype: Genotype, trial: Trial) -> float:
+    def score(genotype: Genotype, trial: Trial | None = None) -> float:
         return scorer.score(extract(supernet, genotype), shared=True)
 
     def refined(genotype: Genotype) -> Path:
@@ -150,7 +152,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
         scorer.recalibrate(subnet)
         return subnet.cpu()
 
-    return Strategy(score, refine, network_of, tensors_digest(supernet.state_dict()))
+    return Strategy(score, score, refine, network_of, tensors_digest(supernet.state_dict()))
 
 
 def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
@@ -170,8 +172,7 @@ def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
     if distributed.broadcast(supernet_file(run).exists()):
         return
     supernet = _supernet(run)
-    if run.config.weights:
-        read_initial_weights(run.config.weights).start(supernet.shared)
+    open_start(run).supernet(supernet.shared)
     feasible = [drawn.genotype for drawn in survey.feasible]
     large = feasible[-max(1, round(len(feasible) * LARGE_SHARE)) :]
 
@@ -204,35 +205,45 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
         InputError: The file of `--weights` cannot be used.
     """
     folder, schedule = run.path / SEARCH / "candidates", run.config.schedule("candidate")
-    weights = read_initial_weights(run.config.weights) if run.config.weights else None
+    start = open_start(run)
 
-    def score(genotype: Genotype, trial: Trial) -> float:
+    def trained(genotype: Genotype, title: str, report: Callable[[int, float], None]) -> float:
         place = folder / genotype.id
         torch.manual_seed(run.config.seed)
         network = Network(genotype)
-        if weights is not None:
-            weights.start(network)
+        start.network(network)
         mious: list[float] = []
 
         def at_rung(rung: int) -> None:
             mious.append(scorer.score(network))
-            if len(trial.study.directions) > 1:  # a pruner has one objective to go by
-                return
-            trial.report(mious[-1], rung)
-            if trial.should_prune() and rung < RUNGS:
-                raise AbandonedError
+            report(rung, mious[-1])
 
         def save(seconds: float) -> None:
             save_network(network.cpu(), place / "network.pt")
 
-        title, rungs = f"candidate {trial.number}", Rungs(RUNGS, at_rung)
+        fit_network(run, network, schedule, place, title, seed=8, rungs=Rungs(RUNGS, at_rung), save=save)
+        return mious[-1]
+
+    def score(genotype: Genotype, trial: Trial) -> float:
+        def report(rung: int, miou: float) -> None:
+            if len(trial.study.directions) > 1:  # a pruner has one objective to go by
+                return
+            trial.report(miou, rung)
+            if trial.should_prune() and rung < RUNGS:
+                raise AbandonedError
+
         try:
-            fit_network(run, network, schedule, place, title, seed=8, rungs=rungs, save=save)
+            return trained(genotype, f"candidate {trial.number}", report)
         except AbandonedError:
             raise optuna.TrialPruned from None
-        return mious[-1]
+
+    def score_by_hand(genotype: Genotype) -> float:
+        file = folder / genotype.id / "network.pt"  # the study may have proposed it too
+        if file.exists():
+            return scorer.score(load_network(file).to(run.device))
+        return trained(genotype, f"by hand {genotype.id}", lambda rung, miou: None)
 
     def network(genotype: Genotype) -> Network:
         return load_network(folder / genotype.id / "network.pt")
 
-    return Strategy(score, lambda candidate: candidate.miou, network)
+    return Strategy(score, score_by_hand, lambda candidate: candidate.miou, network)

@@ -167,11 +167,13 @@ class Candidate:
         genotype: The network.
         latency_ms: Its predicted latency on the target, ms.
         miou: Its mIoU (0..1).
+        by_hand: The name of the known network that this is; empty for a network that the study proposed.
     """
 
     genotype: Genotype
     latency_ms: float
     miou: float
+    by_hand: str = ""
 
 
 def best_candidates(study: optuna.Study) -> list[Candidate]:

@@ -6,6 +6,7 @@ from compress.files.records import read_json, write_json
 from compress.files.tensors import save_network
 from compress.stages.run import SEARCH, Run
 from compress.training.device import share_cores
+from nas.by_hand import candidates_by_hand
 from nas.candidate_loop import CandidateLoop
 from nas.feasibility import Survey, infeasible_count
 from nas.finalists import choose_winner
@@ -33,7 +34,8 @@ def search(run: Run, survey: Survey, url: str, workers: int) -> None:
     figures, found = score_candidates(run, survey, strategy, url, workers)
     share_cores()
     scored = time.monotonic()
-    winner, finalists = choose_winner(run, found, strategy.refine, run.config.shares_weights)
+    by_hand = candidates_by_hand(problem_of(run), run.config.pruned_ms, strategy.score_by_hand)
+    winner, finalists = choose_winner(run, found, strategy.refine, run.config.shares_weights, by_hand)
     write_winner(run, strategy, winner, found)
     now = time.monotonic()
     seconds = {"wall_s": now - begun, "finalists_s": now - scored, "supernet_s": supernet_seconds(run)}

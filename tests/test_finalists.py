@@ -26,7 +26,7 @@ from search_spaces.genotype import Genotype
 
 def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> None:
     finalists = json.loads((whole / "search" / "finalists.json").read_text())
-    assert len(finalists) == 2
+    assert sum("by_hand" not in one for one in finalists) == 2
     budget_ms = json.loads((whole / "config.json").read_text())["budget_ms"]
     for one in finalists:
         assert one["refined_score"] == reward(one["refined_miou"], one["predicted_latency_ms"], budget_ms)
@@ -104,6 +104,21 @@ def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget
         within(whole, three[0]), [three[0], tight[2]], lambda c: c.miou, shares_weights=True
     )
     assert (winner, len(measured)) == (three[2].genotype, 2)  # the other is too slow, whatever the table says
+
+
+def test_the_best_network_by_hand_is_a_finalist_and_wins_where_it_is_better(
+    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=1))
+    larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
+    proposed, *others = three
+    by_hand = [dataclasses.replace(one, by_hand=f"hand {i}") for i, one in enumerate(others)]
+    for miou, best in ((0.6, others[0]), (0.4, proposed)):
+        refined = {proposed.genotype.id: 0.5, others[0].genotype.id: miou}
+        asked = (within(whole, larger), [proposed], lambda c, refined=refined: refined[c.genotype.id], True, by_hand)
+        winner, records = choose_winner(*asked)
+        assert winner == best.genotype
+        assert [one.get("by_hand") for one in records] == [None, "hand 0"]
 
 
 @pytest.mark.parametrize("shares_weights", [True, False])

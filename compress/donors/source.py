@@ -7,6 +7,7 @@ from compress.donors.catalogue import DEFAULT_DONOR, DONORS, Donor, donor_file
 from search_spaces.errors import InputError
 
 IMAGENET, NONE = "imagenet", "none"
+WEIGHTS_NAMES = (IMAGENET, NONE, *DONORS)  # that --weights takes beside a file
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from compress.data.layouts import LAYOUTS
 from compress.data.spec import expand_data
+from compress.donors.source import IMAGENET, NONE, WEIGHTS_NAMES
 from compress.latency.target_names import TARGET_FORMS, check_threads, parse_target
 from compress.stages.choices import (
     AUGMENTATIONS,
@@ -24,7 +25,7 @@ from compress.stages.choices import (
     SPACE_NAMES,
     STRATEGIES,
 )
-from compress.stages.flag_values import check_input_size, expand_home, parse_input_size
+from compress.stages.flag_values import check_input_size, expand_weights, parse_input_size
 from compress.stages.flags import check_choices, flag
 from compress.stages.presets import PRESETS, Preset
 from compress.training.term_weights import check_terms
@@ -77,8 +78,9 @@ class RunConfig:
     )
     augment: str = flag(TRAINING, "how training images are changed", "photo", choices=AUGMENTATIONS)
     weights: str = flag(
-        TRAINING, "network.pt, .safetensors or torch file to start from", "", parse=expand_home, metavar="FILE"
-    )
+        TRAINING, "what networks start from", IMAGENET, parse=expand_weights, metavar="START",
+        listed=", ".join((*WEIGHTS_NAMES, "or a network.pt, .safetensors or torch file")),
+    )  # fmt: skip
     trials: int = flag(SEARCH, "candidates to score", None, type=int, unset="the preset's", metavar="N")
     strategy: str = flag(SEARCH, "where scores come from", "supernet", choices=STRATEGIES)
     sampler: str = flag(SEARCH, "what proposes candidates", "tpe", choices=SAMPLER_NAMES)
@@ -193,6 +195,7 @@ class RunConfig:
             height, width = known["input_size"]
             settings = {f.name: known[json_key(f.name)] for f in fields(RunConfig) if json_key(f.name) in known}
             settings["input_size"] = (height, width)
+            settings["weights"] = settings.get("weights") or NONE  # runs of older versions started from nothing else
             for setting, found in settings.items():
                 check_type(setting, found)
             return RunConfig(**settings)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from compress.donors.source import WEIGHTS_NAMES
 from search_spaces.errors import InputError
 
 MIN_SIDE, MAX_SIDE = 64, 4096  # pixels
@@ -51,13 +52,13 @@ def expand_path(path: str) -> Path:
     return Path(path).expanduser()
 
 
-def expand_home(path: str) -> str:
-    """Replaces `~` at the beginning of a path by the user's home folder.
+def expand_weights(value: str) -> str:
+    """Reads a `--weights` value.
 
     Args:
-        path: a path as the user typed it, or nothing.
+        value: `imagenet`, `none`, the name of a donor, or a path as the user typed it.
 
     Returns:
-        The whole path.
+        The name, or the whole path.
     """
-    return str(Path(path).expanduser()) if path else path
+    return value if value in WEIGHTS_NAMES else str(Path(value).expanduser())

@@ -84,7 +84,7 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
     try:
         return [
             (
-                f"{one['id']}, winner" if one["id"] == winner else str(one["id"]),
+                finalist_name(one, winner),
                 f"{one['miou']:.4f}",
                 f"{one['refined_miou']:.4f}" if "refined_miou" in one else "over the budget",
                 f"{one['refined_score']:.4f}" if "refined_score" in one else "",
@@ -96,6 +96,20 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a list of finalists ({type(error).__name__}: {error}); {remedy}") from error
+
+
+def finalist_name(record: Mapping[str, Any], winner: str) -> str:
+    """Names a finalist.
+
+    Args:
+        record: The finalist's record in finalists.json.
+        winner: The id of the winner.
+
+    Returns:
+        Its id, the name of the network by hand where it is one, and whether it won.
+    """
+    by_hand = f", by hand: {record['by_hand']}" if record.get("by_hand") else ""
+    return f"{record['id']}{by_hand}{', winner' if record['id'] == winner else ''}"
 
 
 def stage_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:

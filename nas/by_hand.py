@@ -1,0 +1,74 @@
+"""The networks that one would make by hand: a known backbone and head, made narrower until they meet the budget.
+
+They take part in the search as candidates, and the best of them is a finalist (`nas.finalists`). So the winner is at
+least as good as they are, by all that the search can see.
+"""
+
+from collections.abc import Callable, Iterator
+
+from nas.problem import Problem
+from nas.study import Candidate
+from search_spaces.backbone import RESOLUTION_SCALES, scaled_side
+from search_spaces.genotype import Genotype
+from search_spaces.known_networks import USUAL_HEADS, known_network, usual_head
+
+BACKBONES = ("mobilenet_v2", "efficientnet_lite0")
+WIDTH_MULTIPLIERS = (1.0, 0.75, 0.6, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
+
+
+def networks_by_hand(problem: Problem, bound_ms: float) -> dict[str, Genotype]:
+    """Finds the widest network of each known backbone that meets the constraints.
+
+    The largest input size at which one meets them is taken.
+
+    Args:
+        problem: The search problem.
+        bound_ms: The largest predicted latency, ms.
+
+    Returns:
+        The networks by name, such as `mobilenet_v2 x 0.5`. A backbone that is too slow at every width has none.
+    """
+    found: dict[str, Genotype] = {}
+    for backbone in BACKBONES if problem.space.name in USUAL_HEADS else ():
+        fits = ((name, g) for name, g in _widest_first(problem, backbone) if _is_feasible(problem, g, bound_ms))
+        first = next(fits, None)
+        found |= dict([first]) if first else {}
+    return found
+
+
+def _widest_first(problem: Problem, backbone: str) -> Iterator[tuple[str, Genotype]]:
+    for scale in reversed(RESOLUTION_SCALES):
+        height, width = (scaled_side(side, scale) for side in problem.input_size)
+        for multiplier in WIDTH_MULTIPLIERS:
+            genotype = _known(problem, backbone, multiplier, (height, width))
+            yield f"{backbone} x {multiplier:g}{'' if scale == 1 else f' at {height}x{width}'}", genotype
+
+
+def _known(problem: Problem, backbone: str, multiplier: float, resolution: tuple[int, int]) -> Genotype:
+    """A known network whose decoder is no wider than the space has it."""
+    space, widest = problem.space.name, max(problem.largest().decoder, default=0)
+    decoder = tuple(min(widest, width) for width in usual_head(space, multiplier)["decoder"])
+    return known_network(backbone, multiplier, problem.classes, resolution, space=space, decoder=decoder)
+
+
+def _is_feasible(problem: Problem, genotype: Genotype, bound_ms: float) -> bool:
+    costs = problem.costs(genotype)
+    return problem.constraints.are_met_by(costs) and costs.latency_ms <= bound_ms
+
+
+def candidates_by_hand(problem: Problem, bound_ms: float, score: Callable[[Genotype], float]) -> list[Candidate]:
+    """Scores the networks that one would make by hand.
+
+    Args:
+        problem: The search problem.
+        bound_ms: The largest predicted latency, ms.
+        score: Gives the mIoU (0..1) of a network.
+
+    Returns:
+        The candidates, highest mIoU first.
+    """
+    found = [
+        Candidate(genotype, problem.costs(genotype).latency_ms, score(genotype), name)
+        for name, genotype in networks_by_hand(problem, bound_ms).items()
+    ]
+    return sorted(found, key=lambda one: -one.miou)

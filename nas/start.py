@@ -1,0 +1,123 @@
+"""What the weights of a search start from (`--weights`): a donor, a file of the user's, or nothing but the seed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from compress.data.calibration import calibration_images
+from compress.donors.loading import is_donor, load_donor
+from compress.donors.source import WeightsSource, initial_weights_source
+from compress.files.weights_files import read_weights_file
+from compress.stages.run import Run
+from nas.inheritance.start import PreparedDonor, prepare_donor, start_network, start_supernet
+from nas.initial_weights import read_initial_weights
+from search_spaces import get_space
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
+from search_spaces.trials import LargestTrial
+
+DONOR_OUTPUT_STRIDE = 16
+
+
+@dataclass(frozen=True)
+class Start:
+    """Gives networks their first weights, in place.
+
+    Attributes:
+        network: Starts a network of its own.
+        supernet: Starts the shared weights of a supernet.
+    """
+
+    network: Callable[[Network], object]
+    supernet: Callable[[Network], object]
+
+
+def open_start(run: Run) -> Start:
+    """Opens what a run starts from.
+
+    Args:
+        run: The run.
+
+    Returns:
+        What gives networks their first weights.
+
+    Raises:
+        InputError: A package or a file is missing, or cannot be used.
+    """
+    source = initial_weights_source(run.config.weights)
+    if source is None:
+        return Start(lambda network: None, lambda shared: None)
+    if not is_donors(source):
+        start = read_initial_weights(str(source.file)).start
+        return Start(start, start)
+    prepared = prepared_donor(run, source)
+    return Start(lambda network: start_network(network, prepared), lambda shared: start_supernet(shared, prepared))
+
+
+def is_donors(source: WeightsSource) -> bool:
+    """Whether weights are those of a donor.
+
+    Args:
+        source: Where they come from.
+
+    Returns:
+        Whether they belong to a known donor or have the names of one.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    return source.donor is not None or is_donor(read_weights_file(str(source.file)).tensors)
+
+
+def prepared_donor(run: Run, source: WeightsSource) -> PreparedDonor:
+    """Loads a donor and prepares it on the training images of a run.
+
+    Args:
+        run: The run.
+        source: The donor.
+
+    Returns:
+        The donor.
+
+    Raises:
+        InputError: Its file cannot be used.
+    """
+    size = run.config.input_size
+    donor = load_donor(source, len(run.data.classes), size, DONOR_OUTPUT_STRIDE)
+    return prepare_donor(donor, calibration_images(run.data, size, torch.device("cpu")))
+
+
+def start_summary(run: Run) -> str:
+    """Says what a run starts from.
+
+    Args:
+        run: The run, which need not have begun.
+
+    Returns:
+        A line for the user.
+
+    Raises:
+        InputError: A package or a file is missing, or cannot be used.
+    """
+    source, largest = initial_weights_source(run.config.weights), largest_network(run)
+    if source is None:
+        return f"--weights {run.config.weights}: all weights start at random"
+    if not is_donors(source):
+        return read_initial_weights(str(source.file)).summary(largest)
+    share = start_supernet(Network(largest), prepared_donor(run, source))
+    return (
+        f"--weights {run.config.weights}: {share.fraction:.0%} of the largest network's backbone starts from {source}"
+    )
+
+
+def largest_network(run: Run) -> Genotype:
+    """Builds the largest network that a run may find.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Its genotype.
+    """
+    return get_space(run.config.space).sample(LargestTrial(), len(run.data.classes), run.config.input_size)
