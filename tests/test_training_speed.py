@@ -13,11 +13,10 @@ from torch import Tensor
 
 from compress.data.crops import Crops
 from compress.data.dataset import IGNORE, open_data
-from compress.stages.environment import environment
 from compress.stages.openmp import choose_waiting
 from compress.training import loop, memory
 from compress.training.label_losses import cross_entropy
-from compress.training.loop import autocast, fit
+from compress.training.loop import fit
 from compress.training.schedule import Schedule
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -120,22 +119,3 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     with memory.kept_memory():
         pass
     memory.glibc.cache_clear()
-
-
-@pytest.mark.parametrize("fast", [False, True])
-def test_a_cpu_with_bfloat16_trains_in_it(fast: bool, tiny: Genotype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights, statistics and the loss stay float32, and the gradients are those of float32 but for rounding."""
-    cpu = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": fast})
-    assert environment(cpu)["training_dtype"] == ("bfloat16" if fast else "float32")
-    torch.manual_seed(0)
-    network, images = Network(tiny).train(), torch.rand(4, 3, 64, 96)
-    exact = network(images)
-    with autocast(cpu):
-        logits = network(images)
-    assert logits.dtype == (torch.bfloat16 if fast else torch.float32)
-    assert (logits - exact).abs().mean() < 0.05 * exact.abs().max()
-    cross_entropy(logits.float(), torch.zeros(4, 64, 96, dtype=torch.long), IGNORE).backward()
-    for name, value in network.state_dict(keep_vars=True).items():
-        assert value.dtype in (torch.float32, torch.int64), name
-        assert value.grad is None or value.grad.isfinite().all(), name

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from compress.latency.device_facts import processor_name
-from compress.training.loop import training_dtype
 
 PACKAGES = ("torch", "optuna", "torch-pruning", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "onnxruntime")
 
@@ -19,8 +18,8 @@ def environment(device: torch.device) -> dict[str, Any]:
         device: The device that networks are trained on.
 
     Returns:
-        The versions of Python and of the packages, the machine, the processor, the device, the number of torch's
-        threads and the type that networks train in, as plain JSON values.
+        The versions of Python and of the packages, the machine, the processor, the device and the number of torch's
+        threads, as plain JSON values.
     """
     versions = {}
     for package in PACKAGES:
@@ -36,5 +35,4 @@ def environment(device: torch.device) -> dict[str, Any]:
         "processor": processor_name(),
         "device": cuda or device.type,
         "torch_threads": torch.get_num_threads(),
-        "training_dtype": str(training_dtype(device)).removeprefix("torch."),
     }
