@@ -29,7 +29,7 @@ NETWORK = ROOT / "runs" / "camvid" / "genotype.json"
 KINDS = {"network": 16, "supernet": 8}  # crops of a step, as in the preset quick
 CROP = 128
 WARM_UP = 3  # steps that are not timed
-MEASURES = ("memory", "depthwise", "fused", "bfloat16")
+MEASURES = ("memory", "depthwise", "fused")
 HEADER = "| | step, ms | images/s | times as fast | resident, MiB |\n|---|---|---|---|---|"
 BUSY = "while True: pass"
 
@@ -215,10 +215,6 @@ def leave_out(without: list[str]) -> None:
     if "fused" in without:
         adamw = torch.optim.AdamW
         torch.optim.AdamW = lambda parameters, **options: adamw(parameters, **options | {"fused": None})
-    if "bfloat16" in without:
-        import compress.training.loop as loop
-
-        loop.cpu_has_bfloat16 = lambda: False
 
 
 def training(kind: str, device: "torch.device") -> Callable[..., None]:  # noqa: F821
