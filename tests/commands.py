@@ -14,7 +14,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 def flags(data: Path, table: Path, run: str = "whole", budget: object = 50) -> list[object]:
     common = ["--budget-ms", budget, "--data", f"folder:{data}", "--table", table, "--input-size", 64]
-    return [*common, "--preset", "toy", "--run", run]
+    return [*common, "--weights", "none", "--preset", "toy", "--run", run]
 
 
 def run_stage(command: Command, stage: str, run: Path, *more: object) -> tuple[int, str, str]:

@@ -52,7 +52,7 @@ def go_on(storage: BaseStorage, config: RunConfig, surveyed: Survey, listing: Pa
 # of 8 candidates the first 3 are enqueued draws; the sampler draws the next ones parameter by parameter, later ones of
 # TPE together
 KILLS = [
-    *(("suggest_categorical", n) for n in (0, 5, 66, 83, 190, 230)),
+    *(("suggest_categorical", n) for n in (0, 5, 66, 83, 150, 190)),
     *(("suggest_int", n) for n in (30, 90)),
     *(("set_user_attr", n) for n in (0, 1, 3, 27)),
     ("set_constraint", 4),

@@ -92,9 +92,11 @@ def test_candidates_trained_by_themselves(here: Path, folder_data: Path, host_ta
     code, _, err = command(nas.search.main, *asked)
     assert code == 0, err
     run = here / "runs" / "trained"
-    winner = json.loads((run / "genotype.json").read_text())
-    best = max((line for line in listed(run) if line["state"] == "complete"), key=lambda line: line["miou"])
-    assert winner == best["genotype"]
+    winner = Genotype.from_dict(json.loads((run / "genotype.json").read_text()))
+    finalists = json.loads((run / "search" / "finalists.json").read_text())
+    assert winner.id == max(finalists, key=lambda one: one["refined_score"])["id"]
+    candidates = {Genotype.from_dict(line["genotype"]).id for line in listed(run) if line["state"] == "complete"}
+    assert {one["id"] for one in finalists if "by_hand" not in one} <= candidates
     assert not (run / "search" / "supernet.pt").exists()
     assert list((run / "search" / "candidates").glob("*/network.pt"))
 

@@ -108,8 +108,9 @@ def finalist_name(record: Mapping[str, Any], winner: str) -> str:
     Returns:
         Its id, the name of the network by hand where it is one, and whether it won.
     """
-    by_hand = f", by hand: {record['by_hand']}" if record.get("by_hand") else ""
-    return f"{record['id']}{by_hand}{', winner' if record['id'] == winner else ''}"
+    name = str(record["id"])
+    by_hand = f", by hand: {record['by_hand']}" if "by_hand" in record else ""
+    return f"{name}{by_hand}{', winner' if name == winner else ''}"
 
 
 def stage_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
