@@ -10,7 +10,8 @@ from compress.donors.loading import is_donor, load_donor
 from compress.donors.source import WeightsSource, initial_weights_source
 from compress.files.weights_files import read_weights_file
 from compress.stages.run import Run
-from nas.inheritance.start import PreparedDonor, prepare_donor, start_network, start_supernet
+from nas.inheritance.slices import inherit
+from nas.inheritance.start import PreparedDonor, backbone_copy, prepare_donor, start_network, start_supernet
 from nas.initial_weights import read_initial_weights
 from search_spaces import get_space
 from search_spaces.genotype import Genotype
@@ -83,9 +84,24 @@ def prepared_donor(run: Run, source: WeightsSource) -> PreparedDonor:
     Raises:
         InputError: Its file cannot be used.
     """
-    size = run.config.input_size
-    donor = load_donor(source, len(run.data.classes), size, DONOR_OUTPUT_STRIDE)
-    return prepare_donor(donor, calibration_images(run.data, size, torch.device("cpu")))
+    images = calibration_images(run.data, run.config.input_size, torch.device("cpu"))
+    return prepare_donor(read_run_donor(run, source), images)
+
+
+def read_run_donor(run: Run, source: WeightsSource) -> Network:
+    """Loads a donor for the classes and the input size of a run.
+
+    Args:
+        run: The run.
+        source: The donor.
+
+    Returns:
+        The donor, whose head has random weights.
+
+    Raises:
+        InputError: Its file cannot be used.
+    """
+    return load_donor(source, len(run.data.classes), run.config.input_size, DONOR_OUTPUT_STRIDE)
 
 
 def start_summary(run: Run) -> str:
@@ -105,7 +121,8 @@ def start_summary(run: Run) -> str:
         return f"--weights {run.config.weights}: all weights start at random"
     if not is_donors(source):
         return read_initial_weights(str(source.file)).summary(largest)
-    share = start_supernet(Network(largest), prepared_donor(run, source))
+    donor = backbone_copy(read_run_donor(run, source), largest.resolution, largest.output_stride)
+    share = inherit(Network(largest), donor, shared=True)  # which does not depend on the images
     return (
         f"--weights {run.config.weights}: {share.fraction:.0%} of the largest network's backbone starts from {source}"
     )
