@@ -5,6 +5,7 @@ import inspect
 from pathlib import Path
 
 import made_data
+import made_exports
 import nibabel
 import numpy as np
 import pytest
@@ -15,13 +16,16 @@ from made_data import Made, names_of, save, volume
 from compress.data.check import check
 from compress.data.dataset import IGNORE, open_data, read_pair
 from compress.data.layouts import LAYOUTS
-from compress.data.layouts.folder import VAL_SHARE, draw_validation
+from compress.data.splits import VAL_SHARE, draw_validation
 from search_spaces.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-@pytest.fixture(params=made_data.DATA_SETS, ids=lambda make: make.__name__)
+DATA_SETS = [*made_data.DATA_SETS, *made_exports.DATA_SETS]
+
+
+@pytest.fixture(params=DATA_SETS, ids=lambda make: make.__name__)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     result: Made = request.param(tmp_path)
     return result
@@ -85,7 +89,8 @@ def test_every_layout_of_the_table_has_a_module_and_a_test() -> None:
     for layout in LAYOUTS:
         module = importlib.import_module(f"compress.data.layouts.{layout}")
         assert [*inspect.signature(module.list_files).parameters] == ["spec", "root", "seed"]
-    tested = {make.__name__.split("_")[0] for make in made_data.DATA_SETS}
+        assert [*inspect.signature(module.recognise).parameters] == ["root"]
+    tested = {make.__name__.split("_")[0] for make in DATA_SETS}
     assert tested - {"landcover"} == LAYOUTS.keys() - {"landcover"}  # which tests/test_data.py reads
 
 

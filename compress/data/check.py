@@ -57,6 +57,8 @@ def check(data: DataSet) -> Findings:
             a validation image is a training image too.
         InputError: All masks of a split are void.
     """
+    for note in data.notes:
+        print(f"note: --data {data.spec}: {note}", file=sys.stderr)
     pairs = (*data.train, *data.val)
     examined: list[Examined] = []
     faults: list[InputError] = []

@@ -25,7 +25,7 @@ SEPARATORS = (",", ";", "\t")  # of tables; without one of them, words are separ
 NAME_COLUMNS = ("name", "class", "label", "class_name", "classname", "category")
 COLOUR_COLUMNS = (("r", "g", "b"), ("red", "green", "blue"))
 HEX_COLUMNS = ("hex", "color", "colour")
-NUMBER_COLUMNS = ("id", "index", "value", "number", "class_id", "label_id")
+NUMBER_COLUMNS = ("id", "index", "value", "number", "class_id", "label_id", "pixel value")
 HEX = re.compile(r"#[0-9a-fA-F]{6}")
 STRANGE_NAME = re.compile(  # a colour in a style that is not read, such as road:128,64,128 or road 0.5 0.25 0.5
     r"\d+\s*,\s*\d+\s*,\s*\d+|#[0-9a-fA-F]{6}\b|(\s\d*\.\d+){3}$|^\d+\s+\d+\s+\d+$"

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +14,9 @@ from compress.data.faults import data_error
 from compress.data.fingerprints import fingerprint, fingerprint_of_sizes
 from compress.data.labels import IGNORE, Colour, Labels
 from compress.data.left_out import LeftOut
-from compress.data.pairs import Listing, Pair
+from compress.data.pairs import Pair
 from compress.data.pixels import Pixels, find_pixels
+from compress.data.recognition import layout_module
 from compress.data.spec import parse_data
 from compress.data.statistics import SplitStatistics, mask_counts, read_digest, split_statistics
 from compress.data.threads import map_in_threads
@@ -39,6 +39,7 @@ class DataSet:
         val: The pairs of the validation split.
         ignore: The class index of void pixels.
         left_out: Files in the folders of the data set that are not used.
+        notes: What else the user should know, a line each.
     """
 
     spec: str
@@ -48,6 +49,7 @@ class DataSet:
     val: tuple[Pair, ...]
     ignore: int = IGNORE
     left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -163,12 +165,12 @@ def open_data(spec: str, seed: int = 0) -> DataSet:
         DataError: Volumes cannot be read.
     """
     layout, root = parse_data(spec)
-    files: Listing = import_module(f"compress.data.layouts.{layout}").list_files(spec, root, seed)
+    files = layout_module(layout).list_files(spec, root, seed)
     for split, pairs in (("train", files.train), ("val", files.val)):
         if not pairs:
             raise InputError(f"--data {spec}: the {split} split has no images; see docs/data.md for the layout")
     pixels = find_pixels([pair.image for pair in files.train], files.bands)
-    return DataSet(spec, files.labels, pixels, files.train, files.val, left_out=files.left_out)
+    return DataSet(spec, files.labels, pixels, files.train, files.val, left_out=files.left_out, notes=files.notes)
 
 
 def read_pair(pair: Pair, data: DataSet) -> tuple[np.ndarray, np.ndarray]:

@@ -1,15 +1,13 @@
 """The files of a data set, as its layout lists them. What is listed need not exist: the check names what does not."""
 
 import unicodedata
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.data.formats import IMAGE_ENDINGS, MASK_ENDINGS, VOLUME_ENDINGS
+from compress.data.formats import IMAGE_ENDINGS, VOLUME_ENDINGS
 from compress.data.labels import Labels
-from compress.data.left_out import LeftOut, is_hidden, left_out_of
-from compress.data.missing import explain_no_images, explain_no_masks
+from compress.data.left_out import LeftOut
 from search_spaces.errors import InputError
 
 
@@ -31,6 +29,7 @@ class Listing:
         val: The pairs of the validation split.
         bands: The bands.txt, if there is one.
         left_out: The files of its folders that are not used.
+        notes: What else the user should know, a line each.
     """
 
     labels: Labels
@@ -38,19 +37,7 @@ class Listing:
     val: tuple[Pair, ...]
     bands: Path | None = None
     left_out: tuple[LeftOut, ...] = ()
-
-
-@dataclass(frozen=True)
-class Matched:
-    """The images of a folder with their masks.
-
-    Attributes:
-        pairs: The pairs, in the order of the images' names.
-        left_out: The files of both folders that are in no pair.
-    """
-
-    pairs: tuple[Pair, ...]
-    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...] = ()
 
 
 def require_folder(folder: Path, spec: str) -> None:
@@ -79,63 +66,6 @@ def inner_folder(root: Path, holds: str, *inner: str) -> Path:
         The first of the inner folders that holds such a folder; `root` when none does.
     """
     return next((root / name for name in inner if (root / name / holds).is_dir()), root)
-
-
-def match_by_stem(images: Path, masks: Path, spec: str) -> Matched:
-    """Finds the mask of every image of a folder: the one with the same name but for the ending.
-
-    Args:
-        images: The folder of the images.
-        masks: The folder of the masks.
-        spec: The value of `--data`, for messages.
-
-    Returns:
-        A pair for each image. A mask that is missing is listed under the name that it should have.
-
-    Raises:
-        InputError: A folder is missing, a name is there twice, or no image or no mask is found.
-    """
-    for folder in (images, masks):
-        require_folder(folder, spec)
-    image_of, mask_of = by_stem(images, IMAGE_ENDINGS, spec), by_stem(masks, MASK_ENDINGS, spec)
-    if not image_of:
-        raise InputError(f"--data {spec}: {explain_no_images(images)}")
-    if not image_of.keys() & mask_of.keys():
-        raise InputError(f"--data {spec}: {explain_no_masks(image_of, masks, MASK_ENDINGS)}")
-    ending = next(mask.name[len(stem(mask)) :] for mask in mask_of.values())  # of a mask that is missing
-    pairs = tuple(Pair(image, mask_of.get(name, masks / f"{stem(image)}{ending}")) for name, image in image_of.items())
-    left_out = (
-        *left_out_of(images, IMAGE_ENDINGS + VOLUME_ENDINGS, [pair.image for pair in pairs], "images"),
-        *left_out_of(masks, MASK_ENDINGS + VOLUME_ENDINGS, [pair.mask for pair in pairs], "masks without an image"),
-    )
-    return Matched(pairs, left_out)
-
-
-def by_stem(folder: Path, endings: tuple[str, ...], spec: str) -> dict[str, Path]:
-    """Lists the images or volumes of a folder.
-
-    Args:
-        folder: The folder. Its sub-folders are not looked into.
-        endings: The endings of the images; those of volumes are added.
-        spec: The value of `--data`, for the message.
-
-    Returns:
-        The files under their `same_name`, in order of their names.
-
-    Raises:
-        InputError: Two files differ in nothing but the ending.
-    """
-    readable = (*endings, *VOLUME_ENDINGS)
-    found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if path.name.lower().endswith(readable) and not is_hidden(path):
-            found[same_name(stem(path))].append(path)
-    twice = [paths for paths in found.values() if len(paths) > 1]
-    if twice:
-        names = " and ".join(path.name for path in twice[0])
-        count = f"{len(twice)} names are there twice" if len(twice) > 1 else "a name is there twice"
-        raise InputError(f"--data {spec}: {folder}: {count}, such as {names}; keep one file of each name")
-    return {name: paths[0] for name, paths in found.items()}
 
 
 def stem(path: Path) -> str:

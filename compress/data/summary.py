@@ -32,6 +32,7 @@ def describe_data(data: DataSet, findings: Findings) -> str:
         *_class_lines(data, train, val),
         f"bands: {_bands(data)}",
     ]
+    lines += list(data.notes)
     lines += [f"not used: {group}" for group in data.left_out] or ["not used: nothing"]
     lines += [str(findings.copies)] if findings.copies.files else ["copies: none"]
     warnings = len(findings.warnings)

@@ -4,7 +4,21 @@ from pathlib import Path
 
 from compress.data.classes_file import read_classes
 from compress.data.left_out import merged
-from compress.data.pairs import Listing, inner_folder, match_by_stem
+from compress.data.matching import match_by_stem
+from compress.data.pairs import Listing, inner_folder
+
+
+def recognise(root: Path) -> str:
+    """Says what shows that a folder has this layout.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        What shows it; nothing for another layout.
+    """
+    root = inner_folder(root, "images", "ADEChallengeData2016")
+    return "annotations/training, ADE20K" if (root / "annotations/training").is_dir() else ""
 
 
 def list_files(spec: str, root: Path, seed: int) -> Listing:

@@ -5,7 +5,20 @@ from pathlib import Path
 
 from compress.data.classes_file import read_classes
 from compress.data.left_out import merged
-from compress.data.pairs import Listing, match_by_stem
+from compress.data.matching import match_by_stem
+from compress.data.pairs import Listing
+
+
+def recognise(root: Path) -> str:
+    """Says what shows that a folder has this layout.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        What shows it; nothing for another layout.
+    """
+    return "trainannot, CamVid" if (root / "train").is_dir() and (root / "trainannot").is_dir() else ""
 
 
 def list_files(spec: str, root: Path, seed: int) -> Listing:

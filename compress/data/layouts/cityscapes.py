@@ -9,6 +9,20 @@ from compress.data.left_out import LeftOut, merged
 from compress.data.pairs import Listing, Pair, require_folder
 
 
+def recognise(root: Path) -> str:
+    """Says what shows that a folder has this layout.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        What shows it; nothing for another layout.
+    """
+    return (
+        "leftImg8bit and gtFine, Cityscapes" if (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir() else ""
+    )
+
+
 def list_files(spec: str, root: Path, seed: int) -> Listing:
     """Lists `leftImg8bit/{train,val}/CITY/*.png` with their masks in `gtFine`.
 

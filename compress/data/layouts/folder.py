@@ -1,28 +1,42 @@
-"""Images and masks of the user's own, in any of three layouts (docs/data.md)."""
+"""Images and masks of the user's own, in any of several layouts (docs/data.md)."""
 
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 
 from compress.data.classes_file import read_classes
 from compress.data.found_classes import find_labels, require_one_palette
 from compress.data.left_out import LeftOut, merged
-from compress.data.pairs import Listing, Pair, is_volume, match_by_stem, read_list, same_name, stem, unlisted
+from compress.data.matching import Matched, masks_beside, match_beside, match_by_stem
+from compress.data.pairs import Listing, Pair, is_volume, read_list, same_name, stem, unlisted
+from compress.data.recognition import describe_folder, layout_module, recognised
+from compress.data.splits import Pairs, draw_validation, split_by_seed
 from compress.data.volumes import slices_of
 from search_spaces.errors import InputError
 
-VAL_SHARE = 0.2  # of the images, where nothing says which are for validation
+VAL_FOLDERS = ("val", "valid", "validation")  # names of the folder of the validation split
 SLICE_BLOCKS = 10  # of slices that lie together, which a single volume is split by
 
-Pairs = tuple[Pair, ...]
+
+def recognise(root: Path) -> str:
+    """Says what shows that a folder has this layout.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        What shows it; nothing for another layout.
+    """
+    places = (root, *(root / split for split in ("train", *VAL_FOLDERS)))
+    return "images and masks" if any((at / "images").is_dir() and (at / "masks").is_dir() for at in places) else ""
 
 
 def list_files(spec: str, root: Path, seed: int) -> Listing:
-    """Lists a data set in one of three layouts.
+    """Lists a data set in one of these layouts, or in another one that is recognised.
 
     The splits are the folders `DIR/{train,val}/{images,masks}`; or train.txt and val.txt list the names of files in
-    `DIR/{images,masks}`; or without these the seed draws the split. Volumes are split as wholes, a single one by blocks
-    of slices.
+    `DIR/{images,masks}`; or without these the seed draws the split. `valid` stands for `val` too. Images and masks may
+    also lie side by side. Volumes are split as wholes, a single one by blocks of slices.
 
     Args:
         spec: The value of `--data`, for messages.
@@ -37,58 +51,55 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
             wrong.
         DataError: Volumes cannot be read.
     """
-    if (root / "train").is_dir() or (root / "val").is_dir():
+    if not recognise(root):
+        layout, shown = recognised(root)
+        if layout:
+            listing = layout_module(layout).list_files(spec, root, seed)
+            return replace(listing, notes=(f"read as {layout}:{root}, because of {shown}", *listing.notes))
+    if any((root / split).is_dir() for split in ("train", *VAL_FOLDERS)):
         train, val, left_out = _split_folders(spec, root)
     elif (root / "train.txt").exists() or (root / "val.txt").exists():
         train, val, left_out = _split_lists(spec, root)
     else:
-        train, val, left_out = _split_by_seed(spec, root, seed)
+        train, val, left_out = _split_drawn(spec, root, seed)
     classes, bands = root / "classes.txt", root / "bands.txt"
     labels = read_classes(classes) if classes.exists() else find_labels([*train, *val], classes)
     require_one_palette([*train, *val], labels)
     return Listing(labels, train, val, bands if bands.exists() else None, merged(left_out))
 
 
+def _matched(folder: Path, root: Path, spec: str) -> Matched:
+    """The pairs of a folder: in its folders images and masks, or side by side in itself."""
+    images, masks = folder / "images", folder / "masks"
+    if not images.is_dir() and masks_beside(folder):
+        return match_beside(folder, spec)
+    missing = next((path for path in (images, masks) if not path.is_dir()), None)
+    if missing is not None:
+        raise InputError(f"--data {spec}: there is no folder {missing}; {describe_folder(root)}")
+    return match_by_stem(images, masks, spec)
+
+
 def _split_folders(spec: str, root: Path) -> tuple[Pairs, Pairs, Iterable[LeftOut]]:
-    train, val = (match_by_stem(root / split / "images", root / split / "masks", spec) for split in ("train", "val"))
+    there = [root / name for name in VAL_FOLDERS if (root / name).is_dir()]
+    if len(there) > 1:
+        names = " and ".join(path.name for path in there)
+        raise InputError(f"--data {spec}: {root} has {names}, and both are for validation; keep one")
+    train, val = (_matched(folder, root, spec) for folder in (root / "train", there[0] if there else root / "val"))
     return _sliced(train.pairs, spec), _sliced(val.pairs, spec), (*train.left_out, *val.left_out)
 
 
 def _split_lists(spec: str, root: Path) -> tuple[Pairs, Pairs, Iterable[LeftOut]]:
-    found = match_by_stem(root / "images", root / "masks", spec)
+    found = _matched(root, root, spec)
     train, val = (_listed(root / f"{split}.txt", found.pairs, spec) for split in ("train", "val"))
     return _sliced(train, spec), _sliced(val, spec), (*found.left_out, *unlisted(found.pairs, train, val))
 
 
-def _split_by_seed(spec: str, root: Path, seed: int) -> tuple[Pairs, Pairs, Iterable[LeftOut]]:
-    found = match_by_stem(root / "images", root / "masks", spec)
-    if len(found.pairs) == 1:
-        (pair,) = found.pairs
-        if not is_volume(pair.image):
-            only = f"{pair.image} is the only image; give at least two, one for training and one for validation"
-            raise InputError(f"--data {spec}: {only}")
+def _split_drawn(spec: str, root: Path, seed: int) -> tuple[Pairs, Pairs, Iterable[LeftOut]]:
+    found = _matched(root, root, spec)
+    if len(found.pairs) == 1 and is_volume(found.pairs[0].image):
         return *_split_slices(_sliced(found.pairs, spec), seed), found.left_out
-    names = {pair: same_name(stem(pair.image)) for pair in found.pairs}
-    held_out = draw_validation([*names.values()], seed)
-    train = [pair for pair, name in names.items() if name not in held_out]
-    val = [pair for pair, name in names.items() if name in held_out]
+    train, val = split_by_seed(found.pairs, root, seed, spec)
     return _sliced(train, spec), _sliced(val, spec), found.left_out
-
-
-def draw_validation(names: Sequence[str], seed: int) -> set[str]:
-    """Draws VAL_SHARE of the names, at least one, for validation.
-
-    Each name has a rank of its own, so the order of the names does not matter, and one more file moves hardly any.
-
-    Args:
-        names: The names of all images without their endings.
-        seed: The seed.
-
-    Returns:
-        The names that were drawn.
-    """
-    ranked = sorted(names, key=lambda name: sha256(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest())
-    return set(ranked[: max(1, round(VAL_SHARE * len(names)))])
 
 
 def _split_slices(slices: Pairs, seed: int) -> tuple[Pairs, Pairs]:

@@ -9,6 +9,18 @@ from compress.data.pairs import Listing, Pair
 LANDCOVER = Path(__file__).parent.parent / "landcover"
 
 
+def recognise(root: Path) -> str:
+    """Says what shows that a folder has this layout.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        What shows it; nothing for another layout.
+    """
+    return ""
+
+
 def list_files(spec: str, root: Path, seed: int) -> Listing:
     """Lists the tiles that `splits.json` names.
 

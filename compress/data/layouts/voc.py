@@ -10,6 +10,20 @@ from compress.data.pairs import Listing, Pair, inner_folder, read_list
 BORDER = (224, 224, 192)  # the colour of void in masks that were saved again as RGB
 
 
+def recognise(root: Path) -> str:
+    """Says what shows that a folder has this layout.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        What shows it; nothing for another layout.
+    """
+    root = inner_folder(root, "ImageSets", "VOC2012", "VOCdevkit/VOC2012")
+    found = (root / "ImageSets/Segmentation/train.txt").is_file() and (root / "JPEGImages").is_dir()
+    return "ImageSets/Segmentation, Pascal VOC" if found and not (root / "labelmap.txt").exists() else ""
+
+
 def list_files(spec: str, root: Path, seed: int) -> Listing:
     """Lists the images that `ImageSets/Segmentation/{train,val}.txt` name.
 
