@@ -36,7 +36,8 @@ def test_every_file_of_the_card_is_there_and_verified(whole: Path) -> None:
     assert {bound.file for bound in AGREEMENT_BOUNDS.values()} == set(FILES)
     assert exported["uint8_agreement"] == exported["mediapipe_agreement"] == 1.0
     assert exported["uint8_miou"] == exported["mediapipe_miou"] == exported["miou"]
-    assert exported["int8_onnx_miou"] == pytest.approx(exported["miou"], abs=0.02)  # ranges of its own
+    assert exported["int8_onnx_agreement"] > 0.98  # ONNX Runtime rounds in its own way
+    assert exported["int8_onnx_miou"] == pytest.approx(exported["miou"], abs=0.02)
 
 
 @pytest.mark.parametrize("name", [UINT8, MEDIAPIPE])
@@ -106,7 +107,7 @@ def wrong_int8_onnx(run: Run) -> None:
             wrong_variant(MEDIAPIPE, lambda model: with_logits_output(with_uint8_input(model))),
             rf"{MEDIAPIPE}: gives the class of model\.tflite on 0\.",
         ),
-        (wrong_int8_onnx, rf"{INT8_ONNX}: gives the class of the torch network on 0\."),
+        (wrong_int8_onnx, rf"{INT8_ONNX}: gives the class of model.tflite on 0\."),
         (cut_short(UINT8), rf"{UINT8}: a damaged \.tflite file"),
         (cut_short(MEDIAPIPE), rf"{MEDIAPIPE}: a damaged \.tflite file"),
         (cut_short(INT8_ONNX), rf"{INT8_ONNX}: ONNX Runtime cannot run it"),

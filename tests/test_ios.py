@@ -13,9 +13,9 @@ import compress.ios
 from compress.apps.ios.build import build_ios, check_package, swift_string
 from compress.apps.ios.mil import MilProgram
 from compress.apps.ios.packages import FLOAT16, INT8, INT8_WEIGHTS, import_coremltools
-from compress.apps.ios.quantized import QuantizedNetwork
 from compress.files.tensors import load_network
 from compress.prediction.segmenter import Segmenter, open_segmenter
+from compress.tflite.qdq_network import QDQNetwork
 from compress.tflite.ranges import observe_ranges
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -38,7 +38,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("ios") / "ios"
     network = load_network(SHIPPED / "network.pt")
     images = torch.from_numpy(street().transpose(2, 0, 1)[None]).float() / 255
-    build_ios(network, observe_ranges(network, [images]), open_segmenter(SHIPPED), [street()], out)
+    build_ios(
+        network, QDQNetwork(network, observe_ranges(network, [images])).eval(), open_segmenter(SHIPPED), [street()], out
+    )
     return out
 
 
@@ -103,7 +105,7 @@ def test_quantized_network_is_near_the_float_one(tiny: Genotype) -> None:
     torch.manual_seed(0)
     network = every_tap(Network(tiny)).eval()
     images = torch.rand(2, 3, *tiny.resolution)
-    quantized = QuantizedNetwork(network, observe_ranges(network, [images])).eval()
+    quantized = QDQNetwork(network, observe_ranges(network, [images])).eval()
     with torch.inference_mode():
         logits, found = network(images), quantized(images)
     error = (found - logits).square().mean() / (logits - logits.mean()).square().mean()

@@ -8,6 +8,7 @@ from compress.files.tensors import load_network
 from compress.prediction.segmenter import open_segmenter
 from compress.stages.records import require
 from compress.stages.run import open_run
+from compress.stages.variants import int8_network
 from search_spaces.errors import InputError
 
 
@@ -26,12 +27,9 @@ def ios(path: Path, out: Path, images: int) -> None:
         raise InputError(f"--images {images}: give a positive number")
     run = open_run(path)
     require(run, "export")
-    quantized = run.metrics("quantize")
-    if quantized["float_ops"]:
-        print("some ops of model.tflite run in float; model.w8a8.mlpackage has them in int8")
     network = load_network(path / "quantize" / "network.pt")
-    ranges = {name: (float(low), float(high)) for name, (low, high) in quantized["ranges"].items()}
+    in_int8 = int8_network(run, for_onnx=False)
     pixels = run.validation.pixels(network.genotype.resolution)
     checked = [(image.astype("int16") + 128).astype("uint8") for image in islice(pixels, images)]
-    for package in build_ios(network, ranges, open_segmenter(path), checked, out):
+    for package in build_ios(network, in_int8, open_segmenter(path), checked, out):
         print(f"{out / package.name}: {package.size_bytes / 1024:.0f} KiB, {package.agreement:.4f} of the pixels")

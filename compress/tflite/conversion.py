@@ -1,25 +1,24 @@
-"""From a network to float files: .tflite by litert-torch, .onnx by torch.onnx; from .onnx to int8 .onnx."""
+"""From a network to the files of other libraries: .tflite by litert-torch, .onnx by torch.onnx, float and int8."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
 
 from compress.files.atomic import replacing
 from compress.files.native_output import output_to
+from compress.tflite.qdq_network import QDQNetwork
 from search_spaces.network import Network, fold_batch_norm
 
 ONNX_OPSET, ONNX_IR_VERSION = 18, 8
 
 
 class Deployed(nn.Module):
-    """What an app runs: a network with its batch norm folded, channels last, and the argmax at its end.
+    """What an app runs: a network, channels last, and the argmax at its end.
 
     Args:
-        network: The network.
+        network: The network, with its batch norm folded.
     """
 
     # The converter puts the full names of classes into the names of tensors. This one stays as it was when the first
@@ -28,7 +27,7 @@ class Deployed(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = fold_batch_norm(network)
+        self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The class map.
@@ -63,7 +62,7 @@ def write_float_tflite(network: Network, path: Path, log: Path) -> None:
         path: The file to write.
         log: The file for what the converter prints.
     """
-    convert(Deployed(network), example_input(network), path, log)
+    convert(Deployed(fold_batch_norm(network)), example_input(network), path, log)
 
 
 def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None:
@@ -85,21 +84,38 @@ def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None
 def write_onnx(network: Network, path: Path, log: Path) -> None:
     """Writes the float .onnx file of a network, with the input and output of the .tflite file.
 
-    Its opset and IR version are the lowest that the exporter writes and the graph needs. ONNX Runtime 1.15 loads it
-    (onnxruntime.ai/docs/reference/compatibility.html).
-
-    The exporter notes the source line of every op, with the folders of this machine. These notes are left out.
-
     Args:
         network: The network.
         path: The file to write.
         log: The file for what the exporter prints.
     """
+    _export_onnx(Deployed(fold_batch_norm(network)), path, log)
+
+
+def write_int8_onnx(network: QDQNetwork, path: Path, log: Path) -> None:
+    """Writes the int8 .onnx file of a network, with QDQ ops that ONNX Runtime Mobile runs too.
+
+    Args:
+        network: The network with the ranges and the weights of model.tflite.
+        path: The file to write.
+        log: The file for what the exporter prints.
+    """
+    _export_onnx(Deployed(network), path, log)
+
+
+def _export_onnx(deployed: Deployed, path: Path, log: Path) -> None:
+    """Writes an .onnx file that old runtimes load.
+
+    Its opset and IR version are the lowest that the exporter writes and the graph needs. ONNX Runtime 1.15 loads it
+    (onnxruntime.ai/docs/reference/compatibility.html).
+
+    The exporter notes the source line of every op, with the folders of this machine. These notes are left out.
+    """
     with replacing(path) as part:
         with output_to(log):
             torch.onnx.export(
-                Deployed(network).eval(),
-                (example_input(network),),
+                deployed.eval(),
+                (example_input(deployed.network),),
                 part,
                 input_names=["pixels"],
                 output_names=["class_map"],
@@ -107,41 +123,6 @@ def write_onnx(network: Network, path: Path, log: Path) -> None:
                 dynamo=True,
                 external_data=False,
                 verbose=False,
-            )
-        model = onnx.load(part)
-        strip_notes(model)
-        model.ir_version = ONNX_IR_VERSION
-        onnx.save(model, part, format="protobuf")
-
-
-def write_int8_onnx(float_onnx: Path, samples: Sequence[np.ndarray], path: Path, log: Path) -> None:
-    """Quantizes a float .onnx file, with QDQ ops that ONNX Runtime Mobile runs too.
-
-    Args:
-        float_onnx: The float file.
-        samples: Images 1,H,W,3 in 0..1 (float32), whose widest values become the ranges.
-        path: The file to write.
-        log: The file for what ONNX Runtime prints.
-    """
-    with replacing(path) as part:
-        with output_to(log):
-            from onnxruntime import quantization
-
-            class Samples(quantization.CalibrationDataReader):  # type: ignore[misc]
-                def __init__(self) -> None:
-                    self.left = iter([{"pixels": sample} for sample in samples])
-
-                def get_next(self) -> dict[str, np.ndarray] | None:
-                    return next(self.left, None)
-
-            quantization.quantize_static(
-                str(float_onnx),
-                str(part),
-                Samples(),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
             )
         model = onnx.load(part)
         strip_notes(model)

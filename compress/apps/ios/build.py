@@ -14,7 +14,7 @@ from compress.apps.ios.packages import write_packages
 from compress.files.atomic import make_folder
 from compress.prediction.card import ModelCard
 from compress.prediction.segmenter import Segmenter
-from compress.tflite.int8_grids import ValueRanges
+from compress.tflite.qdq_network import QDQNetwork
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
@@ -37,13 +37,13 @@ class Package:
 
 
 def build_ios(
-    network: Network, ranges: ValueRanges, segmenter: Segmenter, images: Sequence[np.ndarray], out: Path
+    network: Network, int8_network: QDQNetwork, segmenter: Segmenter, images: Sequence[np.ndarray], out: Path
 ) -> list[Package]:
     """Writes packages and sample, and checks the packages.
 
     Args:
         network: the float network that the int8 .tflite file was made from.
-        ranges: the least and greatest of each value, by the name of the op that makes it.
+        int8_network: the network of the int8 file, with quantize and dequantize ops.
         segmenter: the int8 file with its card.
         images: to check on, each h,w,3 bytes, RGB, of the model's resolution.
         out: the folder; one that is there must be empty.
@@ -60,7 +60,7 @@ def build_ios(
     found: list[Package] = []
 
     def fill(folder: Path) -> None:
-        made = write_packages(network, ranges, segmenter.card, folder, folder / "convert.log")
+        made = write_packages(network, int8_network, segmenter.card, folder, folder / "convert.log")
         found.extend(check_package(package, segmenter, images) for package in made)
         with as_file(files("compress.apps.ios") / "sample") as sample:
             shutil.copytree(sample, folder / "sample")

@@ -7,17 +7,42 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from compress.apps.ios.quantized import ClassMap, QuantizedNetwork
 from compress.files.native_output import output_to
 from compress.prediction.card import ModelCard
-from compress.tflite.int8_grids import ValueRanges
+from compress.tflite.qdq_network import QDQNetwork
 from search_spaces.errors import InputError
 from search_spaces.network import Network, fold_batch_norm
 
 FLOAT16, INT8_WEIGHTS, INT8 = "model.mlpackage", "model.w8.mlpackage", "model.w8a8.mlpackage"
 MIN_WEIGHTS = 256  # a smaller tensor stays float: its scales would cost more than it saves
 EXTRA = 'pip install "slimlab[ios]"'
+
+
+class ClassMap(torch.nn.Module):
+    """Ends a network in the class index of each pixel."""
+
+    def __init__(self, network: Network) -> None:
+        """Takes the network as it is.
+
+        Args:
+            network: with batch norms or without.
+        """
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Segments images.
+
+        Args:
+            image: N,3,h,w in 0..1.
+
+        Returns:
+            Class indices N,h',w' (int32).
+        """
+        found: Tensor = self.network(image).argmax(1).to(torch.int32)
+        return found
 
 
 def import_coremltools() -> Any:
@@ -39,12 +64,12 @@ def import_coremltools() -> Any:
     return coremltools
 
 
-def write_packages(network: Network, ranges: ValueRanges, card: ModelCard, folder: Path, log: Path) -> list[Path]:
+def write_packages(network: Network, int8_network: QDQNetwork, card: ModelCard, folder: Path, log: Path) -> list[Path]:
     """Converts a network and saves its three packages.
 
     Args:
         network: the float network that the int8 .tflite file was made from.
-        ranges: the least and greatest of each value, by the name of the op that makes it.
+        int8_network: the network of the int8 .tflite file, with quantize and dequantize ops.
         card: has the resolution, names and colours.
         folder: for the packages.
         log: where the converter's own output goes.
@@ -63,7 +88,7 @@ def write_packages(network: Network, ranges: ValueRanges, card: ModelCard, folde
         float16 = convert(coremltools, ClassMap(fold_batch_norm(network)), card)
         config = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=MIN_WEIGHTS)
         weights = optimize.linear_quantize_weights(float16, optimize.OptimizationConfig(global_config=config))
-        int8 = convert(coremltools, ClassMap(QuantizedNetwork(network, ranges)), card)
+        int8 = convert(coremltools, ClassMap(int8_network), card)
         made = []
         for model, name in ((float16, FLOAT16), (weights, INT8_WEIGHTS), (int8, INT8)):
             model.save(str(folder / name))
