@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compress.files.atomic import RUNS
-from compress.latency.target_names import TARGET_FORMS, check_threads, parse_target
+from compress.latency.cores import CORES_FORMS, check_cores
+from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, check_threads, parse_target
 from compress.stages.choices import PRECISION_NAMES, SPACE_NAMES
 from compress.stages.cli import GOES_ON, Command, run_command
 from compress.stages.config import RunConfig
@@ -48,6 +49,8 @@ class TableFlags:
     precision: str = flag(GROUP, "precision of the ops", "int8", choices=PRECISION_NAMES)
     target: str = flag(GROUP, f"where latency counts: {TARGET_FORMS}", RunConfig.target)
     threads: int = flag(GROUP, "threads of the runtime on the target", RunConfig.threads, type=int, metavar="N")
+    cores: str = flag(GROUP, "cores of the target", RunConfig.cores, listed=CORES_FORMS, metavar="CORES")
+    benchmark_model: str = flag(GROUP, BINARY_HELP, RunConfig.benchmark_model, unset=BINARY_UNSET, metavar="FILE")
     table: Path | None = flag(
         GROUP, "the table's file", None, parse=expand_path, unset="its place under runs/latency", metavar="FILE"
     )
@@ -56,6 +59,7 @@ class TableFlags:
         check_choices(self)
         check_input_size(self.input_size)
         check_threads(parse_target(self.target), self.threads)
+        check_cores(self.cores)
         if self.classes < 2:
             raise InputError(f"--classes {self.classes}: give 2 or more")
 
@@ -93,7 +97,7 @@ def run(given: argparse.Namespace) -> None:
     from compress.latency.spec import TableSpec
     from compress.latency.targets import open_target
 
-    target = open_target(chosen.target, chosen.threads)
+    target = open_target(chosen.target, chosen.threads, cores=chosen.cores, binary=chosen.benchmark_model)
     spec = TableSpec(get_space(chosen.space), chosen.classes, chosen.input_size, chosen.precision, target)
     path = chosen.table or spec.path(RUNS / "latency")
     if given.verb == "build":

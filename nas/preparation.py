@@ -120,7 +120,7 @@ def table_spec(run: Run) -> TableSpec:
         The space, the number of classes, the input size, the precision and the target.
     """
     config = run.config
-    target = open_target(config.target, config.threads)
+    target = open_target(config.target, config.threads, cores=config.cores, binary=config.benchmark_model)
     return TableSpec(get_space(config.space), len(run.data.classes), config.input_size, INT8, target)
 
 

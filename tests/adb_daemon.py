@@ -1,15 +1,19 @@
 """A small ADB daemon on loopback: CNXN, OPEN of `shell:` and `sync:` (STAT, SEND, DATA, DONE, QUIT), nothing else.
 
 Protocol: system/core/adb protocol.txt and SYNC.TXT of Android. What a shell command names under /data/local/tmp lies
-under `root`, and commands run with this machine's sh.
+under `root`, and what it names under /sys and /proc too where the test has put it there. Commands run with this
+machine's sh. When the other side closes a stream, its command reads the end of its input, as on a device.
 """
 
+import contextlib
 import socketserver
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 DEVICE_TMP = "/data/local/tmp"
+MADE_UP = ("/sys/devices/system/cpu", "/sys/class/thermal", "/proc/cpuinfo")
 CNXN, OPEN, OKAY, CLSE, WRTE = (
     int.from_bytes(name, "little") for name in (b"CNXN", b"OPEN", b"OKAY", b"CLSE", b"WRTE")
 )
@@ -31,21 +35,31 @@ class Connection(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.streams: dict[int, bytearray] = {}  # the host's id of a sync stream -> bytes not yet understood
         self.uploads: dict[int, tuple[Path, bytearray]] = {}
+        self.shells: dict[int, subprocess.Popen[bytes]] = {}
+        self.taken: dict[int, threading.Semaphore] = {}  # released when the other side has taken a message
+        self.sending = threading.Lock()
         while (message := self.receive()) is not None:
-            command, theirs, _, payload = message
+            command, theirs, ours, payload = message
             if command == CNXN:
                 self.send(CNXN, 0x01000000, MAX_PAYLOAD, b"device::ro.product.name=scripted;\0")
             elif command == OPEN:
+                self.taken[theirs] = threading.Semaphore(0)
                 self.send(OKAY, theirs, theirs)
                 service = payload.rstrip(b"\0").decode()
                 if service == "sync:":
                     self.streams[theirs] = bytearray()
                 else:
-                    self.shell(theirs, service.partition(":")[2])
-            elif command == WRTE:
+                    self.start_shell(theirs, service.partition(":")[2])
+            elif command == WRTE and theirs in self.streams:
                 self.send(OKAY, theirs, theirs)
                 self.streams[theirs] += payload
                 self.sync(theirs)
+            elif command == OKAY and theirs in self.taken:
+                self.taken[theirs].release()
+            elif command == CLSE and ours in self.shells:
+                self.end_input(ours)
+        for stream in list(self.shells):
+            self.end_input(stream)
 
     def receive(self) -> tuple[int, int, int, bytes] | None:
         header = self.rfile.read(24)
@@ -56,21 +70,43 @@ class Connection(socketserver.StreamRequestHandler):
 
     def send(self, command: int, first: int, second: int, payload: bytes = b"") -> None:
         check = sum(payload) & 0xFFFFFFFF
-        self.wfile.write(
-            struct.pack("<6I", command, first, second, len(payload), check, command ^ 0xFFFFFFFF) + payload
-        )
+        header = struct.pack("<6I", command, first, second, len(payload), check, command ^ 0xFFFFFFFF)
+        with self.sending:
+            self.wfile.write(header + payload)
 
     def write(self, stream: int, payload: bytes) -> None:
-        for at in range(0, len(payload), MAX_PAYLOAD):
-            self.send(WRTE, stream, stream, payload[at : at + MAX_PAYLOAD])
-            while (message := self.receive()) is not None and message[0] != OKAY:
-                pass
+        """Sends an answer that fits into one message."""
+        self.send(WRTE, stream, stream, payload)
 
-    def shell(self, stream: int, command: str) -> None:
-        here = command.replace(DEVICE_TMP, str(self.server.root))
-        done = subprocess.run(["sh", "-c", here], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        self.write(stream, done.stdout)
-        self.send(CLSE, stream, stream)
+    def start_shell(self, stream: int, command: str) -> None:
+        here = self.here(command)
+        self.shells[stream] = subprocess.Popen(
+            ["sh", "-c", here], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        threading.Thread(target=self.pump, args=(stream,), daemon=True).start()
+
+    def here(self, script: str) -> str:
+        """A script with this machine's paths in place of the device's."""
+        for path in MADE_UP:
+            if (made := self.server.root.parent / path[1:]).exists():
+                script = script.replace(path, str(made))
+        return script.replace(DEVICE_TMP, str(self.server.root))
+
+    def pump(self, stream: int) -> None:
+        """Sends what a command prints; each message waits until the one before is taken."""
+        process = self.shells[stream]
+        assert process.stdout
+        while printed := process.stdout.read1(MAX_PAYLOAD):  # type: ignore[attr-defined]
+            self.send(WRTE, stream, stream, printed)
+            self.taken[stream].acquire(timeout=20)
+        process.wait()
+        with contextlib.suppress(OSError):  # the other side may be gone
+            self.send(CLSE, stream, stream)
+
+    def end_input(self, stream: int) -> None:
+        stdin = self.shells[stream].stdin
+        assert stdin
+        stdin.close()
 
     def sync(self, stream: int) -> None:
         waiting = self.streams[stream]
@@ -91,7 +127,8 @@ class Connection(socketserver.StreamRequestHandler):
                 self.uploads[stream][1].extend(payload)
             elif name == b"DONE":
                 path, content = self.uploads.pop(stream)
-                path.write_bytes(content)
+                script = self.here(content.decode()).encode() if path.suffix == ".sh" else bytes(content)
+                path.write_bytes(script)
                 self.write(stream, b"OKAY\0\0\0\0")
             elif name == b"QUIT":
                 self.send(CLSE, stream, stream)

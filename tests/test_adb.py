@@ -21,7 +21,6 @@ case "$1" in
     target=$(echo "$last" | sed "s|/data/local/tmp|{root}|")
     while [ $# -gt 1 ]; do cp "$1" "$target"; shift; done;;
   shell) case "$2" in
-    getprop*) printf 'Mi \\320\\241\\377\\n';;
     *) sh -c "$(echo "$2" | sed "s|/data/local/tmp|{root}|g")";;
   esac;;
 esac
@@ -36,6 +35,7 @@ def adb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     tools.mkdir()
     root.mkdir()
     (tmp_path / "benchmark_model").write_text(BENCHMARK_MODEL)
+    (tools / "getprop").write_text("#!/bin/sh\nprintf 'Mi \\320\\241\\377\\n'\n")
     (tools / "taskset").write_text('#!/bin/sh\nshift\nexec "$@"\n')
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     monkeypatch.setenv("SLIMLAB_BENCHMARK_MODEL", str(tmp_path / "benchmark_model"))
@@ -105,5 +105,5 @@ def test_a_refusal_says_what_to_do(adb: Script, tmp_path: Path, printed: str, sa
 
 def test_more_threads_than_the_device_has_cores(adb: Script) -> None:
     adb("")
-    with pytest.raises(InputError, match=r"the device has \d+ cores, not 4000"):
+    with pytest.raises(InputError, match=r"--threads 4000: adb has \d+$"):
         open_target("adb", 4000).measure_once([b"model"], 0.0)

@@ -88,3 +88,33 @@ def test_files_that_boards_run_are_for_old_pythons_and_import_nothing_of_the_pro
     assert {name.partition(".")[0] for name in names} <= {*sys.stdlib_module_names, "ai_edge_litert"}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     assert not [call for call in calls if call.func.id == "zip" and call.keywords]  # strict= is of Python 3.10
+
+
+def oldest_python() -> str | None:
+    """A Python of the oldest version that a board may have: 3.9, for which the first ai-edge-litert was made."""
+    places = (
+        "/usr/bin/python3.9",
+        "/usr/local/bin/python3.9",
+        *map(str, Path.home().glob(".pyenv/versions/3.9.*/bin/python")),
+    )
+    return next((place for place in places if Path(place).exists()), None)
+
+
+def test_the_files_run_with_the_oldest_python(board: Script, tmp_path: Path) -> None:
+    """The runtime is a stand-in: what it computes does not matter here."""
+    python = oldest_python()
+    if python is None:
+        pytest.skip("needs Python 3.9")
+    package = tmp_path / "old/ai_edge_litert"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    methods = "".join(f"    def {name}(self): pass\n" for name in ("allocate_tensors", "invoke"))
+    (package / "interpreter.py").write_text(f"class Interpreter:\n    def __init__(self, **given): pass\n{methods}")
+    (package.parent / "ai_edge_litert-1.0.1.dist-info").mkdir()
+    (package.parent / "ai_edge_litert-1.0.1.dist-info/METADATA").write_text("Name: ai-edge-litert\nVersion: 1.0.1\n")
+    (tmp_path / "tools/python3").symlink_to(python)
+    board(f"export PYTHONPATH={package.parent}")
+    target = open_target("ssh:pi@board", 1)
+    assert target.facts()["runtime"] == "litert 1.0.1 xnnpack"
+    (latency,) = target.measure_once([b"a model"], 0.0)
+    assert latency.runs >= timing.MIN_RUNS

@@ -3,6 +3,7 @@
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -165,3 +166,127 @@ def test_adb_says_what_is_missing(device: str, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("SLIMLAB_BENCHMARK_MODEL")
     with pytest.raises(InputError, match="set SLIMLAB_BENCHMARK_MODEL"):
         open_target(f"adb:{device}", 1).measure([model(8)])
+
+
+PHONE = [(0, 1800000), (1, 2800000), (2, 1800000), (3, 2300000)]  # cores and their highest frequencies in kHz
+
+
+@pytest.fixture
+def hybrid(device: str, tmp_path: Path) -> str:
+    """The device has four cores, whose numbers do not tell which is fast, and a sensor of its temperature."""
+    cpus = tmp_path / "sys/devices/system/cpu"
+    for number, khz in PHONE:
+        (cpus / f"cpu{number}/cpufreq").mkdir(parents=True)
+        (cpus / f"cpu{number}/cpufreq/cpuinfo_max_freq").write_text(str(khz))
+        (cpus / f"cpu{number}/cpufreq/scaling_cur_freq").write_text(str(khz))
+    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
+    (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("41000\n")
+    (tmp_path / "tools/taskset").write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/masks\nshift\nexec "$@"\n')
+    (tmp_path / "tools/taskset").chmod(0o755)
+    (tmp_path / "benchmark_model").write_text(
+        "#!/bin/sh\necho 'count=16 first=900 curr=900 min=900 max=1100 avg=1000 std=5'\n"
+    )
+    return device
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "mask"), [("big", 1, "2"), ("big", 2, "a"), ("small", 2, "5"), ("0,3", 1, "8")]
+)
+def test_adb_pins_to_cores_by_their_own_frequency(
+    hybrid: str, tmp_path: Path, cores: str, threads: int, mask: str
+) -> None:
+    open_target(f"adb:{hybrid}", threads, cores=cores).measure_once([model(8)], 0.0)
+    assert set((tmp_path / "masks").read_text().split()) == {mask}
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "said"),
+    [("big", 5, "--threads 5: adb:.* has 4"), ("small", 3, "--cores small names 2 of"), ("7", 1, "no core 7 to use")],
+)
+def test_adb_refuses_cores_that_the_device_has_not(hybrid: str, cores: str, threads: int, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        open_target(f"adb:{hybrid}", threads, cores=cores).measure_once([model(8)], 0.0)
+
+
+def test_adb_tells_when_the_clock_falls_and_the_device_warms_up(
+    hybrid: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phone = open_target(f"adb:{hybrid}", 1)
+    phone.measure_once([model(8)], 0.0)
+    assert capsys.readouterr().out == ""
+    (tmp_path / "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq").write_text("1500000")
+    (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("63000\n")
+    phone.measure_once([model(8)], 0.0)
+    phone.measure_once([model(8)], 0.0)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "the clock fell from 2800 to 1500 MHz and it warmed up from 41 to 63 °C" in line
+    assert phone.measured_with() == {
+        "used_cores": "1 (2800 MHz)", "clock_mhz": "1500 to 2800", "temperature_c": "41 to 63",
+    }  # fmt: skip
+
+
+def test_adb_measures_many_models_in_one_session(hybrid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    phone = open_target(f"adb:{hybrid}", 1)
+    phone.facts()
+    real = shutil.which("adb")
+    (tmp_path / "tools/adb").write_text(f'#!/bin/sh\necho "$3" >> {tmp_path}/commands\nexec {real} "$@"\n')
+    (tmp_path / "tools/adb").chmod(0o755)
+    found = phone.measure_once([model(8 * i) for i in range(1, 14)], 0.0)
+    assert [latency.relative for latency in found] == [1.0] * 13
+    assert (tmp_path / "commands").read_text().split() == ["push", "shell"]
+    assert len((tmp_path / "masks").read_text().split()) == 13 + 3 * 4  # the reference stands around every six
+
+
+KILL = "; import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def killed(statement: str, *arguments: str) -> int:
+    """How a process ends that runs a statement and is then killed."""
+    return subprocess.run([sys.executable, "-c", f"import sys; {statement}{KILL}", *arguments], check=False).returncode
+
+
+def test_a_killed_process_leaves_nothing_on_a_device(hybrid: str, tmp_path: Path) -> None:
+    opened = "from compress.latency.adb import Device; Device(sys.argv[1])"
+    assert killed(opened, hybrid) == -signal.SIGKILL
+    for _ in range(200):
+        if not list((tmp_path / "device").iterdir()):
+            return
+        time.sleep(0.05)
+    raise AssertionError(list((tmp_path / "device").iterdir()))
+
+
+def test_the_binary_is_named_by_a_flag(hybrid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLIMLAB_BENCHMARK_MODEL")
+    phone = open_target(f"adb:{hybrid}", 1, binary=str(tmp_path / "benchmark_model"))
+    assert phone.facts()["runtime"].startswith("benchmark_model ")
+    with pytest.raises(InputError, match=r"/nowhere: there is no such file; .*--benchmark-model FILE"):
+        open_target(f"adb:{hybrid}", 1, binary="/nowhere").facts()
+
+
+def test_ssh_refuses_more_threads_than_the_board_has_and_skips_its_greeting(ssh_server: str, tmp_path: Path) -> None:
+    settings = tmp_path / "sshd_config"
+    settings.write_text(settings.read_text().replace("ForceCommand ", "ForceCommand echo Welcome; echo; "))
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)  # sshd reads its settings again
+    cores = len(os.sched_getaffinity(0))
+    board = open_target(f"ssh:{ssh_server}", cores + 1)
+    with pytest.raises(InputError, match=f"--threads {cores + 1}: ssh:.* has {cores}"):
+        board.measure_once([model(8)], 0.0)
+    last = max(os.sched_getaffinity(0))
+    assert open_target(f"ssh:{ssh_server}", 1).measured_with()["used_cores"].split()[0] == str(last)
+
+
+def test_a_killed_process_leaves_no_program_on_a_board(ssh_server: str, tmp_path: Path) -> None:
+    before = set(Path("/tmp").iterdir())
+    (tmp_path / "reference").write_bytes(model(8))
+    opened = (
+        "from pathlib import Path; from compress.latency.ssh import Board; "
+        "Board(sys.argv[1], [Path(sys.argv[2]).read_bytes()])"
+    )
+    assert killed(opened, ssh_server, str(tmp_path / "reference")) == -signal.SIGKILL
+    for _ in range(200):
+        found = subprocess.run(["pgrep", "-f", "described_cores"], capture_output=True, text=True, check=False).stdout
+        if not found:
+            break
+        time.sleep(0.05)
+    assert not found
+    assert not {path for path in set(Path("/tmp").iterdir()) - before if path.name.startswith("slimlab")}

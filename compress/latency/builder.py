@@ -114,6 +114,7 @@ def _provenance(spec: TableSpec, measured: _Measured) -> dict[str, Any]:
     """How the table was made."""
     return {
         **spec.target.facts(),
+        **spec.target.measured_with(),
         "date": time.strftime("%Y-%m-%d"),
         "ops": len(measured.ops),
         "median_spread": median(combine(made).spread for made in measured.ops.values()),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 CPUS, DEVICE_MODEL = Path("/sys/devices/system/cpu"), Path("/proc/device-tree/model")
+THERMAL = Path("/sys/class/thermal")
 
 
 def facts() -> dict[str, str]:
@@ -25,6 +27,42 @@ def facts() -> dict[str, str]:
     known = {"device": DEVICE_MODEL, "governor": CPUS / "cpu0/cpufreq/scaling_governor"}
     found.update({name: _read(path) for name, path in known.items() if path.is_file()})
     return {**found, "system": platform.platform(), "cores": str(os.cpu_count())}
+
+
+def described_cores() -> list[list[int]]:
+    """Describes the cores that this process may use.
+
+    Returns:
+        Of each core: its number, its capacity, its highest frequency in kHz, and its place among the hardware threads
+        of one physical core. What is not known is 0.
+    """
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    described = []
+    for number in allowed:
+        folder = CPUS / f"cpu{number}"
+        siblings = re.findall(r"\d+", _read(folder / "topology/thread_siblings_list"))
+        first = not siblings or int(siblings[0]) == number
+        files = (folder / "cpu_capacity", folder / "cpufreq/cpuinfo_max_freq")
+        described.append([number, *(int(text) if text.isdigit() else 0 for text in map(_read, files)), int(not first)])
+    return described
+
+
+def conditions(cores: Sequence[int]) -> dict[str, list[float]]:
+    """Reads clock and temperature.
+
+    Args:
+        cores: The numbers of the cores that are in use.
+
+    Returns:
+        `khz` of each core, and `celsius` as the sensors give it; empty where this device does not tell.
+    """
+    clocks = [CPUS / f"cpu{number}/cpufreq/scaling_cur_freq" for number in cores]
+    return {"khz": _numbers(clocks), "celsius": _numbers(sorted(THERMAL.glob("thermal_zone*/temp")))}
+
+
+def _numbers(files: Sequence[Path]) -> list[float]:
+    """The numbers in files; those without a whole number are left out."""
+    return [float(text) for text in map(_read, files) if text.lstrip("-").isdigit()]
 
 
 def processor_name() -> str:

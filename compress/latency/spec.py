@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from compress.files.atomic import RUNS
+from compress.latency.cores import BIG
 from compress.latency.table import LatencyTable, read_table
-from compress.latency.targets import Target
+from compress.latency.target import Target
 from search_spaces import Space
 from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
@@ -46,6 +47,7 @@ class TableSpec:
             "precision": self.precision,
             "target": self.target.name,
             "threads": self.target.threads,
+            "cores": self.target.cores,
             "runtime": facts["runtime"],
             "processor": facts["processor"],
         }
@@ -62,7 +64,8 @@ class TableSpec:
         height, width = self.input_size
         target = re.sub(r"[^\w.@-]", "-", self.target.name)
         stem = f"{target}-{self.space.name}-{self.precision}-{height}x{width}"
-        return folder / f"{stem}-c{self.classes}-t{self.target.threads}.json"
+        cores = "" if self.target.cores == BIG else f"-cores-{self.target.cores.replace(',', '.')}"
+        return folder / f"{stem}-c{self.classes}-t{self.target.threads}{cores}.json"
 
     def command(self, path: Path | None = None) -> str:
         """The command that builds the table.
@@ -77,7 +80,7 @@ class TableSpec:
         return (
             f"python -m nas.latency build --target {self.target.name} --space {self.space.name} "
             f"--precision {self.precision} --input-size {height}x{width} --classes {self.classes} "
-            f"--threads {self.target.threads}"
+            f"--threads {self.target.threads}" + ("" if self.target.cores == BIG else f" --cores {self.target.cores}")
         ) + (f" --table {path}" if path not in (None, self.path(RUNS / "latency")) else "")
 
 
@@ -97,7 +100,7 @@ def load_table(path: Path, spec: TableSpec) -> LatencyTable:
     if not path.is_file():
         raise InputError(f"{path} is missing; build it with {spec.command(path)}")
     table = read_table(path, f"build it again with {spec.command(path)}")
-    known = {**table.made_for, "backbone": table.backbone}
+    known = {"cores": BIG, **table.made_for, "backbone": table.backbone}  # older versions had no --cores
     for name, value in spec.made_for().items():
         made = known.get(name)
         if made != value:

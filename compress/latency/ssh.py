@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from compress.latency import device_facts, timing
+from compress.latency.drift import Drift
 from compress.latency.timing import Timed
 from search_spaces.errors import InputError
 
 START_TIMEOUT_S = 180.0  # a slow board imports the runtime and runs the reference
 TIMEOUT_FACTOR = 60  # a measurement may take so many times its seconds, on a slow board with large models
 # ssh ends a connection whose other side has been gone for 90 s
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=30")
+KEEPALIVE = ("-o", "ServerAliveInterval=30", "-o", "ServerAliveCountMax=3")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", *KEEPALIVE)
 
 
 class Board:
@@ -40,7 +42,8 @@ class Board:
         login, _, port = destination.partition(":")
         sources = [Path(str(module.__file__)).read_bytes() for module in (device_facts, timing)]
         reads = "; ".join(f"exec(sys.stdin.buffer.read({len(source)}))" for source in sources)
-        program = f"exec python3 -c 'import sys; {reads}; serve(facts())'"
+        told = '{"facts": facts(), "cores": described_cores()}'
+        program = f"exec python3 -c 'import sys; {reads}; serve({told}, conditions)'"
         try:
             self.process = subprocess.Popen(
                 [*SSH, *(["-p", port] if port else []), "--", login, program],
@@ -52,14 +55,19 @@ class Board:
             raise InputError(f"--target ssh:{destination}: {error}; is the ssh client installed?") from error
         answer = self._ask({}, reference, START_TIMEOUT_S, b"".join(sources))
         self.facts: dict[str, str] = {str(name): str(value) for name, value in answer["facts"].items()}
+        self.cores: list[list[int]] = answer["cores"]
+        self.drift = Drift()
 
-    def time(self, models: Sequence[bytes], seconds: float, threads: int) -> tuple[list[Timed], float]:
-        """Times models in turns.
+    def time(
+        self, models: Sequence[bytes], seconds: float, threads: int, cores: Sequence[int]
+    ) -> tuple[list[Timed], float]:
+        """Times models in turns. A line is printed when the board's clock falls or it warms up.
 
         Args:
             models: The content of .tflite files.
             seconds: For about so long each model runs.
             threads: Threads of the runtime.
+            cores: The numbers of the cores to run on.
 
         Returns:
             The timing of each model, and the undisturbed time of the reference in ms.
@@ -68,7 +76,8 @@ class Board:
             InputError: The connection broke.
         """
         limit = START_TIMEOUT_S + TIMEOUT_FACTOR * max(1.0, seconds) * len(models)
-        answer = self._ask({"seconds": seconds, "threads": threads}, models, limit)
+        answer = self._ask({"seconds": seconds, "threads": threads, "cores": list(cores)}, models, limit)
+        self.drift.tell(answer["conditions"], f"ssh:{self.destination}")
         return [Timed(**timed) for timed in answer["timed"]], float(answer["fastest_ms"])
 
     def close(self) -> None:

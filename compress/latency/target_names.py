@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from search_spaces.errors import InputError
 
 TARGET_FORMS = "host, ssh:USER@HOST[:PORT] or adb[:SERIAL]"
+BINARY = "SLIMLAB_BENCHMARK_MODEL"  # names `benchmark_model` where `--benchmark-model` does not
+BINARY_HELP, BINARY_UNSET = "TensorFlow Lite's benchmark_model for the device of --target adb", f"${BINARY}"
 
 
 @dataclass(frozen=True)

@@ -4,103 +4,26 @@ All three time the LiteRT runtime with XNNPACK and return the same record.
 """
 
 import atexit
-import os
 import statistics
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
+from typing import ClassVar
 
 from compress.latency import cold_start, device_facts, timing
 from compress.latency.adb import Device
-from compress.latency.busy_machine import Latency, latency_of, measure_until_quiet
+from compress.latency.adb_session import Runs, in_units_of_reference, interleaved
+from compress.latency.cores import BIG, Core, choose_cores
+from compress.latency.drift import Drift
 from compress.latency.reference import reference_models
 from compress.latency.ssh import Board
+from compress.latency.target import Target
 from compress.latency.target_names import parse_target
 from compress.latency.timing import Timed
 from search_spaces.errors import InputError
 
-
-@dataclass(frozen=True)
-class Target(ABC):
-    """A device on which models are timed. A connection is opened when it is first needed.
-
-    Attributes:
-        threads: The runtime's number of threads.
-        reference_ms: Undisturbed time of the reference; by default the fastest tenth of what this process has seen.
-    """
-
-    threads: int = 1
-    reference_ms: float | None = None
-
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """The target as `--target` names it."""
-
-    @abstractmethod
-    def facts(self) -> dict[str, str]:
-        """What is known of the device.
-
-        Returns:
-            `runtime`, `processor` and more.
-        """
-
-    @abstractmethod
-    def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
-        """Times models in turns.
-
-        Args:
-            models: The content of .tflite files.
-            seconds: For about so long each model runs.
-
-        Returns:
-            The timing of each model, and the undisturbed time of the reference in ms.
-        """
-
-    def measure_once(self, models: Sequence[bytes], seconds: float) -> list[Latency]:
-        """Measures models once, busy machine or not.
-
-        Args:
-            models: The content of .tflite files.
-            seconds: For about so long each model runs.
-
-        Returns:
-            The latency of each model.
-        """
-        timed, fastest_ms = self.time(models, seconds)
-        return [latency_of(one, self.reference_ms or fastest_ms) for one in timed]
-
-    def measure(self, models: Sequence[bytes], seconds: float = 1.0) -> list[Latency]:
-        """Measures models, and again those for which the machine was busy (`compress.latency.busy_machine`).
-
-        Args:
-            models: The content of .tflite files.
-            seconds: For about so long each model runs, each time.
-
-        Returns:
-            The latency of each model.
-        """
-        return measure_until_quiet(lambda some: self.measure_once(some, seconds), models)
-
-    def cold_start_ms(self, model: bytes) -> float | None:
-        """Times loading a model and running it for the first time.
-
-        Args:
-            model: The content of a .tflite file.
-
-        Returns:
-            Milliseconds; None on a target that cannot time it.
-        """
-        return None
-
-    def fastest_reference_ms(self) -> float:
-        """The undisturbed time of the reference.
-
-        Returns:
-            The fastest tenth of what this process has seen, in ms.
-        """
-        return self.time([], 0.0)[1]
+REFERENCE_EVERY = 6  # models of a session of adb
 
 
 @dataclass(frozen=True)
@@ -108,8 +31,7 @@ class HostTarget(Target):
     """The LiteRT interpreter with XNNPACK in this process."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= (os.cpu_count() or 1):
-            raise InputError(f"--threads {self.threads}: this machine has 1 to {os.cpu_count()}")
+        _ = self.chosen_cores  # an impossible number of threads is refused at once
 
     @property
     def name(self) -> str:
@@ -124,6 +46,16 @@ class HostTarget(Target):
         """
         return device_facts.facts()
 
+    @property
+    def chosen_cores(self) -> tuple[Core, ...]:
+        """See `Target.chosen_cores`."""
+        return choose_cores(device_facts.described_cores(), self.cores, self.threads, "this machine")
+
+    @property
+    def drift(self) -> Drift:
+        """See `Target.drift`."""
+        return _host_drift()
+
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
         """See `Target.time`.
 
@@ -134,8 +66,10 @@ class HostTarget(Target):
         Returns:
             The timing of each model, and the undisturbed time of the reference in ms.
         """
-        reference = _host_reference()
-        return timing.measure(models, seconds, self.threads, reference), reference.fastest_ms()
+        reference, cores = _host_reference(), self._numbers
+        timed = timing.measure(models, seconds, self.threads, reference, cores)
+        self.drift.tell(device_facts.conditions(cores), "this machine")
+        return timed, reference.fastest_ms()
 
     def cold_start_ms(self, model: bytes) -> float:
         """See `Target.cold_start_ms`.
@@ -146,7 +80,7 @@ class HostTarget(Target):
         Returns:
             Milliseconds.
         """
-        return cold_start.cold_start_ms(model, self.threads)
+        return cold_start.cold_start_ms(model, self.threads, self._numbers)
 
 
 @dataclass(frozen=True)
@@ -172,6 +106,16 @@ class SshTarget(Target):
         """
         return _board(self.destination).facts
 
+    @property
+    def chosen_cores(self) -> tuple[Core, ...]:
+        """See `Target.chosen_cores`."""
+        return choose_cores(_board(self.destination).cores, self.cores, self.threads, self.name)
+
+    @property
+    def drift(self) -> Drift:
+        """See `Target.drift`."""
+        return _board(self.destination).drift
+
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
         """See `Target.time`.
 
@@ -182,24 +126,31 @@ class SshTarget(Target):
         Returns:
             The timing of each model, and the undisturbed time of the reference in ms.
         """
-        return _board(self.destination).time(models, seconds, self.threads)
+        return _board(self.destination).time(models, seconds, self.threads, self._numbers)
 
 
 @dataclass(frozen=True)
 class AdbTarget(Target):
-    """TensorFlow Lite's `benchmark_model` on an Android device. The binary is the user's, named by the environment
-    variable SLIMLAB_BENCHMARK_MODEL.
+    """TensorFlow Lite's `benchmark_model` on an Android device. The binary is the user's.
 
     Attributes:
         serial: As `adb devices` lists it; "" for the only device.
+        binary: The path of `benchmark_model`; "" for the one that the environment variable SLIMLAB_BENCHMARK_MODEL
+            names.
     """
 
     serial: str = ""
+    binary: str = ""
+    session_models: ClassVar[int] = 48
 
     @property
     def name(self) -> str:
         """The target as `--target` names it."""
         return f"adb:{self.serial}" if self.serial else "adb"
+
+    @property
+    def _connected(self) -> Device:
+        return _device(self.serial, self.binary)
 
     def facts(self) -> dict[str, str]:
         """See `Target.facts`.
@@ -207,10 +158,20 @@ class AdbTarget(Target):
         Returns:
             The device's properties, and the digest of the binary as runtime.
         """
-        return _device(self.serial).facts
+        return self._connected.facts
+
+    @property
+    def chosen_cores(self) -> tuple[Core, ...]:
+        """See `Target.chosen_cores`."""
+        return choose_cores(self._connected.cores, self.cores, self.threads, self.name)
+
+    @property
+    def drift(self) -> Drift:
+        """See `Target.drift`."""
+        return self._connected.drift
 
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
-        """Times models one after the other, and the reference before and after them.
+        """Times models one after the other in one session, and the reference before and after every few of them.
 
         Args:
             models: The content of .tflite files.
@@ -219,31 +180,37 @@ class AdbTarget(Target):
         Returns:
             The timing of each model, and the shortest time of the reference so far in ms.
         """
-        device, parts = _device(self.serial), reference_models()
-        runs = device.run([*parts, *models, *parts], seconds, self.threads)
-        around = (*runs[: len(parts)], *runs[-len(parts) :])
-        reference_ms = statistics.geometric_mean(run.median_ms for run in around)
-        device.references.append(reference_ms)
-        timed = [
-            Timed(
-                run.median_ms / reference_ms,
-                run.p10_ms / reference_ms,
-                run.p90_ms / reference_ms,
-                run.median_ms,
-                run.runs,
-            )
-            for run in runs[len(parts) : -len(parts)]
-        ]
+        device, parts = self._connected, reference_models()
+        order = list(parts)
+        for begin, end in interleaved(len(models), REFERENCE_EVERY):
+            order += [*models[begin:end], *parts]
+        runs = iter(device.run(order, seconds, self.threads, self._numbers))
+        references = [_geometric_mean(islice(runs, len(parts)))]
+        of_models: list[Runs] = []
+        for begin, end in interleaved(len(models), REFERENCE_EVERY):
+            of_models += islice(runs, end - begin)
+            references.append(_geometric_mean(islice(runs, len(parts))))
+        device.references += references
+        ratios = in_units_of_reference(of_models, references, REFERENCE_EVERY)
+        timed = [Timed(*ratio, run.median_ms, run.runs) for ratio, run in zip(ratios, of_models, strict=True)]
         return timed, min(device.references)
 
 
-def open_target(name: str, threads: int, reference_ms: float | None = None) -> Target:
+def _geometric_mean(runs: Iterable[Runs]) -> float:
+    return statistics.geometric_mean(run.median_ms for run in runs)
+
+
+def open_target(
+    name: str, threads: int, reference_ms: float | None = None, cores: str = BIG, binary: str = ""
+) -> Target:
     """The target that `--target` names. Nothing is connected to yet.
 
     Args:
         name: See TARGET_FORMS.
         threads: The runtime's number of threads.
         reference_ms: Undisturbed time of the reference, where it is known from a table.
+        cores: Which cores models run on, as `--cores` names them.
+        binary: The path of the device's `benchmark_model`, where `--benchmark-model` names it.
 
     Returns:
         The target.
@@ -253,21 +220,26 @@ def open_target(name: str, threads: int, reference_ms: float | None = None) -> T
     """
     parsed = parse_target(name)
     if parsed.kind == "host":
-        return HostTarget(threads, reference_ms)
+        return HostTarget(threads, reference_ms, cores)
     if threads < 1:
         raise InputError(f"--threads {threads}: give a positive number")
     if parsed.kind == "ssh":
-        return SshTarget(threads, reference_ms, parsed.address)
-    return AdbTarget(threads, reference_ms, parsed.address)
+        return SshTarget(threads, reference_ms, cores, parsed.address)
+    return AdbTarget(threads, reference_ms, cores, parsed.address, binary)
 
 
 _boards: dict[str, Board] = {}
-_devices: dict[str, Device] = {}
+_devices: dict[tuple[str, str], Device] = {}
 
 
 @cache
 def _host_reference() -> timing.Reference:
     return timing.Reference(reference_models())
+
+
+@cache
+def _host_drift() -> Drift:
+    return Drift()
 
 
 def _board(destination: str) -> Board:
@@ -276,15 +248,16 @@ def _board(destination: str) -> Board:
     return _boards[destination]
 
 
-def _device(serial: str) -> Device:
-    if serial not in _devices:
-        _devices[serial] = Device(serial)
-    return _devices[serial]
+def _device(serial: str, binary: str) -> Device:
+    if (serial, binary) not in _devices:
+        _devices[serial, binary] = Device(serial, binary)
+    return _devices[serial, binary]
 
 
 @atexit.register
 def close_connections() -> None:
     """Ends all connections to boards and devices, and removes what lies on them."""
-    for opened in (_boards, _devices):
-        while opened:
-            opened.popitem()[1].close()
+    while _boards:
+        _boards.popitem()[1].close()
+    while _devices:
+        _devices.popitem()[1].close()

@@ -18,7 +18,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
@@ -56,7 +56,9 @@ class Timed:
     cpu_share: float | None = None
 
 
-def measure(models: Sequence[bytes], seconds: float, threads: int, reference: Reference) -> list[Timed]:
+def measure(
+    models: Sequence[bytes], seconds: float, threads: int, reference: Reference, cores: Sequence[int] = ()
+) -> list[Timed]:
     """Times models in turns, so that a slow moment of the machine hits all alike.
 
     Args:
@@ -64,11 +66,12 @@ def measure(models: Sequence[bytes], seconds: float, threads: int, reference: Re
         seconds: For about so long each model runs.
         threads: Threads of the runtime.
         reference: The reference of this process.
+        cores: The numbers of the cores to run on; empty for all.
 
     Returns:
         The timing of each model.
     """
-    with pinned(threads):
+    with pinned(cores):
         timings = [_Timing(load(model, threads), threads, reference) for model in models]
         rounds = max(1, min(ROUNDS, round(seconds / ROUND_SECONDS)))
         for turn in range(1, rounds + 1):
@@ -202,21 +205,21 @@ def load(model: bytes, threads: int) -> Interpreter:
 
 
 @contextmanager
-def pinned(threads: int) -> Iterator[None]:
-    """Keeps the process on as many cores as the runtime has threads, where the system allows it.
+def pinned(cores: Sequence[int]) -> Iterator[None]:
+    """Keeps the process on some cores, where the system allows it.
 
     Args:
-        threads: Threads of the runtime.
+        cores: Their numbers; empty to leave the process where it is.
 
     Returns:
         A context manager. At its end the process may use the same cores as before.
     """
-    if not hasattr(os, "sched_setaffinity"):
+    if not cores or not hasattr(os, "sched_setaffinity"):
         yield
         return
     allowed = os.sched_getaffinity(0)
     try:
-        os.sched_setaffinity(0, set(sorted(allowed)[-threads:]))
+        os.sched_setaffinity(0, set(cores))
         yield
     finally:
         os.sched_setaffinity(0, allowed)
@@ -256,11 +259,12 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]] | None:
     return None
 
 
-def serve(facts: dict[str, str]) -> None:
+def serve(facts: dict[str, Any], conditions: Callable[[Sequence[int]], dict[str, list[float]]]) -> None:
     """Answers requests on standard input until they end: first the models of the reference, then each measurement.
 
     Args:
-        facts: What is known of this device.
+        facts: What is known of this device; the first answer.
+        conditions: Reads clock and temperature, of the cores with the given numbers.
     """
     requests = sys.stdin.buffer
     with os.fdopen(os.dup(1), "wb") as answers:
@@ -269,8 +273,10 @@ def serve(facts: dict[str, str]) -> None:
         if begun is None:
             return
         reference = Reference(begun[1])
-        send(answers, {"facts": facts})
+        send(answers, facts)
         while (request := receive(requests)) is not None:
             header, models = request
-            timed = measure(models, header["seconds"], header["threads"], reference)
-            send(answers, {"timed": [asdict(t) for t in timed], "fastest_ms": reference.fastest_ms()})
+            cores = header["cores"]
+            timed = [asdict(t) for t in measure(models, header["seconds"], header["threads"], reference, cores)]
+            made = {"timed": timed, "fastest_ms": reference.fastest_ms()}
+            send(answers, {**made, "conditions": conditions(cores)})

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from compress.data.layouts import LAYOUTS
 from compress.data.spec import expand_data
 from compress.donors.source import IMAGENET, NONE, WEIGHTS_NAMES
-from compress.latency.target_names import TARGET_FORMS, check_threads, parse_target
+from compress.latency.cores import BIG, CORES_FORMS, check_cores
+from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, check_threads, parse_target
 from compress.stages.choices import (
     AUGMENTATIONS,
     CLASS_WEIGHTINGS,
@@ -58,6 +59,8 @@ class RunConfig:
     data: str = flag(DATA, "the data set", "landcover", parse=expand_data, listed=", ".join(LAYOUTS.values()))
     target: str = flag(TARGET, f"where latency counts: {TARGET_FORMS}", "host")
     threads: int = flag(TARGET, "threads of the runtime on the target", 1, type=int, metavar="N")
+    cores: str = flag(TARGET, "cores of the target that models are timed on", BIG, listed=CORES_FORMS, metavar="CORES")
+    benchmark_model: str = flag(TARGET, BINARY_HELP, "", unset=BINARY_UNSET, metavar="FILE")
     input_size: tuple[int, int] = flag(
         DATA, "size of the images that the network sees, in pixels: 512 or HEIGHTxWIDTH", (512, 512),
         parse=parse_input_size, unset="512", metavar="SIZE",
@@ -106,6 +109,7 @@ class RunConfig:
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: give 0 or a positive whole number")
         check_threads(parse_target(self.target), self.threads)
+        check_cores(self.cores)
         if self.trials is None:
             object.__setattr__(self, "trials", PRESETS[self.preset].trials)
         self._check_search()
@@ -158,12 +162,12 @@ class RunConfig:
         return Schedule(**plan, lr_schedule=self.lr_schedule, ema=self.ema)
 
     def flat(self) -> dict[str, Any]:
-        """Lists the settings by name, but for the storage.
+        """Lists the settings by name, but for the places of files and of the storage.
 
         Returns:
             The settings as a study keeps them.
         """
-        whole = {json_key(name): value for name, value in asdict(self).items() if name != "storage"}
+        whole = {json_key(name): value for name, value in asdict(self).items() if name not in PLACES}
         return {**whole, "input_size": list(self.input_size)}
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,7 +178,7 @@ class RunConfig:
         """
         whole = self.flat()
         search = {name: whole.pop(name) for name in SEARCH_KEYS}
-        return {**whole, "search": search, "storage": self.storage}
+        return {**whole, "search": search, **{name: getattr(self, name) for name in PLACES}}
 
     @staticmethod
     def from_dict(value: Mapping[str, Any], name: str) -> "RunConfig":
@@ -229,6 +233,8 @@ def check_type(name: str, value: object) -> None:
             raise TypeError(f"{json_key(name)} is {part!r}")
 
 
+# settings that a study does not keep: the same study may be reached by other paths
+PLACES = ("storage", "benchmark_model")
 # settings that config.json keeps under "search"
 SEARCH_KEYS = ("trials", "strategy", "sampler", "pruner", "pareto", "max_size_kib", "max_arena_kib")
 

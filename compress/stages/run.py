@@ -16,7 +16,8 @@ from compress.files.genotypes import read_genotype
 from compress.files.records import read_record
 from compress.files.tensors import load_network
 from compress.latency.table import LatencyTable, read_table
-from compress.latency.targets import Target, open_target
+from compress.latency.target import Target
+from compress.latency.targets import open_target
 from compress.stages.config import RunConfig
 from compress.stages.config_file import read_config
 from compress.stages.shipped_files import SHIPPED
@@ -70,7 +71,8 @@ class Run:
     @cached_property
     def target(self) -> Target:
         """The target, at the speed it had when the table was built."""
-        return open_target(self.config.target, self.config.threads, self.table.calibration.reference_ms)
+        config, reference_ms = self.config, self.table.calibration.reference_ms
+        return open_target(config.target, config.threads, reference_ms, config.cores, config.benchmark_model)
 
     @cached_property
     def genotype(self) -> Genotype:
