@@ -4,6 +4,7 @@ import importlib
 import inspect
 from pathlib import Path
 
+import made_annotations
 import made_data
 import made_exports
 import nibabel
@@ -22,11 +23,18 @@ from search_spaces.errors import DataError, InputError
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-DATA_SETS = [*made_data.DATA_SETS, *made_exports.DATA_SETS]
+WITH_MASKS = [*made_data.DATA_SETS, *made_exports.DATA_SETS]
+DATA_SETS = [*WITH_MASKS, *made_annotations.DATA_SETS]  # the masks of these are drawn
 
 
 @pytest.fixture(params=DATA_SETS, ids=lambda make: make.__name__)
 def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
+    result: Made = request.param(tmp_path)
+    return result
+
+
+@pytest.fixture(params=WITH_MASKS, ids=lambda make: make.__name__)
+def with_masks(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     result: Made = request.param(tmp_path)
     return result
 
@@ -61,8 +69,9 @@ def test_it_passes_the_check_which_counts_its_classes(made: Made) -> None:
     np.testing.assert_array_equal(data.class_counts, open_data(made.spec).class_counts)
 
 
-def test_what_is_wrong_with_it_is_listed_file_by_file(made: Made) -> None:
+def test_what_is_wrong_with_it_is_listed_file_by_file(with_masks: Made) -> None:
     """A mask that is gone, a mask cut short, a training image in the validation split."""
+    made = with_masks
     data = open_data(made.spec)
     content = data.train[1].mask.read_bytes()
     data.train[1].mask.write_bytes(content[: len(content) // 2])

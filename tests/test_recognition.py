@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import made_annotations
 import made_data
 import made_exports
 import numpy as np
@@ -16,16 +17,19 @@ from search_spaces.errors import InputError
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 PUBLISHED = [made_data.camvid, made_data.voc, made_data.cityscapes, made_data.ade20k]
+ANNOTATED = [make for make in made_annotations.DATA_SETS if make is not made_annotations.coco_file]
 
 
-@pytest.mark.parametrize("make", [*PUBLISHED, *made_exports.DATA_SETS], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [*PUBLISHED, *made_exports.DATA_SETS, *ANNOTATED], ids=lambda make: make.__name__)
 def test_a_folder_is_recognised_which_is_said_in_one_line(
     tmp_path: Path, make, capsys: pytest.CaptureFixture[str]  # type: ignore[no-untyped-def]
 ) -> None:  # fmt: skip
     made = make(tmp_path)
     layout, named = made.spec.split(":")[0], open_data(made.spec)
     found = open_data(f"folder:{tmp_path}")
-    assert (found.train, found.val, found.labels) == (named.train, named.val, named.labels)
+    images = [[pair.image for pair in pairs] for pairs in (named.train, named.val)]
+    assert [[pair.image for pair in pairs] for pairs in (found.train, found.val)] == images
+    assert (found.labels, found.fingerprint) == (named.labels, named.fingerprint)
     check(found)
     first = capsys.readouterr().err.splitlines()[0]
     assert first.startswith(f"note: --data folder:{tmp_path}: read as {layout}:{tmp_path}, because of ")

@@ -13,7 +13,7 @@ def parse_data(spec: str) -> tuple[str, Path]:
         spec: A value such as `camvid:DIR`.
 
     Returns:
-        The layout's name and its folder; the folder is `.` for a layout that has none.
+        The layout's name and its folder, or its file; the folder is `.` for a layout that has none.
 
     Raises:
         InputError: The layout is not known, or the folder is not named or not there.
@@ -25,6 +25,8 @@ def parse_data(spec: str) -> tuple[str, Path]:
     if ":" in LAYOUTS[layout] and not folder:
         raise InputError(f"--data {spec}: name the folder, {LAYOUTS[layout]}")
     root = Path(folder).expanduser()
+    if "FILE" in LAYOUTS[layout] and root.is_file():
+        return layout, root
     if folder and not root.is_dir():
         raise InputError(f"--data {spec}: there is no folder {folder}; check the path")
     return layout, root

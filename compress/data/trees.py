@@ -9,8 +9,26 @@ from compress.data.pairs import same_name
 from search_spaces.errors import InputError
 
 
-def images_by_path(folder: Path) -> dict[str, Path]:
+def image_files(folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
     """Lists the images of a folder and of its sub-folders.
+
+    Args:
+        folder: The folder.
+        endings: The endings of the files.
+
+    Returns:
+        The files in order of their paths, without hidden ones.
+    """
+    found: list[Path] = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(where, name) for name in sorted(names) if name.lower().endswith(endings))
+        found.extend(path for path in files if not is_hidden(path))
+    return found
+
+
+def images_by_path(folder: Path) -> dict[str, Path]:
+    """Lists the images of a folder and of its sub-folders under their names.
 
     Args:
         folder: The folder.
@@ -22,15 +40,11 @@ def images_by_path(folder: Path) -> dict[str, Path]:
         InputError: Two images differ in nothing but the ending.
     """
     found: dict[str, Path] = {}
-    for where, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in (Path(where, name) for name in sorted(names)):
-            if is_hidden(path) or not path.name.lower().endswith(IMAGE_ENDINGS):
-                continue
-            other = found.setdefault(path_name(path.relative_to(folder).as_posix()), path)
-            if other != path:
-                twice = f"a name is there twice, such as {other.name} and {path.name}; keep one file of each name"
-                raise InputError(f"{path.parent}: {twice}")
+    for path in image_files(folder):
+        other = found.setdefault(path_name(path.relative_to(folder).as_posix()), path)
+        if other != path:
+            twice = f"a name is there twice, such as {other.name} and {path.name}; keep one file of each name"
+            raise InputError(f"{path.parent}: {twice}")
     return found
 
 

@@ -20,5 +20,8 @@ LAYOUTS = {
     "ade20k": "ade20k:DIR",
     "cvat": "cvat:DIR",
     "roboflow": "roboflow:DIR",
+    "coco": "coco:FILE_OR_DIR",
+    "labelme": "labelme:DIR",
+    "yolo": "yolo:DIR",
     "folder": "folder:DIR",
 }

@@ -41,7 +41,7 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
         The pairs of both splits, and the classes of labelmap.txt.
 
     Raises:
-        InputError: The images or labelmap.txt are missing, or no list names two images.
+        InputError: The images or labelmap.txt are missing, or a list names no image.
     """
     labels = read_classes(root / "labelmap.txt")
     folder = next((root / name for name in IMAGES if (root / name).is_dir()), None)
@@ -54,6 +54,9 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
 
     def pairs(*paths: Path) -> tuple[Pair, ...]:
         names = dict.fromkeys(path_name(line) for path in paths for line in read_list(path, spec))
+        if not names:
+            listed = ", ".join(map(str, paths)) or root / LISTS
+            raise InputError(f"--data {spec}: {listed} names no image; export the masks again")
         return tuple(Pair(image_of.get(name, folder / f"{name}.jpg"), root / MASKS / f"{name}.png") for name in names)
 
     val_list = next((lists[name] for name in VAL_LISTS if name in lists), None)

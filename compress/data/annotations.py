@@ -1,0 +1,183 @@
+"""Masks drawn from annotation files, as layouts with outlines have them. They are drawn once, under runs/data."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+from PIL import ExifTags, Image
+
+from compress.data.cache import files_key
+from compress.data.decoders.raster import MAX_VALUES
+from compress.data.faults import data_error
+from compress.data.formats import read_bands
+from compress.data.labels import IGNORE, Labels, default_colours
+from compress.data.left_out import LeftOut
+from compress.data.pairs import Listing, Pair, stem
+from compress.data.regions import Region, draw_regions
+from compress.data.splits import split_by_seed
+from compress.data.statistics import Size
+from compress.data.threads import map_in_threads
+from compress.files.atomic import RUNS, make_folder
+from compress.files.records import read_json, write_json
+from search_spaces.errors import InputError
+
+DRAWING = "smaller areas on top"  # another text when masks are to be drawn anew
+LISTING = "listing.json"
+ALL = "all"  # the one split of annotations whose validation split is to be drawn
+BACKGROUND, BACKGROUND_NAMES = "background", ("background", "_background_", "__background__")
+VOID_NAMES = ("void", "__ignore__")
+NO_IMAGE = (32, 32)  # size of the mask of an image that cannot be read, which the check names
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image and what was drawn on it.
+
+    Attributes:
+        image: The file of the image.
+        regions: Makes the regions for an image of a height and width in pixels. It raises InputError for a wrong
+            annotation, whose message begins with the annotation file.
+    """
+
+    image: Path
+    regions: Callable[[Size], Sequence[Region]]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What the annotation files of a data set say.
+
+    Attributes:
+        names: The classes in order; the first is what no region covers.
+        splits: The images of `train` and `val`, or of ALL.
+        left_out: Files that are not used.
+        notes: What else the user should know, a line each.
+    """
+
+    names: tuple[str, ...]
+    splits: dict[str, list[Annotated]]
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def class_indices(names: Sequence[str], source: Path) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The classes of annotations. What no region covers is the class `background`, which comes first.
+
+    Args:
+        names: The names of the annotations' classes, in order.
+        source: The file or folder they are from, for messages.
+
+    Returns:
+        The names of the classes, and the index of each given name; IGNORE for VOID_NAMES.
+
+    Raises:
+        InputError: There are none, too many, or a name is there twice.
+    """
+    kinds = [name for name in names if name.lower() not in (*BACKGROUND_NAMES, *VOID_NAMES)]
+    if len(set(kinds)) < len(kinds):
+        twice = next(name for name in kinds if kinds.count(name) > 1)
+        raise InputError(f"{source}: the class {twice} is there twice; give every class a name of its own")
+    if not 0 < len(kinds) < IGNORE:
+        raise InputError(f"{source}: {len(kinds)} classes; annotations of 1 to {IGNORE - 1} classes are needed")
+    index = {name: i for i, name in enumerate(kinds, 1)}
+    index |= {name: IGNORE if name.lower() in VOID_NAMES else 0 for name in names if name not in index}
+    return (BACKGROUND, *kinds), index
+
+
+def drawn_listing(spec: str, root: Path, seed: int, files: Iterable[Path], read: Callable[[], Annotations]) -> Listing:
+    """Lists a data set whose masks are drawn from annotations, unless they are drawn already.
+
+    Args:
+        spec: The value of `--data`, for messages.
+        root: The folder of the data set.
+        seed: Draws the validation split where the annotations have one split.
+        files: The annotation files and the images. Masks are drawn anew when one of them changes.
+        read: Reads the annotations.
+
+    Returns:
+        The pairs of both splits.
+
+    Raises:
+        InputError: The annotations cannot be read.
+        DataError: Single annotations are wrong; it lists all of them.
+    """
+    folder = RUNS / "data" / f"masks-{files_key(files, (spec, DRAWING))}"
+    make_folder(folder, lambda part: _draw(read(), root, part, spec))
+    kept = read_json(folder / LISTING, f"delete {folder}", dict)
+    splits = {
+        split: tuple(Pair(root / image, folder / mask) for image, mask in pairs)
+        for split, pairs in kept["splits"].items()
+    }
+    train, val = split_by_seed(splits[ALL], root, seed, spec) if ALL in splits else (splits["train"], splits["val"])
+    names, bands = tuple(kept["names"]), root / "bands.txt"
+    labels = Labels(names, default_colours(len(names)), tuple(range(len(names))), (IGNORE,))
+    left_out = tuple(LeftOut(reason, tuple(root / name for name in names)) for reason, names in kept["left_out"])
+    return Listing(labels, train, val, bands if bands.exists() else None, left_out, tuple(kept["notes"]))
+
+
+def _draw(found: Annotations, root: Path, folder: Path, spec: str) -> None:
+    """Draws all masks into a folder. Raises DataError for wrong annotations."""
+    faults: list[InputError] = []
+    listed: dict[str, list[tuple[str, str]]] = {}
+    for split, annotated in found.splits.items():
+        (folder / split).mkdir()
+        names = [f"{split}/{i:06}-{stem(one.image)}.png" for i, one in enumerate(annotated)]
+        listed[split] = [(_relative(one.image, root), name) for one, name in zip(annotated, names, strict=True)]
+
+        def draw(place: int, annotated: Sequence[Annotated] = annotated, names: Sequence[str] = names) -> object:
+            return _draw_one(annotated[place], folder / names[place])
+
+        faults += [fault for fault in map_in_threads(draw, range(len(names)), "masks") if isinstance(fault, InputError)]
+    if faults:
+        raise data_error(faults, spec)
+    left_out = [(group.reason, [_relative(path, root) for path in group.files]) for group in found.left_out]
+    kept = {"names": found.names, "splits": listed, "left_out": left_out, "notes": found.notes}
+    write_json(folder / LISTING, kept)
+
+
+def _relative(path: Path, root: Path) -> str:
+    """A path from the folder of the data set, as JSON can hold it. Raises InputError for a name that it cannot hold."""
+    text = os.path.relpath(path, root)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode("utf-8", "replace").decode()
+        raise InputError(f"{shown}: the name is not UTF-8; rename the file") from None
+    return text
+
+
+def _draw_one(annotated: Annotated, path: Path) -> InputError | None:
+    """Draws a mask; returns what is wrong with its annotation."""
+    size = image_size(annotated.image)
+    try:
+        regions = annotated.regions(size) if size is not None else ()
+    except InputError as error:
+        return error
+    mask = draw_regions(regions, size or NO_IMAGE)
+    path.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    return None
+
+
+def image_size(path: Path) -> Size | None:
+    """The size of an image, upright as its EXIF or TIFF orientation says.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Height and width, in pixels; None for a file that is missing or cannot be read, which the check names.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format != "TIFF":
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                size = image.size if turned else image.size[::-1]
+                return size if size[0] * size[1] <= MAX_VALUES else None
+    except Exception:  # Pillow raises many kinds for a damaged file
+        pass
+    try:
+        return read_bands(path).shape[:2]
+    except InputError:
+        return None
