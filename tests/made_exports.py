@@ -1,8 +1,14 @@
 """Tiny data sets as annotation tools export them, written in the form of each tool."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 from made_data import PALETTE, Made, by_value, save, write
+
+from compress.data.dataset import open_data
 
 
 def roboflow(root: Path) -> Made:
@@ -42,4 +48,30 @@ def cvat(root: Path) -> Made:
     return made
 
 
-DATA_SETS = [roboflow, cvat]
+def parquet(root: Path) -> Made:
+    """As `datasets` of Hugging Face writes it: bytes and names of files, two files for training."""
+    names = [(root / "made" / f"{i}.jpg", root / "made" / f"{i}.png") for i in range(5)]
+    made = write(f"parquet:{root}", 3, names, 3, by_value([0, 1, 2]))
+    (root / "data").mkdir()
+    for file, examples in (
+        ("train-00000-of-00002", made.train[:2]),
+        ("train-00001-of-00002", made.train[2:]),
+        ("validation-00000-of-00001", made.val),
+    ):
+        columns = {
+            "image": [{"bytes": one.image.read_bytes(), "path": one.image.name} for one in examples],
+            "label": [{"bytes": one.mask.read_bytes(), "path": None} for one in examples],
+        }
+        pyarrow.parquet.write_table(pyarrow.table(columns), root / "data" / f"{file}.parquet")
+    shutil.rmtree(root / "made")
+    data = open_data(made.spec)
+    return replace(
+        made,
+        **{
+            split: [replace(one, image=pair.image, mask=pair.mask) for one, pair in zip(examples, pairs, strict=True)]
+            for split, examples, pairs in (("train", made.train, data.train), ("val", made.val, data.val))
+        },
+    )
+
+
+DATA_SETS = [roboflow, cvat, parquet]

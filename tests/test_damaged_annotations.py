@@ -7,7 +7,7 @@ from typing import Any
 import made_annotations
 import made_exports
 import pytest
-from mutations import JSON, TEXT, Mutation
+from mutations import BYTES, JSON, TEXT, Mutation
 from test_mutations import TIMES, Case, check
 
 from compress.data.dataset import open_data
@@ -52,6 +52,7 @@ CASES = {
     "data.yaml": case(made_annotations.yolo, "data.yaml", TEXT),
     "labelmap.txt": case(made_exports.cvat, "labelmap.txt", TEXT),
     "a list of CVAT": case(made_exports.cvat, "ImageSets/Segmentation/train.txt", TEXT),
+    "a .parquet file": case(made_exports.parquet, "data/validation-00000-of-00001.parquet", BYTES),
     "_classes.csv": case(made_exports.roboflow, "train/_classes.csv", TEXT),
 }
 

@@ -23,8 +23,7 @@ from search_spaces.errors import DataError, InputError
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
-WITH_MASKS = [*made_data.DATA_SETS, *made_exports.DATA_SETS]
-DATA_SETS = [*WITH_MASKS, *made_annotations.DATA_SETS]  # the masks of these are drawn
+DATA_SETS = [*made_data.DATA_SETS, *made_exports.DATA_SETS, *made_annotations.DATA_SETS]
 
 
 @pytest.fixture(params=DATA_SETS, ids=lambda make: make.__name__)
@@ -33,7 +32,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     return result
 
 
-@pytest.fixture(params=WITH_MASKS, ids=lambda make: make.__name__)
+@pytest.fixture(params=made_data.DATA_SETS + made_exports.DATA_SETS, ids=lambda make: make.__name__)
 def with_masks(request: pytest.FixtureRequest, tmp_path: Path) -> Made:
     result: Made = request.param(tmp_path)
     return result

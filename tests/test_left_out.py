@@ -105,7 +105,10 @@ def test_names_that_are_not_utf8_are_read_and_split(tmp_path: Path) -> None:
     [
         ("_seg.png", "a mask has the name of its image; rename 0_seg.png to 0.png"),
         (".jpg", "JPEG changes the values of masks; save them as PNG"),
-        (".json", "polygons are not read; draw them into masks, such as 0.png"),
+        (
+            ".json",
+            "polygons are read as labelme:DIR or coco:FILE (docs/data.md); or draw them into masks, such as 0.png",
+        ),
         (".npy", "the mask of 0.png is 0.png: its name but for the ending, which is .png,"),
     ],
 )

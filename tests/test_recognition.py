@@ -7,6 +7,8 @@ import made_annotations
 import made_data
 import made_exports
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from made_data import save
 
@@ -95,6 +97,22 @@ def test_a_folder_that_is_not_recognised_is_described(tmp_path: Path) -> None:
         "and the files 2 .jpg, 1 .xml; boxes in .xml files are no masks; export outlines, such as COCO; what is "
         "needed: images/ and masks/ with files of the same names, or one of the layouts of docs/data.md"
     )
+
+
+def test_parquet_files_without_two_columns_or_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = made_exports.parquet(tmp_path)
+    (tmp_path / "data/validation-00000-of-00001.parquet").unlink()
+    data = open_data(made.spec)
+    assert (len(data.train), len(data.val), data.classes) == (2, 1, ("class0", "class1", "class2"))
+    (tmp_path / "classes.txt").write_text("road\ncar\nlight\n")
+    assert open_data(made.spec).classes == ("road", "car", "light")
+    table = pyarrow.table({"image": [b""], "caption": ["a dog"]})
+    pyarrow.parquet.write_table(table, tmp_path / "data/train-00000-of-00002.parquet")
+    with pytest.raises(InputError, match=r"it has the columns image, caption; what is needed: a column of images \(im"):
+        open_data(made.spec)
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    with pytest.raises(InputError, match=r'pip install "slimlab\[parquet\]"'):
+        open_data(made.spec)
 
 
 def test_other_classes_in_the_other_split_of_roboflow_are_refused(tmp_path: Path) -> None:

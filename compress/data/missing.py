@@ -43,7 +43,9 @@ def explain_no_masks(images: Mapping[str, Path], masks: Path, endings: tuple[str
     elif renamed is not None and renamed.suffix.lower() in endings:
         remedy = f"a mask has the name of its image; rename {renamed.name} to {image_name}{renamed.suffix}, and so on"
     elif any(file.suffix.lower() == ".json" for file in files):
-        remedy = f"polygons are not read; draw them into masks, such as {wanted}"
+        remedy = (
+            f"polygons are read as labelme:DIR or coco:FILE (docs/data.md); or draw them into masks, such as {wanted}"
+        )
     elif folders and not files:
         remedy = SPLIT_LAYOUT
     return f"none of the {len(images)} images of {image.parent} has a mask; {masks} holds {_described(masks)}; {remedy}"

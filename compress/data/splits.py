@@ -1,6 +1,7 @@
 """Draws the validation split of a data set that has none."""
 
 import os
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -8,9 +9,27 @@ from pathlib import Path
 from compress.data.pairs import Pair, same_name, stem
 from search_spaces.errors import InputError
 
+SPLIT_WORDS = {  # of the names of folders and files
+    "test": ("test", "testing"),
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+}
 VAL_SHARE = 0.2  # of the images, where nothing says which are for validation
 
 Pairs = tuple[Pair, ...]
+
+
+def split_of(path: str) -> str:
+    """The split that a path names, such as `data/train-00000.parquet`.
+
+    Args:
+        path: A path in the folder of a data set.
+
+    Returns:
+        `train`, `val` or `test`; nothing when the path names none.
+    """
+    words = set(re.findall("[a-z]+", path.lower()))
+    return next((split for split, known in SPLIT_WORDS.items() if words & {*known}), "")
 
 
 def split_by_seed(pairs: Sequence[Pair], root: Path, seed: int, spec: str) -> tuple[Pairs, Pairs]:

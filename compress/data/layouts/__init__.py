@@ -23,5 +23,6 @@ LAYOUTS = {
     "coco": "coco:FILE_OR_DIR",
     "labelme": "labelme:DIR",
     "yolo": "yolo:DIR",
+    "parquet": "parquet:DIR",
     "folder": "folder:DIR",
 }

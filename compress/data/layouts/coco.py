@@ -1,22 +1,18 @@
 """COCO's annotations (Lin et al. 2014), as COCO itself, Roboflow, CVAT and Label Studio write them."""
 
-import re
 from pathlib import Path
 
 from compress.data.annotations import ALL, Annotations, drawn_listing
 from compress.data.coco_file import read_coco
 from compress.data.left_out import merged
 from compress.data.pairs import Listing
+from compress.data.splits import split_of
 from compress.data.trees import image_files
 from search_spaces.errors import InputError
 
 HEAD = 65536  # bytes of a file that show whether it is COCO's
 KEYS = (b'"images"', b'"annotations"', b'"categories"')
 PLACES = ("*.json", "train/*.json", "val/*.json", "valid/*.json", "test/*.json")  # without annotations/*.json
-WORDS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-}  # of a file's path, for its split
 
 
 def recognise(root: Path) -> str:
@@ -76,9 +72,9 @@ def _files_of_splits(root: Path, spec: str) -> dict[str, Path]:
     """The annotation file of each split. Raises InputError where that is not clear."""
     found: dict[str, list[Path]] = {"train": [], "val": [], ALL: []}
     for path in _annotation_files(root):
-        words = set(re.findall("[a-z]+", path.relative_to(root).as_posix().lower()))
-        if "test" not in words:
-            found[next((split for split, known in WORDS.items() if words & {*known}), ALL)].append(path)
+        split = split_of(path.relative_to(root).as_posix()) or ALL
+        if split != "test":
+            found[split].append(path)
     files = [path for paths in found.values() for path in paths]
     if not files:
         places = "annotations/instances_train.json, train/_annotations.coco.json or another .json of COCO's form"
