@@ -207,6 +207,14 @@ def data_file(name: str, content: str) -> Callable[[Path], Path]:
     return make
 
 
+def groups_file(folder: Path) -> Path:
+    """The groups of a data set whose split is drawn."""
+    path = data_file("groups.txt", "0,a\n1,a\n*_\n")(folder)
+    for name in ("train.txt", "val.txt"):
+        (folder / name).unlink()
+    return path
+
+
 def data_of(path: Path) -> Any:
     data = open_data(f"folder:{path.parent}")
     return data.classes, data.colours, data.pixels, len(data.train), len(data.val)
@@ -239,6 +247,7 @@ CASES = {
     "classes.txt": Case(data_file("classes.txt", "field 90 60 30\nroad 128 64 128\n"), TEXT, data_of),
     "bands.txt": Case(data_file("bands.txt", "1 2 3\n"), TEXT, data_of),
     "train.txt": Case(data_file("train.txt", "0\n1\n"), TEXT, data_of),
+    "groups.txt": Case(groups_file, TEXT, data_of),
 }
 
 

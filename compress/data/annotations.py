@@ -16,7 +16,7 @@ from compress.data.labels import IGNORE, Labels, default_colours
 from compress.data.left_out import LeftOut
 from compress.data.pairs import Listing, Pair, stem
 from compress.data.regions import Region, draw_regions
-from compress.data.splits import split_by_seed
+from compress.data.splits import Drawn, split_by_seed
 from compress.data.statistics import Size
 from compress.data.threads import map_in_threads
 from compress.files.atomic import RUNS, make_folder
@@ -110,11 +110,12 @@ def drawn_listing(spec: str, root: Path, seed: int, files: Iterable[Path], read:
         split: tuple(Pair(root / image, folder / mask) for image, mask in pairs)
         for split, pairs in kept["splits"].items()
     }
-    train, val = split_by_seed(splits[ALL], root, seed, spec) if ALL in splits else (splits["train"], splits["val"])
+    drawn = split_by_seed(splits[ALL], root, seed, spec) if ALL in splits else Drawn(splits["train"], splits["val"])
     names, bands = tuple(kept["names"]), root / "bands.txt"
     labels = Labels(names, default_colours(len(names)), tuple(range(len(names))), (IGNORE,))
     left_out = tuple(LeftOut(reason, tuple(root / name for name in names)) for reason, names in kept["left_out"])
-    return Listing(labels, train, val, bands if bands.exists() else None, left_out, tuple(kept["notes"]))
+    notes = (*drawn.notes, *kept["notes"])
+    return Listing(labels, drawn.train, drawn.val, bands if bands.exists() else None, left_out, notes)
 
 
 def _draw(found: Annotations, root: Path, folder: Path, spec: str) -> None:

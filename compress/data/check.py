@@ -11,6 +11,7 @@ from compress.data.dataset import DataSet, Pair, results_or_errors
 from compress.data.decoding import decode
 from compress.data.faults import data_error
 from compress.data.left_out import LeftOut
+from compress.data.near_duplicates import look_alikes, perceptual_hash
 from compress.data.statistics import SplitStatistics, content_digest, file_digest, mask_counts, split_statistics
 from search_spaces.errors import InputError
 
@@ -19,12 +20,13 @@ MIN_SIDE = 32  # pixels a side of an image
 
 @dataclass(frozen=True)
 class Examined:
-    """What the check keeps of a pair: its size H,W, the counts of its mask's values, and digests."""
+    """What the check keeps of a pair: size H,W, counts of the mask's values, digests, the image's perceptual hash."""
 
     size: tuple[int, int]
     counts: np.ndarray
     pixels: bytes
     files: tuple[str, str]
+    look: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def check(data: DataSet) -> Findings:
     statistics = _kept_statistics(data, examined)
     _refuse_void(data, statistics)
     copied = LeftOut("images that are copies of others in their split", tuple(copies))
-    warnings = tuple(f"--data {data.spec}: {line}" for line in _warnings(data, statistics, copied))
+    lines = (*_warnings(data, statistics, copied), *_alike(data, examined))
+    warnings = tuple(f"--data {data.spec}: {line}" for line in lines)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
     return Findings(statistics, copied, warnings)
@@ -106,7 +109,7 @@ def examine(pair: Pair, data: DataSet) -> Examined:
         raise InputError(f"{pair.image}: {size} are too small; leave it out, {MIN_SIDE} a side is the least")
     files = (file_digest(pair.image), file_digest(pair.mask))
     pixels = _pixel_digest(pair, decoded.stored)
-    return Examined((height, width), mask_counts(decoded.mask), pixels, files)
+    return Examined((height, width), mask_counts(decoded.mask), pixels, files, perceptual_hash(decoded.image))
 
 
 def _pixel_digest(pair: Pair, stored: np.ndarray) -> bytes:
@@ -141,6 +144,19 @@ def _refuse_void(data: DataSet, statistics: dict[str, SplitStatistics]) -> None:
         if not any(statistics[split].counts):
             remedy = "give masks with classes, or move pairs of the other split into it"
             raise InputError(f"--data {data.spec}: every pixel of the {split} masks is void, so {use}; {remedy}")
+
+
+def _alike(data: DataSet, examined: list[Examined]) -> list[str]:
+    """Says that validation images look like training images."""
+    looks, count = [one.look for one in examined], len(data.train)
+    found = look_alikes(looks[count:], looks[:count])
+    if not found:
+        return []
+    place, twin = found[0]
+    such = f"such as {data.val[place].image} and {data.train[twin].image}"
+    remedy = "if they are frames of one video or parts of one scene, keep these in one split (groups.txt, docs/data.md)"
+    verb = "look" if len(found) > 1 else "looks"
+    return [f"{len(found):,} of {len(data.val):,} validation images {verb} like a training image, {such}; {remedy}"]
 
 
 def _warnings(data: DataSet, statistics: dict[str, SplitStatistics], copies: LeftOut) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from compress.data.classes_file import read_classes
 from compress.data.left_out import LeftOut
 from compress.data.pairs import Listing, Pair, read_list
-from compress.data.splits import split_by_seed
+from compress.data.splits import Drawn, split_by_seed
 from compress.data.trees import images_by_path, path_name
 from search_spaces.errors import InputError
 
@@ -61,10 +61,10 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
 
     val_list = next((lists[name] for name in VAL_LISTS if name in lists), None)
     if val_list is not None and "train" in lists:
-        train, val = pairs(lists["train"]), pairs(val_list)
+        splits = Drawn(pairs(lists["train"]), pairs(val_list))
     else:
-        train, val = split_by_seed(pairs(*(lists[name] for name in lists if name != "test")), root, seed, spec)
-    used = {pair.image for pair in (*train, *val)}
+        splits = split_by_seed(pairs(*(lists[name] for name in lists if name != "test")), root, seed, spec)
+    used = {pair.image for pair in (*splits.train, *splits.val)}
     unused = tuple(image for image in image_of.values() if image not in used)
     left_out = (LeftOut("images that no list names", unused),) if unused else ()
-    return Listing(labels, train, val, left_out=left_out)
+    return Listing(labels, splits.train, splits.val, left_out=left_out, notes=splits.notes)

@@ -5,12 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from compress.data.classes_file import read_classes
+from compress.data.formats import IMAGE_ENDINGS
 from compress.data.found_classes import find_labels, require_one_palette
-from compress.data.left_out import LeftOut, merged
-from compress.data.matching import Matched, masks_beside, match_beside, match_by_stem
+from compress.data.left_out import LeftOut, is_hidden, merged
+from compress.data.matching import Matched, masks_beside, match_beside, match_by_stem, readable
 from compress.data.pairs import Listing, Pair, is_volume, read_list, same_name, stem, unlisted
 from compress.data.recognition import describe_folder, layout_module, recognised
-from compress.data.splits import Pairs, draw_validation, split_by_seed
+from compress.data.splits import Drawn, Pairs, draw_validation, split_by_seed, split_of
 from compress.data.volumes import slices_of
 from search_spaces.errors import InputError
 
@@ -57,49 +58,62 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
             listing = layout_module(layout).list_files(spec, root, seed)
             return replace(listing, notes=(f"read as {layout}:{root}, because of {shown}", *listing.notes))
     if any((root / split).is_dir() for split in ("train", *VAL_FOLDERS)):
-        train, val, left_out = _split_folders(spec, root)
+        splits, left_out = _split_folders(spec, root)
     elif (root / "train.txt").exists() or (root / "val.txt").exists():
-        train, val, left_out = _split_lists(spec, root)
+        splits, left_out = _split_lists(spec, root)
     else:
-        train, val, left_out = _split_drawn(spec, root, seed)
+        splits, left_out = _split_drawn(spec, root, seed)
     classes, bands = root / "classes.txt", root / "bands.txt"
-    labels = read_classes(classes) if classes.exists() else find_labels([*train, *val], classes)
-    require_one_palette([*train, *val], labels)
-    return Listing(labels, train, val, bands if bands.exists() else None, merged(left_out))
+    every = [*splits.train, *splits.val]
+    labels = read_classes(classes) if classes.exists() else find_labels(every, classes)
+    require_one_palette(every, labels)
+    bands_file = bands if bands.exists() else None
+    return Listing(labels, splits.train, splits.val, bands_file, merged(left_out), splits.notes)
 
 
-def _matched(folder: Path, root: Path, spec: str) -> Matched:
-    """The pairs of a folder: in its folders images and masks, or side by side in itself."""
+def _matched(folder: Path, root: Path, spec: str, nested: bool = True) -> Matched:
+    """The pairs of a folder: in images and masks, in sub-folders of both where `nested`, or side by side."""
     images, masks = folder / "images", folder / "masks"
     if not images.is_dir() and masks_beside(folder):
         return match_beside(folder, spec)
     missing = next((path for path in (images, masks) if not path.is_dir()), None)
     if missing is not None:
         raise InputError(f"--data {spec}: there is no folder {missing}; {describe_folder(root)}")
-    return match_by_stem(images, masks, spec)
+    inner = _groups_inside(images) if nested else []
+    parts = [match_by_stem(images / name, masks / name, spec) for name in inner] or [match_by_stem(images, masks, spec)]
+    left_out = merged(group for part in parts for group in part.left_out)
+    return Matched(tuple(pair for part in parts for pair in part.pairs), left_out)
 
 
-def _split_folders(spec: str, root: Path) -> tuple[Pairs, Pairs, Iterable[LeftOut]]:
+def _groups_inside(images: Path) -> list[str]:
+    """The sub-folders of a folder that has no images of its own, unless they are splits."""
+    if readable(images, IMAGE_ENDINGS):
+        return []
+    names = [path.name for path in sorted(images.iterdir()) if path.is_dir() and not is_hidden(path)]
+    return [] if any(split_of(name) for name in names) else names
+
+
+def _split_folders(spec: str, root: Path) -> tuple[Drawn, Iterable[LeftOut]]:
     there = [root / name for name in VAL_FOLDERS if (root / name).is_dir()]
     if len(there) > 1:
         names = " and ".join(path.name for path in there)
         raise InputError(f"--data {spec}: {root} has {names}, and both are for validation; keep one")
     train, val = (_matched(folder, root, spec) for folder in (root / "train", there[0] if there else root / "val"))
-    return _sliced(train.pairs, spec), _sliced(val.pairs, spec), (*train.left_out, *val.left_out)
+    return Drawn(_sliced(train.pairs, spec), _sliced(val.pairs, spec)), (*train.left_out, *val.left_out)
 
 
-def _split_lists(spec: str, root: Path) -> tuple[Pairs, Pairs, Iterable[LeftOut]]:
-    found = _matched(root, root, spec)
+def _split_lists(spec: str, root: Path) -> tuple[Drawn, Iterable[LeftOut]]:
+    found = _matched(root, root, spec, nested=False)
     train, val = (_listed(root / f"{split}.txt", found.pairs, spec) for split in ("train", "val"))
-    return _sliced(train, spec), _sliced(val, spec), (*found.left_out, *unlisted(found.pairs, train, val))
+    return Drawn(_sliced(train, spec), _sliced(val, spec)), (*found.left_out, *unlisted(found.pairs, train, val))
 
 
-def _split_drawn(spec: str, root: Path, seed: int) -> tuple[Pairs, Pairs, Iterable[LeftOut]]:
+def _split_drawn(spec: str, root: Path, seed: int) -> tuple[Drawn, Iterable[LeftOut]]:
     found = _matched(root, root, spec)
     if len(found.pairs) == 1 and is_volume(found.pairs[0].image):
-        return *_split_slices(_sliced(found.pairs, spec), seed), found.left_out
-    train, val = split_by_seed(found.pairs, root, seed, spec)
-    return _sliced(train, spec), _sliced(val, spec), found.left_out
+        return Drawn(*_split_slices(_sliced(found.pairs, spec), seed)), found.left_out
+    drawn = split_by_seed(found.pairs, root, seed, spec)
+    return replace(drawn, train=_sliced(drawn.train, spec), val=_sliced(drawn.val, spec)), found.left_out
 
 
 def _split_slices(slices: Pairs, seed: int) -> tuple[Pairs, Pairs]:

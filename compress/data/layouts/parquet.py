@@ -7,7 +7,7 @@ from compress.data.classes_file import read_classes
 from compress.data.found_classes import find_labels, require_one_palette
 from compress.data.pairs import Listing, Pair
 from compress.data.parquet_files import write_pairs, written_pairs
-from compress.data.splits import split_by_seed, split_of
+from compress.data.splits import Drawn, split_by_seed, split_of
 from compress.files.atomic import RUNS, make_folder
 from search_spaces.errors import InputError
 
@@ -53,13 +53,13 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
         return written_pairs(folder)
 
     if {"train", "val"} <= {split_of(path.relative_to(root).as_posix()) for path in files}:
-        train, val = pairs("train", ""), pairs("val")
+        splits = Drawn(pairs("train", ""), pairs("val"))
     else:
-        train, val = split_by_seed(pairs("train", "val", ""), root, seed, spec)
+        splits = split_by_seed(pairs("train", "val", ""), root, seed, spec)
     classes, bands = root / "classes.txt", root / "bands.txt"
-    labels = read_classes(classes) if classes.exists() else find_labels([*train, *val], classes)
-    require_one_palette([*train, *val], labels)
-    return Listing(labels, train, val, bands if bands.exists() else None)
+    labels = read_classes(classes) if classes.exists() else find_labels([*splits.train, *splits.val], classes)
+    require_one_palette([*splits.train, *splits.val], labels)
+    return Listing(labels, splits.train, splits.val, bands if bands.exists() else None, notes=splits.notes)
 
 
 def _parquet_files(root: Path) -> list[Path]:

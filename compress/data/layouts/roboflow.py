@@ -42,7 +42,8 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
     labels = read_classes(root / "train" / CLASSES)
     folder = next((root / name for name in ("valid", "val") if (root / name).is_dir()), None)
     if folder is None:
-        return Listing(labels, *split_by_seed(train.pairs, root, seed, spec), left_out=train.left_out)
+        drawn = split_by_seed(train.pairs, root, seed, spec)
+        return Listing(labels, drawn.train, drawn.val, left_out=train.left_out, notes=drawn.notes)
     val = _split(folder, spec)
     if read_classes(folder / CLASSES) != labels:
         raise InputError(f"{folder / CLASSES}: other classes than in {root / 'train' / CLASSES}; export the data again")
