@@ -1,8 +1,8 @@
 """The accuracy of a .tflite file on a validation split, as LiteRT runs it."""
 
-import os
 import signal
-import warnings
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from compress.data.validation import Validation
+from compress.evaluation import trial_run
 from compress.evaluation.metrics import confusion
 from compress.latency.timing import load
 from compress.tflite.flatbuffer import read_tflite
@@ -43,46 +44,22 @@ def read_runnable(path: Path, remedy: str = "export it again") -> bytes:
         InputError: The file is missing or damaged, or LiteRT cannot run it.
     """
     content = read_tflite(path, remedy)
-    if number := _fatal_signal(content):
-        raise InputError(f"{path}: LiteRT cannot run it (it ends with {signal.Signals(number).name}); {remedy}")
-    try:
-        _run_once(content)
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: LiteRT cannot run it ({reason}); {remedy}") from error
+    if reason := _refusal(content):
+        raise InputError(f"{path}: LiteRT cannot run it ({reason}); {remedy}")
     return content
 
 
-def _run_once(content: bytes) -> None:
-    """Runs a file on zeros."""
-    interpreter = load(content, 1)
-    for reads in interpreter.get_input_details():
-        interpreter.set_tensor(reads["index"], np.zeros(reads["shape"], reads["dtype"]))
-    interpreter.invoke()
-
-
-def _fatal_signal(content: bytes) -> int:
-    """The signal that ends a process which runs a file; 0 where it does not end so.
-
-    LiteRT aborts the whole process where a file breaks its assumptions. So a child tries the file first.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12, where other threads are alive: none is needed
-        child = os.fork()
-    if not child:
-        try:
-            silent = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silent, 1)
-            os.dup2(silent, 2)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(MAX_RUN_SECONDS)
-            _run_once(content)
-        finally:
-            os._exit(0)  # an exception is raised again, with its words, in the parent
-    _, status = os.waitpid(child, 0)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+def _refusal(content: bytes) -> str:
+    """Why LiteRT cannot run a file; empty where it can."""
+    command = [sys.executable, "-P", trial_run.__file__]  # -P: its neighbours hide no library
+    try:
+        tried = subprocess.run(command, input=content, capture_output=True, timeout=MAX_RUN_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"it takes more than {MAX_RUN_SECONDS} s"
+    if tried.returncode < 0:
+        return f"it ends with {signal.Signals(-tried.returncode).name}"
+    words = (tried.stdout if tried.returncode == trial_run.REFUSED else tried.stderr).decode(errors="replace")
+    return words.strip().rpartition("\n")[2] if tried.returncode else ""
 
 
 def class_maps(model: bytes, pixels: Iterable[np.ndarray], interpreters: int) -> Iterator[np.ndarray]:
