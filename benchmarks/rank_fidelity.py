@@ -1,6 +1,6 @@
 """python benchmarks/rank_fidelity.py [--data D] [--work DIR]: do the supernet's scores rank networks as training does?
 
-Random feasible genotypes are each trained alone, from scratch, with two seeds, and scored with the shared weights of
+Random feasible genotypes are each trained alone, from --weights, with two seeds, and scored with the shared weights of
 one supernet. Both are mIoU of the int8 file as LiteRT runs it over the validation split. Kendall's tau between the
 supernet's scores and the mean of the two trainings is the fidelity; the tau between the two trainings is its ceiling,
 for a ranking cannot be known better than training itself knows it. Also: how the networks rank once refined as the
@@ -43,6 +43,7 @@ from nas.finalists import best_reward_first, macs_of, resolutions_in_turns
 from nas.preparation import open_table
 from nas.problem import Problem
 from nas.score import Scorer, calibration_batches, reward
+from nas.start import open_start
 from nas.study import Candidate
 from nas.supernet import extract
 from search_spaces import get_space
@@ -63,7 +64,8 @@ def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) 
         train=replace(quick.train, steps=given.steps, crop=given.crop),
     )
     size = parse_input_size(given.input_size)
-    return Run(given.work, PlannedConfig(given.budget_ms, given.data, input_size=size, seed=seed, plans=plans))
+    asked = {"data": given.data, "input_size": size, "seed": seed, "weights": given.weights}
+    return Run(given.work, PlannedConfig(given.budget_ms, **asked, plans=plans))
 
 
 def survey_of(given: argparse.Namespace) -> tuple[Problem, Survey]:
@@ -83,10 +85,11 @@ def drawn(given: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def alone(given: argparse.Namespace, genotype: Genotype, seed: int) -> dict[str, float]:
-    """Trains a genotype from scratch; its mIoU as int8 and as float, and the seconds it took."""
+    """Trains a genotype; its mIoU as int8 and as float, and the seconds it took."""
     torch.set_num_threads(given.threads)
     run = make_run(given, seed)
     network = untrained(run, genotype)
+    open_start(run).network(network)
     begun = time.monotonic()
     folder = given.work / key(genotype, seed)
     folder.mkdir(exist_ok=True)
@@ -170,6 +173,9 @@ def main() -> None:
     flags.add_argument("--networks", type=int, default=20)
     flags.add_argument("--draw", type=int, default=0, help="seed of the networks drawn")
     flags.add_argument("--seeds", type=int, choices=(1, 2), default=2, help="trainings alone of each")
+    flags.add_argument(
+        "--weights", choices=("imagenet", "none"), default="imagenet", help="what all networks start from"
+    )
     flags.add_argument("--steps", type=int, default=700, help="of each training alone")
     flags.add_argument("--supernet-steps", type=int, nargs="+", default=[400], help="of one supernet or of several")
     flags.add_argument("--crop", type=int, default=128)
@@ -182,9 +188,10 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     data = given.data.partition(":")[0]
     given.results = given.results or Path(__file__).with_name(f"rank_fidelity-{data}.json")
-    asked = ("input_size", "budget_ms", "networks", "draw", "steps", "crop")
+    asked = ("input_size", "budget_ms", "networks", "draw", "steps", "crop", "weights")
     settings = {"data": data, **{name: getattr(given, name) for name in asked}}
     figures: dict[str, Any] = read_json(given.results, "delete it") if given.results.exists() else {"asked": settings}
+    figures["asked"] = {"weights": "none", **figures["asked"]}  # as it was before there was a choice
     if figures["asked"] != settings:
         raise SystemExit(f"{given.results} holds figures of {figures['asked']}; give another --results")
 
