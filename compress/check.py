@@ -12,6 +12,9 @@ from compress.data.layouts import LAYOUTS
 from compress.data.spec import parse_data
 from compress.stages.cli import Command, run_command
 from compress.stages.flag_values import parse_input_size
+from compress.stages.presets import PRESETS
+
+CROPS_OF = "quick"  # the preset whose crops are described
 
 
 def add_arguments(arguments: argparse.ArgumentParser) -> None:
@@ -21,7 +24,9 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
         arguments: The command's parser.
     """
     arguments.add_argument("data", metavar="DATA", help=", ".join(LAYOUTS.values()))
-    arguments.add_argument("--input-size", help="512 or HEIGHTxWIDTH: says what the data set takes at this size")
+    arguments.add_argument(
+        "--input-size", help="512 or HEIGHTxWIDTH: says what the data set takes at this size, and what crops show"
+    )
     arguments.add_argument("--seed", type=int, default=0, help="draws the split of a folder that has none")
     arguments.add_argument("--preview", type=Path, metavar="FILE.png", help="draws some images with their masks")
 
@@ -36,6 +41,7 @@ def run(given: argparse.Namespace) -> None:
     parse_data(given.data)  # a data set that is not there is refused before anything heavy is imported
 
     from compress.data.check import check
+    from compress.data.crop_shares import describe_crops
     from compress.data.dataset import open_data
     from compress.data.preview import draw_preview, require_png
     from compress.data.summary import describe_data, describe_input_size
@@ -47,6 +53,7 @@ def run(given: argparse.Namespace) -> None:
     print(describe_data(data, findings))
     if input_size is not None:
         print(describe_input_size(data, input_size))
+        print(describe_crops(data, input_size, PRESETS[CROPS_OF].train.crop, given.seed))
     if given.preview is not None:
         draw_preview(data, given.preview)
         print(f"preview: {given.preview}")

@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 
 from compress.data.augmentation import AUGMENTS
+from compress.data.sampling import SAMPLINGS
 from compress.distillation.layer_distillation import PLACES
 from compress.distillation.losses import TEACHING_TERMS
 from compress.pruning.importances import IMPORTANCES
@@ -30,6 +31,7 @@ from nas.samplers import SAMPLERS, SINGLE_OBJECTIVE
         (choices.CLASS_WEIGHTINGS, CLASS_WEIGHTS),
         (choices.LR_SCHEDULE_NAMES, LR_SCHEDULES),
         (choices.AUGMENTATIONS, AUGMENTS),
+        (choices.SAMPLINGS, SAMPLINGS),
         (choices.SAMPLER_NAMES, SAMPLERS),
         (choices.SINGLE_OBJECTIVE_SAMPLERS, SINGLE_OBJECTIVE),
         (choices.PRUNER_NAMES, PRUNERS),

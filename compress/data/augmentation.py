@@ -88,3 +88,20 @@ def augmentation(crop: int, areas: tuple[float, float], squeeze: float, augment:
 
     cut = albumentations.RandomResizedCrop((crop, crop), areas, (0.8 * squeeze, 1.25 * squeeze), mask_interpolation=0)
     return albumentations.Compose([cut, *AUGMENTS[augment].transforms(albumentations)])
+
+
+@lru_cache(100)
+def augmentation_of_window(crop: int, augment: str) -> "albumentations.Compose":
+    """The transform that makes a training crop of a part of an image that was chosen before.
+
+    Args:
+        crop: The side of a crop, in pixels.
+        augment: A name of AUGMENTS.
+
+    Returns:
+        The transform, to be called with `image` and `mask`.
+    """
+    import albumentations
+
+    resize = albumentations.Resize(crop, crop, mask_interpolation=0)
+    return albumentations.Compose([resize, *AUGMENTS[augment].transforms(albumentations)])

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from compress.data.augmentation import augmentation, crop_areas
+from compress.data.augmentation import augmentation, augmentation_of_window, crop_areas
 from compress.data.dataset import DataSet, Pair, map_pairs, read_pair
 from compress.data.memory import CROP_CACHE_BYTES, training_bytes
+from compress.data.sampling import RARE, UNIFORM, class_places
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
@@ -20,7 +21,14 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
     """
 
     def __init__(
-        self, data: DataSet, input_size: tuple[int, int], crop: int, items: int, seed: int, augment: str = "photo"
+        self,
+        data: DataSet,
+        input_size: tuple[int, int],
+        crop: int,
+        items: int,
+        seed: int,
+        augment: str = "photo",
+        sampling: str = UNIFORM,
     ) -> None:
         """Opens the crops.
 
@@ -31,14 +39,17 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             items: The number of crops.
             seed: The seed.
             augment: How crops are varied: a name of `compress.data.augmentation.AUGMENTS`.
+            sampling: Which places crops are cut from: a name of `compress.data.sampling.SAMPLINGS`.
 
         Raises:
             DataError: Files cannot be read.
+            InputError: A mask cannot be read.
         """
         self.data, self.input_size, self.crop, self.items, self.seed = data, input_size, crop, items, seed
         self.augment, self.areas = augment, crop_areas(crop, input_size, augment)
         fits = training_bytes(data) <= CROP_CACHE_BYTES
         self.cached = map_pairs(data.train, data, _both, "training images") if fits else None
+        self.places = class_places(data) if sampling == RARE else None
 
     def __len__(self) -> int:
         return self.items
@@ -55,12 +66,18 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         Raises:
             InputError: A file cannot be read.
         """
+        placed = self.places.placed(self.seed, i) if self.places else None
         epoch, place = divmod(i, len(self.data.train))
-        chosen = int(shuffled(len(self.data.train), self.seed, epoch)[place])
+        chosen = placed.image if placed else int(shuffled(len(self.data.train), self.seed, epoch)[place])
         image, mask = self.cached[chosen] if self.cached else read_pair(self.data.train[chosen], self.data)
         # the width of an image pixel against its height, once the image fills the input size as in validation
         squeeze = (image.shape[1] / image.shape[0]) / (self.input_size[1] / self.input_size[0])
-        augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"), self.augment)
+        if placed:
+            window = placed.window(mask, self.areas, squeeze)
+            image, mask = window.of(image), window.of(mask)
+            augment = augmentation_of_window(self.crop, self.augment)
+        else:
+            augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"), self.augment)
         augment.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
         out = augment(image=image, mask=mask)
         return torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))), torch.from_numpy(out["mask"])

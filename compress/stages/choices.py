@@ -7,6 +7,7 @@ functions they name. `tests/test_choices.py` holds each list equal to its regist
 from search_spaces import SPACES
 
 SPACE_NAMES = tuple(SPACES)
+SAMPLINGS = ("uniform", "rare")  # compress.data.sampling
 LABEL_LOSSES = ("ce", "ohem", "focal", "boundary", "dice", "lovasz")  # compress.training.label_losses
 CLASS_WEIGHTINGS = ("root", "effective", "equal")  # compress.training.class_weights
 LR_SCHEDULE_NAMES = ("one-cycle", "poly")  # compress.training.schedule

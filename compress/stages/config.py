@@ -22,6 +22,7 @@ from compress.stages.choices import (
     PARETO_COSTS,
     PRUNER_NAMES,
     SAMPLER_NAMES,
+    SAMPLINGS,
     SINGLE_OBJECTIVE_SAMPLERS,
     SPACE_NAMES,
     STRATEGIES,
@@ -80,6 +81,7 @@ class RunConfig:
         TRAINING, "decay of a moving average of the weights; 0 for none", 0.0, type=float, unset="0", metavar="DECAY"
     )
     augment: str = flag(TRAINING, "how training images are changed", "photo", choices=AUGMENTATIONS)
+    sampling: str = flag(TRAINING, "where training crops lie", "uniform", choices=SAMPLINGS)
     weights: str = flag(
         TRAINING, "what networks start from", IMAGENET, parse=expand_weights, metavar="START",
         listed=", ".join((*WEIGHTS_NAMES, "or a network.pt, .safetensors or torch file")),

@@ -9,6 +9,7 @@ import torch
 
 from compress.data.crops import Crops
 from compress.data.dataset import DataSet, open_data
+from compress.data.sampling import UNIFORM
 from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
@@ -93,9 +94,10 @@ class Run:
 
     @property
     def training_key(self) -> str:
-        """A text that names the losses, the class weights and the augmentation. A training whose checkpoint has
-        another text starts anew."""
-        return f"{self.config.loss} {self.config.class_weights} {self.config.augment}"
+        """A text that names the losses, the class weights, the augmentation and the sampling. A training whose
+        checkpoint has another text starts anew."""
+        sampling = f" {self.config.sampling}" * (self.config.sampling != UNIFORM)  # older checkpoints have none
+        return f"{self.config.loss} {self.config.class_weights} {self.config.augment}{sampling}"
 
     def crops(self, schedule: Schedule, seed: int) -> Crops:
         """The training crops of one training.
@@ -109,7 +111,8 @@ class Run:
         """
         items = schedule.steps * schedule.batch
         seed += self.config.seed * 100
-        return Crops(self.data, self.config.input_size, schedule.crop, items, seed, self.config.augment)
+        config = self.config
+        return Crops(self.data, config.input_size, schedule.crop, items, seed, config.augment, config.sampling)
 
     def files(self, stage: str) -> list[Path]:
         """The files of a stage that later stages and users read.
