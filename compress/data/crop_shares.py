@@ -36,7 +36,7 @@ def describe_crops(data: DataSet, input_size: Size, crop: int, seed: int) -> str
     ]
     for i in sorted(listed):
         cells = "".join(f"{100 * pixels[i]:>12.2f} %{100 * crops[i]:>8.0f} %" for pixels, crops in shares)
-        lines.append(f"  {data.classes[i][:21]:22}{cells}")
+        lines.append(f"    {data.classes[i][:19]:20}{cells}")
     return "\n".join(lines)
 
 
