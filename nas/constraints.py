@@ -4,9 +4,21 @@ from dataclasses import dataclass
 
 from compress.stages.config import RunConfig
 
-COST_NAMES = ("latency_ms", "size_bytes", "arena_bytes")
-COST_UNITS = {"latency_ms": (1, "ms"), "size_bytes": (1024, "KiB of file"), "arena_bytes": (1024, "KiB of activations")}
-COST_FLAGS = {"latency_ms": "--budget-ms", "size_bytes": "--max-size-kib", "arena_bytes": "--max-arena-kib"}
+COST_NAMES = ("latency_ms", "size_bytes", "arena_bytes")  # of every network
+NPU_COST_NAMES = ("sram_bytes", "cpu_ops")  # of a network on an NPU
+COST_UNITS = {
+    "latency_ms": (1, "ms"),
+    "size_bytes": (1024, "KiB of file"),
+    "arena_bytes": (1024, "KiB of activations"),
+    "sram_bytes": (1024, "KiB of SRAM"),
+    "cpu_ops": (1, "ops left to the CPU"),
+}
+COST_FLAGS = {
+    "latency_ms": "--budget-ms",
+    "size_bytes": "--max-size-kib",
+    "arena_bytes": "--max-arena-kib",
+    "sram_bytes": "--max-sram-kib",
+}
 
 
 @dataclass(frozen=True)
@@ -17,11 +29,15 @@ class Costs:
         latency_ms: Predicted latency on the target, ms.
         size_bytes: Bytes of the int8 file.
         arena_bytes: Bytes of the int8 activations that are alive at once.
+        sram_bytes: The most bytes of SRAM in use at once; None where the target is no NPU.
+        cpu_ops: Ops that the NPU leaves to the CPU; None where the target is no NPU.
     """
 
     latency_ms: float
     size_bytes: int
     arena_bytes: int
+    sram_bytes: int | None = None
+    cpu_ops: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,16 +48,21 @@ class Constraints:
         budget_ms: The latency budget, ms.
         size_bytes: Bound on the int8 file, bytes; None for no bound.
         arena_bytes: Bound on the activations alive at once, bytes; None for no bound.
+        sram_bytes: Bound on the SRAM in use at once, bytes; None for no bound.
+        cpu_ops: 0 for an NPU, which must run a network wholly; None for no bound.
     """
 
     budget_ms: float
     size_bytes: float | None = None
     arena_bytes: float | None = None
+    sram_bytes: float | None = None
+    cpu_ops: int | None = None
 
     @property
     def bounds(self) -> dict[str, float]:
         """The bounds that were given, by the names of `Costs`."""
-        bounds = {"latency_ms": self.budget_ms, "size_bytes": self.size_bytes, "arena_bytes": self.arena_bytes}
+        others = (*COST_NAMES[1:], *NPU_COST_NAMES)
+        bounds = {"latency_ms": self.budget_ms, **{name: getattr(self, name) for name in others}}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
     def violations(self, costs: Costs) -> dict[str, float]:
@@ -76,8 +97,9 @@ def constraints_of(config: RunConfig) -> Constraints:
     Returns:
         The budget in ms and the bounds in bytes.
     """
-    size, arena = (None if kib is None else kib * 1024 for kib in (config.max_size_kib, config.max_arena_kib))
-    return Constraints(config.budget_ms, size, arena)
+    kibs = (config.max_size_kib, config.max_arena_kib, config.max_sram_kib)
+    size, arena, sram = (None if kib is None else kib * 1024 for kib in kibs)
+    return Constraints(config.budget_ms, size, arena, sram, None if config.npu is None else 0)
 
 
 def format_cost(name: str, value: float) -> str:

@@ -1,8 +1,8 @@
 """Which candidates are feasible. A candidate that violates a constraint is infeasible and is never trained or scored.
 
-The latency table predicts the latency of a candidate, so infeasibility is known at once. The search marks such a
-candidate in the study (`record_costs`). Before a search starts, `survey_space` draws random networks: it shows how
-many are feasible, and the search starts from some of them (`initial_draws`).
+A latency table or the compiler of an NPU predicts the latency of a candidate, so infeasibility is known before that.
+The search marks such a candidate in the study (`record_costs`). Before a search starts, `survey_space` draws random
+networks: it shows how many are feasible, and the search starts from some of them (`initial_draws`).
 """
 
 import random
@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nas.constraints import COST_FLAGS, COST_NAMES, COST_UNITS, Constraints, Costs, format_cost
+from nas.constraints import COST_FLAGS, COST_NAMES, COST_UNITS, NPU_COST_NAMES, Constraints, Costs, format_cost
 from nas.problem import Problem
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
 from search_spaces.trials import Choice, RandomTrial, SmallestTrial
 
-SURVEY_DRAWS = 1500
 INFEASIBLE = "refused"  # user attribute of an infeasible trial, as studies of every version have it
 Params = dict[str, bool | int | float | str]
 
@@ -120,7 +119,31 @@ def survey_space(problem: Problem, seed: int) -> Survey:
     constraints, trial = problem.constraints, SmallestTrialWithParams()
     genotype = problem.genotype(trial)
     smallest = Draw(genotype, trial.params, problem.costs(genotype))
+    check_smallest(problem, smallest)
+    rng = random.Random(seed)
+    trials = [RandomTrial(rng) for _ in range(problem.latencies.survey_draws)]
+    genotypes = [problem.genotype(one) for one in trials]
+    drawn = [Draw(g, t.params, c) for g, t, c in zip(genotypes, trials, problem.many_costs(genotypes), strict=True)]
+    return Survey(constraints, smallest, tuple(sorted([smallest, *drawn], key=lambda d: d.costs.latency_ms)))
+
+
+def check_smallest(problem: Problem, smallest: Draw) -> None:
+    """Refuses constraints that not even the smallest network meets.
+
+    Args:
+        problem: The search problem.
+        smallest: The smallest network of the space.
+
+    Raises:
+        BudgetError: It is not feasible. The message has its costs and the flags to change.
+    """
+    constraints = problem.constraints
     over = [name for name, violation in constraints.violations(smallest.costs).items() if violation > 0]
+    if "cpu_ops" in over:
+        raise BudgetError(
+            f"the NPU leaves {smallest.costs.cpu_ops} ops of the smallest network of {problem.space.name} to the CPU; "
+            "give an --input-size that is a multiple of 32, or another --space"
+        )
     if over:
         asked = ", ".join(f"{COST_FLAGS[name]} {constraints.bounds[name] / COST_UNITS[name][0]:g}" for name in over)
         takes = ", ".join(format_cost(name, getattr(smallest.costs, name)) for name in over)
@@ -128,9 +151,6 @@ def survey_space(problem: Problem, seed: int) -> Survey:
             f"no network of {problem.space.name} meets {asked}: the smallest takes {takes}; "
             f"raise {', '.join(COST_FLAGS[name] for name in over)} or lower --input-size"
         )
-    rng = random.Random(seed)
-    drawn = [smallest, *(_random_draw(problem, rng) for _ in range(SURVEY_DRAWS))]
-    return Survey(constraints, smallest, tuple(sorted(drawn, key=lambda d: d.costs.latency_ms)))
 
 
 def _random_draw(problem: Problem, rng: random.Random) -> Draw:
@@ -147,10 +167,10 @@ def random_feasible_draw(problem: Problem, seed: int) -> Draw | None:
         seed: The seed of the draws.
 
     Returns:
-        The first feasible network; None when SURVEY_DRAWS draws have none.
+        The first feasible network; None when as many draws as a survey has have none.
     """
     rng = random.Random(seed)
-    draws = (_random_draw(problem, rng) for _ in range(SURVEY_DRAWS))
+    draws = (_random_draw(problem, rng) for _ in range(problem.latencies.survey_draws))
     return next((drawn for drawn in draws if problem.constraints.are_met_by(drawn.costs)), None)
 
 
@@ -193,8 +213,9 @@ def record_costs(trial: Trial, costs: Costs, constraints: Constraints) -> bool:
     for name, violation in constraints.violations(costs).items():
         if f"over {name}" not in known:  # a process that was killed here has set some
             trial.set_constraint(f"over {name}", violation)
-    for name in COST_NAMES:
-        trial.set_user_attr(f"predicted_{name}", getattr(costs, name))
+    for name in (*COST_NAMES, *NPU_COST_NAMES):
+        if getattr(costs, name) is not None:
+            trial.set_user_attr(f"predicted_{name}", getattr(costs, name))
     if not feasible:
         trial.set_user_attr(INFEASIBLE, True)
     return feasible

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from compress.files.atomic import RUNS
 from compress.latency.cores import CORES_FORMS, check_cores
-from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, check_threads, parse_target
+from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, VELA, check_threads, parse_target
 from compress.stages.choices import PRECISION_NAMES, SPACE_NAMES
 from compress.stages.cli import GOES_ON, Command, run_command
 from compress.stages.config import RunConfig
@@ -60,6 +60,8 @@ class TableFlags:
         check_input_size(self.input_size)
         check_threads(parse_target(self.target), self.threads)
         check_cores(self.cores)
+        if parse_target(self.target).kind == VELA:
+            raise InputError(f"--target {self.target}: Vela prices whole networks in the search; it needs no table")
         if self.classes < 2:
             raise InputError(f"--classes {self.classes}: give 2 or more")
 

@@ -61,5 +61,6 @@ def summary(run: Run, result: dict[str, Any]) -> str:
     return (
         f"\n{result['model']}: mIoU {result['miou']:.4f}, {result['latency_ms']:.2f} ms on {result['target']} "
         f"(budget {result['budget_ms']:g} ms), {size:.0f} KiB, int8\n"
+        f"  latencies: {run.latency_source}\n"
         f"  card {run.path / 'model.json'}, report {run.path / 'report.html'}, figures {run.path / 'result.json'}"
     )

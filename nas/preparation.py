@@ -1,10 +1,12 @@
 """Checks everything that can be wrong before anything long starts, and makes the run folder."""
 
+import json
 from pathlib import Path
 
 from compress.data.check import check
 from compress.files.atomic import RUNS, write_atomically
 from compress.latency.builder import build
+from compress.latency.latency_model import LatencyModel
 from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import LatencyTable, read_table
 from compress.latency.targets import open_target
@@ -12,9 +14,8 @@ from compress.stages.config_file import CONFIG_FILE, check_same, check_same_data
 from compress.stages.environment import environment
 from compress.stages.run import Run
 from compress.tflite.writer import INT8
-from nas.constraints import constraints_of
 from nas.feasibility import Survey, survey_space
-from nas.problem import Problem
+from nas.problem import run_problem
 from nas.start import start_summary
 from search_spaces import get_space
 from search_spaces.backbone import BACKBONE
@@ -44,26 +45,25 @@ def prepare(run: Run, resume: bool, table: Path | None) -> Survey | None:
             raise InputError(f"{run.path} holds a run already; add --resume to go on with it, or choose another --run")
         check_same(run.config, run.path)
         check_data_is_same(run)
-    spec = table_spec(run)
-    if begun and is_of_older_backbone(run, spec):
+    if run.npu is not None:
+        print(f"latencies: {run.latency_source}")  # or the compiler is missing, which is said before data is read
+    if begun and is_of_older_backbone(run):
         return None
     if not begun:
         check_new(run)
-    loaded = open_table(spec, run.path / "table.json" if begun else table)
-    constraints = constraints_of(run.config)
-    found = survey_space(Problem(spec.space, loaded, spec.classes, spec.input_size, constraints), run.config.seed)
+    latencies, made_with = open_latencies(run, begun, table)
+    found = survey_space(run_problem(run, latencies), run.config.seed)
     if not begun:
-        write_atomically(run.path / "table.json", loaded.to_json().encode())
+        write_atomically(run.path / run.latency_file, made_with)
         write_config(run.path, run.config, run.data.facts(), environment(run.device))
     return found
 
 
-def is_of_older_backbone(run: Run, spec: TableSpec) -> bool:
+def is_of_older_backbone(run: Run) -> bool:
     """Whether an older version has searched among networks with another backbone. Such a search cannot go on.
 
     Args:
         run: A run that was begun.
-        spec: What its latency table is for.
 
     Returns:
         Whether the search is over and was among other networks.
@@ -74,7 +74,7 @@ def is_of_older_backbone(run: Run, spec: TableSpec) -> bool:
     path = run.path / "table.json"
     if not path.is_file():
         return False
-    backbone = read_table(path, f"build it again with {spec.command(path)}").backbone
+    backbone = read_table(path, f"build it again with {table_spec(run).command(path)}").backbone
     if backbone != BACKBONE and not (run.path / "genotype.json").exists():
         raise InputError(
             f"{run.path}: its search was begun among networks of {backbone}, and this version searches among networks "
@@ -108,6 +108,26 @@ def check_new(run: Run) -> None:
     """
     check(run.data)
     print(start_summary(run))
+
+
+def open_latencies(run: Run, begun: bool, table: Path | None) -> tuple[LatencyModel, bytes]:
+    """Opens what predicts the latencies of a run.
+
+    Args:
+        run: The run.
+        begun: Whether the run folder is there.
+        table: The latency table's file; None for the one under runs/latency.
+
+    Returns:
+        The model, and the content of the run's latency file.
+
+    Raises:
+        InputError: The table is missing, damaged or for something else, or the NPU's compiler is missing.
+    """
+    if run.npu is not None:
+        return run.latency_model, (json.dumps(run.npu.facts(), indent=1) + "\n").encode()
+    loaded = open_table(table_spec(run), run.path / run.latency_file if begun else table)
+    return loaded, loaded.to_json().encode()
 
 
 def table_spec(run: Run) -> TableSpec:

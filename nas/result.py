@@ -46,6 +46,7 @@ def make_result(run: Run) -> dict[str, Any]:
     return {
         "budget_ms": run.config.budget_ms,
         "target": run.config.target,
+        "latency_source": run.latency_source,
         "data": run.config.data,
         "seed": run.config.seed,
         "genotype": run.metrics(STAGES[-1])["genotype"],

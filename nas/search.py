@@ -119,6 +119,8 @@ def read_flags(given: argparse.Namespace) -> tuple[RunConfig, SearchFlags]:
     values: dict[str, Any] = vars(given)
     flags = SearchFlags(**values_of(SearchFlags, values))
     config = RunConfig(**values_of(RunConfig, values), storage=redacted(flags.storage or ""))
+    if config.npu and flags.table is not None:
+        raise InputError(f"--table {flags.table}: --target {config.target} needs no table; leave it out")
     parse_data(config.data)
     if not (flags.path(config) / CONFIG_FILE).exists():
         check_files(config, flags)

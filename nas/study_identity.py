@@ -18,7 +18,7 @@ from torch import Tensor
 
 from compress.files.atomic import digest
 from compress.files.records import read_json, write_json
-from compress.stages.run import SEARCH, Run
+from compress.stages.run import LATENCY_FILES, SEARCH, Run
 from nas.study import FINGERPRINT, GENOTYPE
 from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
@@ -122,7 +122,7 @@ def identity_of(run: Run, settings: Mapping[str, Any], weights_digest: str) -> d
     """Lists what the scores of a run's study depend on.
 
     Args:
-        run: The run; its table.json exists.
+        run: The run; its table.json or npu.json exists.
         settings: The settings of the run and the search.
         weights_digest: The digest of the trained supernet's weights; empty for `--strategy train`.
 
@@ -133,7 +133,7 @@ def identity_of(run: Run, settings: Mapping[str, Any], weights_digest: str) -> d
     return {
         **settings,
         "backbone": BACKBONE,
-        "table.json": digest(run.path / "table.json"),
+        **{name: digest(run.path / name) for name in LATENCY_FILES if (run.path / name).exists()},
         "search/supernet.pt": weights_digest,
         FINGERPRINT: run.data.fingerprint,
     }

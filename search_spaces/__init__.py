@@ -70,6 +70,6 @@ def graph_of(genotype: Genotype) -> Graph:
         genotype: A genotype of any space.
 
     Returns:
-        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+        The ops, from the image (H, W, 3) to the class map (H, W, 1) or to the logits (H, W, classes).
     """
     return get_space(genotype.space).graph(genotype)

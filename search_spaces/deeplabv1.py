@@ -55,7 +55,7 @@ def graph(g: Genotype) -> Graph:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(1, 2), needs=("aspp_out",))
-    b = Builder(g.resolution)
+    b = Builder(g.resolution, doubling=g.doubling)
     _, features = backbone(b, g)
     x = spatial(b, "aspp.rate1", features, g.aspp_widths[0], g.separable, g.aspp_rates[0])
     x = b.conv("aspp.project", x, g.aspp_out)

@@ -57,7 +57,7 @@ def graph(g: Genotype) -> Graph:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(2, len(BRANCH_RATES) + 1), needs=())
-    b = Builder(g.resolution)
+    b = Builder(g.resolution, doubling=g.doubling)
     _, features = backbone(b, g)
     total = ""
     for i, (rate, width) in enumerate(zip(g.aspp_rates, g.aspp_widths, strict=True), start=1):

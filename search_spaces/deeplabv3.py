@@ -49,6 +49,6 @@ def graph(g: Genotype) -> Graph:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(len(BRANCH_RATES) + 1), needs=("aspp_1x1", "aspp_out"), may=("image_pooling",))
-    b = Builder(g.resolution)
+    b = Builder(g.resolution, doubling=g.doubling)
     _, features = backbone(b, g)
     return class_map(b, class_scores(b, aspp(b, features, g), g), g)

@@ -60,7 +60,7 @@ def graph(g: Genotype) -> Graph:
     """
     rates = range(len(BRANCH_RATES) + 1)
     require_parts(g, rates, needs=("aspp_1x1", "aspp_out", "low_level", "decoder"), may=("image_pooling",))
-    b = Builder(g.resolution)
+    b = Builder(g.resolution, doubling=g.doubling)
     low_level, features = backbone(b, g)
     merged = decoder(b, aspp(b, features, g), low_level, g)
     return class_map(b, class_scores(b, merged, g), g)

@@ -109,6 +109,8 @@ class Genotype:
         head_stride: Pixels of the image for one pixel of the class map, a side.
         aspp_1x1: Whether ASPP has a 1x1 branch.
         separable: Whether the 3x3 convolutions of ASPP and decoder are depthwise separable instead of dense.
+        doubling: Whether a value is enlarged in steps of two. Some accelerators run no other bilinear resize.
+        logits: Whether the network ends in class scores instead of a class map. Some accelerators run no argmax.
     """
 
     space: str
@@ -126,6 +128,8 @@ class Genotype:
     head_stride: int
     aspp_1x1: bool = True
     separable: bool = True
+    doubling: bool = False
+    logits: bool = False
 
     def __post_init__(self) -> None:
         _require(isinstance(self.classes, int) and 2 <= self.classes <= 255, "classes must be 2 to 255", self.classes)
@@ -136,7 +140,7 @@ class Genotype:
         _require(1 <= len(self.stages) <= 8, "there must be 1 to 8 stages", len(self.stages))
         rates_fit = all(isinstance(r, int) and r >= 1 for r in self.aspp_rates)
         _require(rates_fit, "aspp_rates must be positive rates", self.aspp_rates)
-        for name in ("image_pooling", "aspp_1x1", "separable"):
+        for name in ("image_pooling", "aspp_1x1", "separable", "doubling", "logits"):
             _require(isinstance(getattr(self, name), bool), f"{name} must be true or false", getattr(self, name))
         branches = self.aspp_1x1 + len(self.aspp_rates) + self.image_pooling
         _require(1 <= branches <= MAX_ASPP_BRANCHES, f"there must be 1 to {MAX_ASPP_BRANCHES} ASPP branches", branches)
@@ -158,9 +162,10 @@ class Genotype:
         aspp += "" if self.separable else "_dense"
         decoder = f"-dec_l{self.low_level}_c{'.'.join(map(str, self.decoder)) or '0'}" if self.low_level else ""
         stages = "-".join(map(str, self.stages))
+        end = "_x2" * self.doubling + "_logits" * self.logits
         return (
             f"{self.space}-{height}x{width}-stem{self.stem}-{stages}-os{self.output_stride}"
-            f"-{aspp}{decoder}-head{self.head_stride}"
+            f"-{aspp}{decoder}-head{self.head_stride}{end}"
         )
 
     def expands(self, stage: int, block: int) -> bool:

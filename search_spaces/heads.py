@@ -135,7 +135,7 @@ def class_scores(b: Builder, x: str, g: Genotype, name: str = CLASSIFIER) -> str
 
 
 def class_map(b: Builder, scores: str, g: Genotype) -> Graph:
-    """Ends a network with bilinear upsampling and argmax.
+    """Ends a network with bilinear upsampling, and argmax unless the genotype asks for logits.
 
     The class map has one pixel for `g.head_stride` pixels of the image, a side.
 
@@ -147,5 +147,7 @@ def class_map(b: Builder, scores: str, g: Genotype) -> Graph:
     Returns:
         All ops of the network.
     """
-    b.argmax("class_map", b.resize("upsample", scores, like=INPUT, divide=g.head_stride))
+    scores = b.resize("upsample", scores, like=INPUT, divide=g.head_stride)
+    if not g.logits:
+        b.argmax("class_map", scores)
     return tuple(b.ops)

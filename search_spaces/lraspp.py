@@ -53,7 +53,7 @@ def graph(g: Genotype) -> Graph:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(1), needs=("aspp_1x1",))
-    b = Builder(g.resolution)
+    b = Builder(g.resolution, doubling=g.doubling)
     finer, features = backbone(b, g, skip_stride=g.output_stride // 2)
     (width,) = g.aspp_widths
     x = b.conv("aspp.1x1", features, width)

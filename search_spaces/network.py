@@ -169,8 +169,8 @@ class Network(nn.Module):
         Returns:
             N,classes,h,w logits; h and w are H and W divided by the head's stride.
         """
-        class_map = self.graph[-1]
-        return self.values(x)[class_map.inputs[0]]
+        last = self.graph[-1]
+        return self.values(x)[last.inputs[0] if last.kind == ARGMAX else last.name]
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
         """Runs every op before the argmax.

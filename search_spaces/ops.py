@@ -100,11 +100,13 @@ class Builder:
         resolution: The (H, W) in pixels of the image.
         ops: The ops so far.
         shapes: The shape (H, W, C) of every value so far, by name.
+        doubling: Whether `resize` enlarges in steps of two.
     """
 
     resolution: tuple[int, int]
     ops: list[Op] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    doubling: bool = False
 
     def __post_init__(self) -> None:
         self.shapes[INPUT] = (*self.resolution, 3)
@@ -233,6 +235,9 @@ class Builder:
     def resize(self, name: str, x: str, like: str, divide: int = 1) -> str:
         """Adds a bilinear resize with half-pixel centres; of one that changes nothing no op is made.
 
+        With `doubling` there are as many resizes as it takes until none enlarges a side more than twice. A single pixel
+        is spread in one step.
+
         Args:
             name: The op's name.
             x: The input.
@@ -244,8 +249,11 @@ class Builder:
         """
         h, w, _ = self.shapes[like]
         shape = (out_size(h, divide), out_size(w, divide), self.shapes[x][2])
-        if shape == self.shapes[x]:
+        given = self.shapes[x]
+        if shape == given:
             return x
+        if self.doubling and max(given[:2]) > 1 and (shape[0] > 2 * given[0] or shape[1] > 2 * given[1]):
+            x = self.resize(f"{name}.{2 * divide}", x, like, 2 * divide)
         return self._append(Op(name, (x,), RESIZE, (self.shapes[x],), shape, like=like, divide=divide))
 
     def argmax(self, name: str, x: str) -> str:

@@ -6,7 +6,7 @@ guessed.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import isfinite, isnan, nan, prod
@@ -15,12 +15,14 @@ from typing import Any
 
 from compress.files.records import parse_json, read_content
 from compress.latency.families import BYTES, Family, family, grid_point
+from compress.latency.latency_model import Price
 from search_spaces.backbone import OLDER_BACKBONE
 from search_spaces.errors import InputError
 from search_spaces.ops import CONV, DEPTHWISE, Graph, Op
 
 VERSION = 5  # of the file
 READABLE = (4, 5)  # version 4 has the calibration among its provenance
+SURVEY_DRAWS = 1500  # random networks that a search prices before it starts
 GROUPS = (CONV, DEPTHWISE, "other")  # ops of a group share a coefficient
 
 
@@ -124,6 +126,36 @@ class LatencyTable:
             Milliseconds.
         """
         return self.coefficients["intercept"] + sum(self.coefficients[g] * ms for g, ms in group_ms.items())
+
+    @property
+    def survey_draws(self) -> int:
+        """How many random networks a search prices before it starts."""
+        return SURVEY_DRAWS
+
+    def price(self, graph: Graph) -> Price:
+        """What a network costs.
+
+        Args:
+            graph: The ops of the network.
+
+        Returns:
+            Its latency; a table knows no more.
+
+        Raises:
+            InputError: The table does not cover an op, which is named.
+        """
+        return Price(self.predict(graph))
+
+    def prices(self, graphs: Sequence[Graph]) -> list[Price]:
+        """What many networks cost.
+
+        Args:
+            graphs: The ops of each network.
+
+        Returns:
+            The price of each.
+        """
+        return [self.price(graph) for graph in graphs]
 
     def predict(self, graph: Graph) -> float:
         """Latency of a whole network.

@@ -19,12 +19,14 @@ class Target(ABC):
         threads: The runtime's number of threads.
         reference_ms: Undisturbed time of the reference; by default the fastest tenth of what this process has seen.
         cores: Which cores models run on, as `--cores` names them.
+        runs_float: Whether it runs float ops.
         session_models: How many models are best measured at a time; 1 where it makes no difference.
     """
 
     threads: int = 1
     reference_ms: float | None = None
     cores: str = BIG
+    runs_float: ClassVar[bool] = True
     session_models: ClassVar[int] = 1
 
     @property

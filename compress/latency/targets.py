@@ -1,6 +1,6 @@
 """Where latency is measured: this machine, a board reached by ssh, or an Android device reached by adb.
 
-All three time the LiteRT runtime with XNNPACK and return the same record.
+All three time the LiteRT runtime with XNNPACK and return the same record. `compress.latency.npu_target` estimates it.
 """
 
 import atexit
@@ -19,9 +19,8 @@ from compress.latency.drift import Drift
 from compress.latency.reference import reference_models
 from compress.latency.ssh import Board
 from compress.latency.target import Target
-from compress.latency.target_names import parse_target
+from compress.latency.target_names import VELA, check_threads, parse_target
 from compress.latency.timing import Timed
-from search_spaces.errors import InputError
 
 REFERENCE_EVERY = 6  # models of a session of adb
 
@@ -219,10 +218,13 @@ def open_target(
         InputError: The name has none of the forms, or the number of threads is not possible.
     """
     parsed = parse_target(name)
+    check_threads(parsed, threads)
     if parsed.kind == "host":
         return HostTarget(threads, reference_ms, cores)
-    if threads < 1:
-        raise InputError(f"--threads {threads}: give a positive number")
+    if parsed.kind == VELA:
+        from compress.latency.npu_target import open_npu  # it is a Target
+
+        return open_npu(parsed.address)
     if parsed.kind == "ssh":
         return SshTarget(threads, reference_ms, cores, parsed.address)
     return AdbTarget(threads, reference_ms, cores, parsed.address, binary)

@@ -11,7 +11,7 @@ import torch_pruning as tp
 from torch import Tensor
 from tqdm import tqdm
 
-from compress.latency.table import LatencyTable
+from compress.latency.latency_model import LatencyModel
 from compress.pruning.importances import IMPORTANCES, SQUARED, lost_importance, set_mean_gradients
 from search_spaces import get_space
 from search_spaces.errors import InputError
@@ -25,13 +25,13 @@ CropLosses = Callable[[Network], Iterator[Tensor]]
 
 
 def prune_to(
-    network: Network, table: LatencyTable, target_ms: float, importance: str, losses: CropLosses | None = None
+    network: Network, latencies: LatencyModel, target_ms: float, importance: str, losses: CropLosses | None = None
 ) -> Network:
     """Removes channels until a network is predicted to be fast enough.
 
     Args:
         network: The network, which is left as it is.
-        table: Predicts latencies.
+        latencies: Predicts latencies.
         target_ms: The latency to reach, in ms.
         importance: What a channel is worth; a key of IMPORTANCES.
         losses: Gives training losses of a network; Taylor and Hessian importances need it.
@@ -50,10 +50,10 @@ def prune_to(
         set_mean_gradients(pruned, losses(pruned), SQUARED[importance])
     graph = tp.DependencyGraph().build_dependency(pruned, torch.rand(1, 3, TRACED_SIDE, TRACED_SIDE, device=device))
     genotype = network.genotype
-    now = start = table.predict(network.graph)
+    now = start = latencies.predict(network.graph)
     bar = tqdm(total=round(max(0.0, start - target_ms), 2), desc="prune", unit="ms", dynamic_ncols=True)
     while now > target_ms:
-        best = best_cut(pruned, graph, importance, genotype, table, now)
+        best = best_cut(pruned, graph, importance, genotype, latencies, now)
         if best is None:
             raise InputError(
                 f"--target-ms {target_ms:g}: narrowed to the least it still takes {now:.2f} ms; ask for more"
@@ -74,7 +74,7 @@ def best_cut(
     graph: tp.DependencyGraph,
     importance: str,
     genotype: Genotype,
-    table: LatencyTable,
+    latencies: LatencyModel,
     now: float,
 ) -> tuple[str, list[int], float] | None:
     """Finds the channels whose removal saves the most ms for the importance lost.
@@ -84,7 +84,7 @@ def best_cut(
         graph: Its dependency graph.
         importance: What a channel is worth.
         genotype: The network's genotype.
-        table: Predicts latencies.
+        latencies: Predicts latencies.
         now: The network's predicted latency in ms.
 
     Returns:
@@ -94,7 +94,9 @@ def best_cut(
     scored = IMPORTANCES[importance]()
     space = get_space(genotype.space)
     for name, width in prunable_widths(genotype).items():
-        saves = {cut: now - table.predict(space.graph(_narrower(genotype, name, cut))) for cut in CUTS if cut < width}
+        saves = {
+            cut: now - latencies.predict(space.graph(_narrower(genotype, name, cut))) for cut in CUTS if cut < width
+        }
         if max(saves.values(), default=0.0) <= 0:
             continue
         every = list(range(width))

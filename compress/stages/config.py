@@ -13,7 +13,7 @@ from compress.data.layouts import LAYOUTS
 from compress.data.spec import expand_data
 from compress.donors.source import IMAGENET, NONE, WEIGHTS_NAMES
 from compress.latency.cores import BIG, CORES_FORMS, check_cores
-from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, check_threads, parse_target
+from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, VELA, check_threads, parse_target
 from compress.stages.choices import (
     AUGMENTATIONS,
     CLASS_WEIGHTINGS,
@@ -98,6 +98,9 @@ class RunConfig:
     max_arena_kib: float | None = flag(
         TARGET, "bound on the activations alive at once", None, type=float, metavar="KIB"
     )
+    max_sram_kib: float | None = flag(
+        TARGET, "bound on the SRAM in use at once, with --target vela", None, type=float, metavar="KIB"
+    )
     storage: str = ""
 
     def __post_init__(self) -> None:
@@ -119,14 +122,22 @@ class RunConfig:
     def _check_search(self) -> None:
         if self.trials < 1:
             raise InputError(f"--trials {self.trials}: give a positive number")
-        for name in ("max_size_kib", "max_arena_kib"):
+        for name in ("max_size_kib", "max_arena_kib", "max_sram_kib"):
             bound = getattr(self, name)
             if bound is not None and not (isfinite(bound) and bound > 0):
                 raise InputError(f"--{name.replace('_', '-')} {bound}: give a positive number of KiB")
+        if self.max_sram_kib is not None and self.npu is None:
+            raise InputError(f"--max-sram-kib {self.max_sram_kib:g}: needs a --target vela:NPU")
         if self.pruner != "none" and (self.strategy != "train" or self.pareto):
             raise InputError(f"--pruner {self.pruner}: needs --strategy train without --pareto")
         if self.pareto and self.sampler in SINGLE_OBJECTIVE_SAMPLERS:
             raise InputError(f"--sampler {self.sampler}: has one objective; with --pareto choose another")
+
+    @property
+    def npu(self) -> str | None:
+        """The NPU whose compiler estimates the latency; None where the latency is measured."""
+        name = parse_target(self.target)
+        return name.address if name.kind == VELA else None
 
     @property
     def pruned_ms(self) -> float:
@@ -238,7 +249,7 @@ def check_type(name: str, value: object) -> None:
 # settings that a study does not keep: the same study may be reached by other paths
 PLACES = ("storage", "benchmark_model")
 # settings that config.json keeps under "search"
-SEARCH_KEYS = ("trials", "strategy", "sampler", "pruner", "pareto", "max_size_kib", "max_arena_kib")
+SEARCH_KEYS = ("trials", "strategy", "sampler", "pruner", "pareto", "max_size_kib", "max_arena_kib", "max_sram_kib")
 
 
 def json_key(name: str) -> str:

@@ -10,7 +10,7 @@ from compress.files.records import write_json
 from compress.latency.timing import load
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import Run
-from compress.stages.shipped_files import FILES
+from compress.stages.shipped_files import FILES, LOGITS_FILES
 from compress.stages.variants import write_variants
 from compress.stages.verify import verify
 from compress.tflite.flatbuffer import read_tflite
@@ -69,14 +69,33 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
         },
         "output": {
             "shape": [int(side) for side in makes["shape"]],
-            "layout": "N,H,W",
+            **output_form(genotype.logits, makes["quantization"]),
             "type": np.dtype(makes["dtype"]).name,
-            "form": "class index of each pixel (argmax inside); enlarge by nearest neighbour",
             "stride": genotype.head_stride,
         },
         "float_ops": sorted(quantized["float_ops"]),
-        "files": FILES,
+        "files": {**FILES, **LOGITS_FILES} if genotype.logits else FILES,
         "classes": list(run.data.classes),
         "colours": [list(colour) for colour in run.data.colours],
         "genotype": genotype.to_dict(),
+    }
+
+
+def output_form(logits: bool, quantization: tuple[float, int]) -> dict[str, Any]:
+    """How an app reads the output of model.tflite.
+
+    Args:
+        logits: Whether the file ends in logits.
+        quantization: Scale and zero point of its output.
+
+    Returns:
+        The layout and the form; of logits the quantization too.
+    """
+    if not logits:
+        return {"layout": "N,H,W", "form": "class index of each pixel (argmax inside); enlarge by nearest neighbour"}
+    scale, zero = quantization
+    return {
+        "layout": "N,H,W,C",
+        "form": "int8 logits (no argmax inside): a pixel's class is the index of its greatest value",
+        "quantization": {"scale": float(scale), "zero_point": int(zero)},
     }

@@ -43,7 +43,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = PruneOptio
     begun = time.monotonic()
     folder = run.path / "prune"
     network = run.network("train")
-    start = run.table.predict(network.graph)
+    start = run.latency_model.predict(network.graph)
     goal = run.config.pruned_ms if target_ms is None else target_ms
     if start <= goal:
         print(f"prune: {start:.2f} ms predicted, {goal:.2f} ms asked for: nothing to cut")
@@ -54,7 +54,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = PruneOptio
         prune_round(run, wide, step_ms, importance, folder, number, save)
 
     state = folder / "rounds.pt"
-    network, done = prune_in_rounds(network, run.table, goal, rounds, state, asked, one_round)
+    network, done = prune_in_rounds(network, run.latency_model, goal, rounds, state, asked, one_round)
     miou = done[-1]["miou"] if done else run.miou(network)
     record_network(run, "prune", network, miou, begun, target_ms=goal, importance=importance, rounds=done)
     # a kill after the last round is saved and before `fit` deletes its checkpoint leaves that too
@@ -96,13 +96,13 @@ def prune_round(
     """
     schedule = run.config.schedule("recover")
     losses = importance_losses(run, schedule.crop)
-    narrow = prune_to(network.to(run.device), run.table, target_ms, importance, losses)
+    narrow = prune_to(network.to(run.device), run.latency_model, target_ms, importance, losses)
     before_ms, after_ms = measured_ms(run, network, narrow)
     undone = narrow.genotype != network.genotype and after_ms >= before_ms
 
     def finish(kept: Network) -> None:
         figures: dict[str, Any] = {
-            "predicted_latency_ms": run.table.predict(kept.graph),
+            "predicted_latency_ms": run.latency_model.predict(kept.graph),
             "latency_before_ms": before_ms,
             "latency_ms": after_ms,
             "undone": undone,

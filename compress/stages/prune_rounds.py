@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.files.tensors import load_network_and_facts, save_network
-from compress.latency.table import LatencyTable
+from compress.latency.latency_model import LatencyModel
 from search_spaces.network import Network
 
 Figures = dict[str, Any]
@@ -15,7 +15,7 @@ PruneRound = Callable[[Network, float, int, SaveRound], None]  # of (network, ms
 
 def prune_in_rounds(
     network: Network,
-    table: LatencyTable,
+    latencies: LatencyModel,
     target_ms: float,
     rounds: int,
     state: Path,
@@ -28,7 +28,7 @@ def prune_in_rounds(
 
     Args:
         network: The network to prune.
-        table: Predicts latencies.
+        latencies: Predicts latencies.
         target_ms: The predicted latency to reach in the end, in ms.
         rounds: The number of rounds; 0 leaves the network as it is.
         state: The file that keeps the network after each round; the caller deletes it once the result is saved.
@@ -41,7 +41,7 @@ def prune_in_rounds(
     Raises:
         InputError: The file is damaged.
     """
-    start_ms = table.predict(network.graph)
+    start_ms = latencies.predict(network.graph)
     network, done = rounds_done(state, asked) or (network, [])
     for number in range(len(done) + 1, rounds + 1):
         step_ms = start_ms * (target_ms / start_ms) ** (number / rounds)

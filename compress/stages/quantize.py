@@ -8,6 +8,7 @@ Every op of the int8 file is int8, or the stage fails and names the op. When int
 that it hurts most run in float, one at a time, and each is listed with what it costs.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ FLOAT_FILE, TRAINED_FLOAT_FILE = "model.float.tflite", "trained.float.tflite"
 
 @dataclass(frozen=True)
 class FloatFigures(FileFigures):
-    """The float file as it ran.
+    """The float file as it ran. Its latency is infinite where the target runs no float ops, and is then not recorded.
 
     Attributes:
         size_bytes: The size of the file.
@@ -82,7 +83,7 @@ def quantize(
     write_atomically(run.made("quantize"), best.file.content)
     metrics = {
         **file_metrics(run, network, best, begun),
-        **{f"float_{name}": value for name, value in vars(in_float).items() if name != "busy"},
+        **{f"float_{name}": value for name, value in vars(in_float).items() if name != "busy" and value != math.inf},
         **busy_mark(in_float, best.file),
         "estimator": ranges,
         "qat_steps": qat_steps,
@@ -146,11 +147,25 @@ def file_runner(run: Run, network: Network, title: str) -> RunFile:
     """
 
     def run_file(content: bytes) -> FileFigures:
-        counts, _ = evaluate_tflite(content, network, run.validation, title)
         latency = run.target.measure([content])[0]
-        return FileFigures(mean_iou(counts), latency.ms, latency.busy)
+        return FileFigures(miou_of(run, network, content, title), latency.ms, latency.busy)
 
     return run_file
+
+
+def miou_of(run: Run, network: Network, content: bytes, title: str) -> float:
+    """Runs a file of a network on the validation split.
+
+    Args:
+        run: The run.
+        network: The network of the file.
+        content: The bytes of the .tflite file.
+        title: What the progress bar says.
+
+    Returns:
+        Its mIoU (0..1).
+    """
+    return mean_iou(evaluate_tflite(content, network, run.validation, title)[0])
 
 
 def run_float_file(run: Run, source: QuantizationSource) -> FloatFigures:
@@ -164,6 +179,9 @@ def run_float_file(run: Run, source: QuantizationSource) -> FloatFigures:
         Its figures.
     """
     content = read_tflite(source.float_file)
+    if not run.target.runs_float:
+        miou = miou_of(run, source.network, content, "float: validation")
+        return FloatFigures(miou, math.inf, size_bytes=len(content))
     figures = file_runner(run, source.network, "float: validation")(content)
     return FloatFigures(**vars(figures), size_bytes=len(content))
 
@@ -181,7 +199,8 @@ def best_int8(run: Run, sources: Sequence[QuantizationSource], min_miou: float) 
     """
     runners = [file_runner(run, source.network, "quantize: validation") for source in sources]
     files = [source.quantized(run_file) for source, run_file in zip(sources, runners, strict=True)]
-    goal = 0.0 if any(file.miou >= min_miou for file in files) else min_miou
+    enough = any(file.miou >= min_miou for file in files) or not run.target.runs_float  # nothing to fall back to
+    goal = 0.0 if enough else min_miou
     budget_ms = run.config.budget_ms
     results = [
         fall_back(source, file, goal, budget_ms, run_file)

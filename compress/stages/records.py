@@ -119,14 +119,14 @@ def cost_metrics(run: Run, network: Network) -> dict[str, Any]:
     """The costs of a network as a record has them.
 
     Args:
-        run: The run, whose table predicts the latency.
+        run: The run, whose table or NPU predicts the latency.
         network: The network.
 
     Returns:
         Predicted latency in ms, parameters, MACs and the genotype.
     """
     return {
-        "predicted_latency_ms": run.table.predict(network.graph),
+        "predicted_latency_ms": run.latency_model.predict(network.graph),
         "params": costs.params(network.graph),
         "macs": costs.macs(network.graph),
         "genotype": network.genotype.to_dict(),

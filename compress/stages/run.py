@@ -14,8 +14,12 @@ from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
 from compress.files.genotypes import read_genotype
-from compress.files.records import read_record
+from compress.files.records import read_json, read_record
 from compress.files.tensors import load_network
+from compress.latency.latency_model import LatencyModel
+from compress.latency.npu import Npu, check_same_vela
+from compress.latency.npu_model import NpuModel
+from compress.latency.npu_target import NpuTarget
 from compress.latency.table import LatencyTable, read_table
 from compress.latency.target import Target
 from compress.latency.targets import open_target
@@ -34,6 +38,7 @@ from search_spaces.network import Network
 STAGES = ("train", "prune", "distill", "quantize", "export")
 MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "export": ("model.tflite",)}
 METRICS = "metrics.json"
+TABLE, NPU_FACTS = LATENCY_FILES = ("table.json", "npu.json")  # what latencies are predicted with: one of them
 SEARCH = "search"  # what stands before the first stage
 
 
@@ -62,7 +67,7 @@ class Run:
     @cached_property
     def table(self) -> LatencyTable:
         """The latency table of the run. Raises InputError when it is missing or damaged."""
-        path = self.path / "table.json"
+        path = self.path / TABLE
         if not path.is_file():
             raise InputError(f"{path} is missing; python -m nas.search --resume writes it")
         return read_table(
@@ -70,8 +75,38 @@ class Run:
         )
 
     @cached_property
+    def npu(self) -> Npu | None:
+        """The NPU that the run is for; None where latency is measured. Raises InputError without the NPU's compiler."""
+        if self.config.npu is None:
+            return None
+        kib = self.config.max_sram_kib
+        npu, facts = Npu(self.config.npu, None if kib is None else round(1024 * kib)), self.path / NPU_FACTS
+        if facts.is_file():
+            check_same_vela(read_json(facts, "start another --run", dict), npu, str(facts))
+        return npu
+
+    @property
+    def latency_file(self) -> str:
+        """The name of the file that says what latencies are predicted with."""
+        return TABLE if self.config.npu is None else NPU_FACTS
+
+    @property
+    def latency_source(self) -> str:
+        """Where the latencies come from, for people."""
+        if self.npu is None:
+            return f"measured on {self.config.target}"
+        return f"estimates of Arm's compiler Vela {self.npu.facts()['vela']} for {self.npu.name}, not measured"
+
+    @cached_property
+    def latency_model(self) -> LatencyModel:
+        """What predicts latencies: the run's table, or the compiler of its NPU."""
+        return self.table if self.npu is None else NpuModel(self.npu)
+
+    @cached_property
     def target(self) -> Target:
         """The target, at the speed it had when the table was built."""
+        if self.npu is not None:
+            return NpuTarget(npu=self.npu)
         config, reference_ms = self.config, self.table.calibration.reference_ms
         return open_target(config.target, config.threads, reference_ms, config.cores, config.benchmark_model)
 

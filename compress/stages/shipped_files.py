@@ -12,4 +12,9 @@ FILES = {
     "model.onnx": {"input": "pixels, float32, pixel byte / 255", "output": "class_map, int64"},
     "model.int8.onnx": {"input": "pixels, float32, pixel byte / 255; int8 inside", "output": "class_map, int64"},
 }
+# where the target's NPU runs no argmax
+LOGITS_FILES = {
+    "model.tflite": {"input": "int8, pixel byte minus 128", "output": "logits N,h,w,classes, int8"},
+    "model.float.tflite": {"input": "float32, pixel byte / 255", "output": "logits N,h,w,classes, float32"},
+}
 SHIPPED = (*FILES, "model.json")

@@ -23,7 +23,7 @@ def train(run: Run) -> None:
     """
     begun = time.monotonic()
     network, schedule = run.network(SEARCH), run.config.schedule("train")
-    if run.table.predict(network.graph) <= run.config.pruned_ms:
+    if run.latency_model.predict(network.graph) <= run.config.pruned_ms:
         schedule = replace(
             schedule, steps=schedule.steps + run.config.schedule("recover").steps + run.config.schedule("distill").steps
         )

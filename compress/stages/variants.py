@@ -15,7 +15,7 @@ from compress.stages.run import Run
 from compress.tflite.conversion import write_int8_onnx, write_onnx
 from compress.tflite.metadata import ModelInfo, with_metadata
 from compress.tflite.qdq_network import QDQNetwork
-from compress.tflite.variants import with_logits_output, with_uint8_input
+from compress.tflite.variants import with_class_map, with_logits_output, with_uint8_input
 
 UINT8, MEDIAPIPE, INT8_ONNX = "model.uint8.tflite", "model.mediapipe.tflite", "model.int8.onnx"
 
@@ -29,7 +29,7 @@ def write_variants(run: Run, model: bytes, log: Path) -> None:
         log: The file for what the converters print.
     """
     network = run.network("distill")
-    plain = with_uint8_input(model)
+    plain = with_uint8_input(with_class_map(model))  # for CPU runtimes, which run an argmax
     write_atomically(run.path / UINT8, plain)
     write_atomically(run.path / MEDIAPIPE, with_metadata(with_logits_output(plain), model_info(run)))
     write_onnx(network, run.path / "model.onnx", log)

@@ -19,7 +19,7 @@ from compress.stages.shipped_figures import class_figures, shipped_figures
 from compress.stages.variants import variant_figures
 from compress.tflite.reader import check_all_int8, file_ops
 from compress.tflite.simulated_int8 import fake_quantize
-from search_spaces.errors import InputError
+from search_spaces.errors import BudgetError, InputError
 
 FLOAT_IMAGES = 4  # on which the float files are compared
 SIMULATED_IMAGES = 16
@@ -62,6 +62,7 @@ def verify(run: Run) -> dict[str, Any]:
         "latency_p10_ms": latency.p10_ms,
         "latency_p90_ms": latency.p90_ms,
         **latency.mark(),
+        **npu_figures(run, model),
         "ops": len(file_ops(model)),
         "int8_ops": int8_ops,
         "float_ops": sorted(float_ops),
@@ -70,6 +71,32 @@ def verify(run: Run) -> dict[str, Any]:
         **shipped_figures(run, model, network),
         "classes": class_figures(run, counts),
     }
+
+
+def npu_figures(run: Run, model: bytes) -> dict[str, Any]:
+    """What the compiler of the run's NPU says of a file.
+
+    Args:
+        run: The run.
+        model: The bytes of the .tflite file.
+
+    Returns:
+        The peak of the SRAM in bytes, the number of ops that the NPU runs, and the version of the compiler; nothing
+        where the target is no NPU.
+
+    Raises:
+        BudgetError: The file takes more SRAM than the run may.
+    """
+    if run.npu is None:
+        return {}
+    made, kib = run.npu.compile(model), run.config.max_sram_kib
+    sram = made.price.sram_bytes or 0
+    if kib is not None and sram > 1024 * kib:
+        raise BudgetError(
+            f"{run.path / 'model.tflite'} takes {sram / 1024:.0f} KiB of SRAM, over --max-sram-kib {kib:g}; "
+            "search again with a smaller bound"
+        )
+    return {"sram_bytes": sram, "npu_ops": made.npu_ops, "vela": run.npu.facts()["vela"]}
 
 
 def simulation_agreement(run: Run, maps: list[np.ndarray]) -> float:

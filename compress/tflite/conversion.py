@@ -19,14 +19,16 @@ class Deployed(nn.Module):
 
     Args:
         network: The network, with its batch norm folded.
+        logits: Whether the argmax is left out.
     """
 
     # The converter puts the full names of classes into the names of tensors. This one stays as it was when the first
     # files were made, so that a network gives the same bytes wherever the class lives.
     __module__ = "compress.convert"
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, logits: bool = False) -> None:
         super().__init__()
+        self.logits = logits
         self.network = network
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -36,10 +38,10 @@ class Deployed(nn.Module):
             pixels: N,H,W,3 in 0..1.
 
         Returns:
-            Class indices N,h,w.
+            Class indices N,h,w, or logits N,h,w,classes.
         """
-        logits: Tensor = self.network(pixels.permute(0, 3, 1, 2))
-        return logits.permute(0, 2, 3, 1).argmax(-1)
+        logits: Tensor = self.network(pixels.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return logits if self.logits else logits.argmax(-1)
 
 
 def example_input(network: Network) -> Tensor:
@@ -55,14 +57,14 @@ def example_input(network: Network) -> Tensor:
 
 
 def write_float_tflite(network: Network, path: Path, log: Path) -> None:
-    """Writes the float .tflite file of a network.
+    """Writes the float .tflite file of a network. It ends as the network's op list does.
 
     Args:
         network: The network.
         path: The file to write.
         log: The file for what the converter prints.
     """
-    convert(Deployed(fold_batch_norm(network)), example_input(network), path, log)
+    convert(Deployed(fold_batch_norm(network), network.genotype.logits), example_input(network), path, log)
 
 
 def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None:
@@ -82,7 +84,7 @@ def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None
 
 
 def write_onnx(network: Network, path: Path, log: Path) -> None:
-    """Writes the float .onnx file of a network, with the input and output of the .tflite file.
+    """Writes the float .onnx file of a network, with the input of the .tflite file. It ends in the class map.
 
     Args:
         network: The network.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from compress.tflite.flatbuffer import pack, read_model
+from compress.tflite.flatbuffer import op_name, pack, read_model
+from compress.tflite.quantization import ARG_MAX_INT8_VERSION
 from compress.tflite.writer import quantization
 from search_spaces.errors import InputError
 
@@ -44,6 +45,36 @@ def with_uint8_input(content: bytes) -> bytes:
     subgraph.operators = [quantize, *subgraph.operators]
     subgraph.inputs = [given]
     _move_signature(model, index, given)
+    return pack(model)
+
+
+def with_class_map(content: bytes) -> bytes:
+    """Puts an ARG_MAX at the end of a file that ends in int8 logits.
+
+    Args:
+        content: a .tflite file; one that ends in an ARG_MAX is left as it is.
+
+    Returns:
+        The .tflite file whose output is the class map, int32 (1,h,w).
+    """
+    model = read_model(content)
+    subgraph = model.subgraphs[0]
+    if op_name(model, subgraph.operators[-1]) == "ARG_MAX":
+        return content
+    (logits,) = (int(i) for i in subgraph.outputs)
+    made = _add_tensor(subgraph, "class_map", subgraph.tensors[logits].shape[:3], schema.TensorType.INT32)
+    axis = _add_tensor(subgraph, "class_map.axis", (1,), schema.TensorType.INT32)
+    buffer = schema.BufferT()
+    buffer.data = np.array([3], np.int32).view(np.uint8)
+    model.buffers.append(buffer)
+    subgraph.tensors[axis].buffer = len(model.buffers) - 1
+    argmax = _operator(model, schema.BuiltinOperator.ARG_MAX, ARG_MAX_INT8_VERSION, logits, made)
+    argmax.inputs = [logits, axis]
+    argmax.builtinOptionsType, argmax.builtinOptions = schema.BuiltinOptions.ArgMaxOptions, schema.ArgMaxOptionsT()
+    argmax.builtinOptions.outputType = schema.TensorType.INT32
+    subgraph.operators.append(argmax)
+    subgraph.outputs = [made]
+    _move_signature(model, logits, made)
     return pack(model)
 
 
