@@ -47,7 +47,7 @@ def prepare(run: Run, resume: bool, table: Path | None) -> Survey | None:
         check_data_is_same(run)
     if run.npu is not None:
         print(f"latencies: {run.latency_source}")  # or the compiler is missing, which is said before data is read
-    if begun and is_of_older_backbone(run):
+    if begun and is_of_older_backbone(run, table_spec(run)):
         return None
     if not begun:
         check_new(run)
@@ -59,11 +59,12 @@ def prepare(run: Run, resume: bool, table: Path | None) -> Survey | None:
     return found
 
 
-def is_of_older_backbone(run: Run) -> bool:
+def is_of_older_backbone(run: Run, spec: TableSpec) -> bool:
     """Whether an older version has searched among networks with another backbone. Such a search cannot go on.
 
     Args:
         run: A run that was begun.
+        spec: What its latency table is for.
 
     Returns:
         Whether the search is over and was among other networks.
@@ -74,7 +75,7 @@ def is_of_older_backbone(run: Run) -> bool:
     path = run.path / "table.json"
     if not path.is_file():
         return False
-    backbone = read_table(path, f"build it again with {table_spec(run).command(path)}").backbone
+    backbone = read_table(path, f"build it again with {spec.command(path)}").backbone
     if backbone != BACKBONE and not (run.path / "genotype.json").exists():
         raise InputError(
             f"{run.path}: its search was begun among networks of {backbone}, and this version searches among networks "
