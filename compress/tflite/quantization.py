@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from compress.files.native_output import output_to
-from compress.tflite.flatbuffer import op_name, pack, read_model, value_names
+from compress.tflite.flatbuffer import op_name, pack, read_model, tensor_name, value_names
 from compress.tflite.int8_grids import PIXEL_RANGE, ValueRange, merge_groups, value_scale, weight_bounds, widest_range
 from compress.tflite.op_codes import TIED_KINDS, file_op_name
 from search_spaces.ops import CONV, DEPTHWISE
@@ -59,7 +59,8 @@ def int8_tflite(
         The bytes of the int8 .tflite file.
     """
     content = float_model.read_bytes()
-    ranges = {**ranges, next(name for name in ranges if name.startswith("serving_default_")): PIXEL_RANGE}
+    model = read_model(content)
+    ranges = {**ranges, tensor_name(model, model.subgraphs[0].inputs[0]): PIXEL_RANGE}
     for names in tied_tensors(content):
         known = {name: ranges[name] for name in names if name in ranges}
         ranges |= dict.fromkeys(known, widest_range(known.values()))
