@@ -12,6 +12,7 @@ import torch
 from conftest import every_tap, tiny_of
 from torch import nn
 
+from compress.evaluation.op_agreement import op_agreement
 from compress.evaluation.tflite_file import class_maps
 from compress.latency.targets import HostTarget
 from compress.latency.timing import load
@@ -189,6 +190,23 @@ def test_gates_fall_back_to_float_with_what_they_gate(shipped: Shipped) -> None:
     assert check_all_int8(content, kept) == len(shipped.network.graph) - len(floats)
     as_shipped, simulated = shipped.maps(content, fake_quantize(shipped.network, shipped.ranges, floats))
     assert (as_shipped == simulated).mean() > 0.99
+
+
+def test_each_op_of_a_file_computes_what_its_simulation_does(shipped: Shipped) -> None:
+    network, ranges = shipped.network, shipped.ranges
+    images = [(image := (one * 255).round() / 255, to_int8(image)) for one in shipped.images[:2]]
+    for floats in ((), float_ops_for(network.graph, "stage4.0.depthwise")):
+        content, _ = shipped.int8(floats)
+        assert op_agreement(content, fake_quantize(network, ranges, floats), images) > 0.99
+    for name in ("stem", "stage2.0.depthwise"):
+        low, high = ranges[name]
+        other = fake_quantize(network, {**ranges, name: (low, 1.2 * high)}, floats)
+        assert op_agreement(content, other, images) < 0.9
+
+
+def to_int8(image: torch.Tensor) -> np.ndarray:
+    """An image 1,3,h,w in 0..1 as a file reads it: h,w,3."""
+    return ((image[0].permute(1, 2, 0) * 255).round().numpy() - 128).astype(np.int8)
 
 
 def test_a_dead_channel_does_no_harm(tiny: Genotype) -> None:

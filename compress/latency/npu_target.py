@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from compress.latency.cores import Core
+from compress.latency.drift import Drift
 from compress.latency.npu import Npu
+from compress.latency.target import Target
 from compress.latency.target_names import NPUS, VELA
-from compress.latency.targets import Target
 from compress.latency.timing import Timed
 from search_spaces.errors import InputError
 
@@ -36,6 +38,16 @@ class NpuTarget(Target):
         """
         facts = {name: str(value) for name, value in self.npu.facts().items()}
         return {"runtime": f"Vela {facts['vela']}", "processor": self.npu.name, **facts}
+
+    @property
+    def chosen_cores(self) -> tuple[Core, ...]:
+        """See `Target.chosen_cores`. An estimate takes none."""
+        return ()
+
+    @property
+    def drift(self) -> Drift:
+        """See `Target.drift`. An estimate does not drift."""
+        return Drift()
 
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
         """Estimates the latency of files.

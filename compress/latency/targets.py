@@ -16,6 +16,7 @@ from compress.latency.adb import Device
 from compress.latency.adb_session import Runs, in_units_of_reference, interleaved
 from compress.latency.cores import BIG, Core, choose_cores
 from compress.latency.drift import Drift
+from compress.latency.npu_target import open_npu
 from compress.latency.reference import reference_models
 from compress.latency.ssh import Board
 from compress.latency.target import Target
@@ -222,8 +223,6 @@ def open_target(
     if parsed.kind == "host":
         return HostTarget(threads, reference_ms, cores)
     if parsed.kind == VELA:
-        from compress.latency.npu_target import open_npu  # it is a Target
-
         return open_npu(parsed.address)
     if parsed.kind == "ssh":
         return SshTarget(threads, reference_ms, cores, parsed.address)

@@ -12,6 +12,7 @@ import numpy as np
 from compress.evaluation.agreement import agreement, check_agreements
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.onnx_file import run_onnx
+from compress.evaluation.op_agreement import op_agreement
 from compress.evaluation.tflite_file import class_maps, evaluate_tflite, read_runnable
 from compress.files.tensors import load_network
 from compress.stages.run import Run
@@ -23,6 +24,7 @@ from search_spaces.errors import BudgetError, InputError
 
 FLOAT_IMAGES = 4  # on which the float files are compared
 SIMULATED_IMAGES = 16
+COMPARED_IMAGES = 2  # op by op with simulated int8
 
 
 def verify(run: Run) -> dict[str, Any]:
@@ -50,7 +52,7 @@ def verify(run: Run) -> dict[str, Any]:
     counts, maps = evaluate_tflite(model, network, run.validation, "verify")
     agreements = {
         "agreement_with_torch": agreement(maps, network, run.validation),
-        "agreement_with_simulation": simulation_agreement(run, maps),
+        **simulation_agreements(run, model, maps),
         **float_agreements(run),
         **variant_figures(run, maps),
     }
@@ -99,20 +101,29 @@ def npu_figures(run: Run, model: bytes) -> dict[str, Any]:
     return {"sram_bytes": sram, "npu_ops": made.npu_ops, "vela": run.npu.facts()["vela"]}
 
 
-def simulation_agreement(run: Run, maps: list[np.ndarray]) -> float:
+def simulation_agreements(run: Run, model: bytes, maps: list[np.ndarray]) -> dict[str, float]:
     """How far the int8 file agrees with the network with int8 simulated.
 
     Args:
         run: The run.
-        maps: The class maps h,w of the int8 file.
+        model: The bytes of the file.
+        maps: The class maps h,w of the file.
 
     Returns:
-        The share (0..1) of pixels of the same class, on the first SIMULATED_IMAGES images.
+        The share (0..1) of pixels of the same class, on the first SIMULATED_IMAGES images; and of equal values of the
+        op with the fewest, on the first COMPARED_IMAGES.
     """
     quantized = run.metrics("quantize")
     network = load_network(run.path / "quantize" / "network.pt")
     simulated = fake_quantize(network, quantized["ranges"], quantized["float_ops"])
-    return agreement(maps[:SIMULATED_IMAGES], simulated, run.validation)
+    size = network.genotype.resolution
+    images = zip(run.validation.batches(size), run.validation.pixels(size), strict=True)
+    return {
+        "agreement_with_simulation": agreement(maps[:SIMULATED_IMAGES], simulated, run.validation),
+        "op_agreement_with_simulation": op_agreement(
+            model, simulated, [(image, pixels) for (image, _), pixels in islice(images, COMPARED_IMAGES)]
+        ),
+    }
 
 
 def float_agreements(run: Run) -> dict[str, float]:

@@ -56,7 +56,7 @@ def file_rows(exported: Mapping[str, Any]) -> list[tuple[str, ...]]:
             form["input"],
             form["output"],
             ", ".join(
-                f"{exported[figure]:.2%} of the pixels as {bound.against}"
+                f"{exported[figure]:.2%} of {bound.of} as {bound.against}"
                 for figure, bound in AGREEMENT_BOUNDS.items()
                 if bound.file == name and figure in exported
             ),
