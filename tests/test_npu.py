@@ -48,6 +48,7 @@ def test_every_npu_is_a_target(npu: str) -> None:
         ({"target": "vela:ethos-u55-100"}, "ethos-u55-256"),
         ({"target": "vela"}, "choose from ethos-u55-32"),
         ({"target": "vela:ethos-u55-256", "threads": 2}, "--threads 2"),
+        ({"target": "vela:ethos-u55-256", "cores": "small"}, "--cores small"),
         ({"max_sram_kib": 100.0}, "--max-sram-kib 100: needs a --target vela:NPU"),
         ({"target": "vela:ethos-u55-256", "max_sram_kib": -1.0}, "--max-sram-kib"),
     ],

@@ -126,6 +126,8 @@ class RunConfig:
             bound = getattr(self, name)
             if bound is not None and not (isfinite(bound) and bound > 0):
                 raise InputError(f"--{name.replace('_', '-')} {bound}: give a positive number of KiB")
+        if self.npu is not None and self.cores != BIG:
+            raise InputError(f"--cores {self.cores}: --target {self.target} has none; leave it out")
         if self.max_sram_kib is not None and self.npu is None:
             raise InputError(f"--max-sram-kib {self.max_sram_kib:g}: needs a --target vela:NPU")
         if self.pruner != "none" and (self.strategy != "train" or self.pareto):
