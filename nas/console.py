@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "compress.export",
     "verify": "compress.verify",
     "report": "nas.report",
+    "delegates": "compress.delegates",
     "predict": "compress.predict",
     "demo": "compress.demo",
     "android": "compress.android",
