@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from commands import Command
 
 import compress.delegates
-from commands import Command
 from compress.evaluation.accelerators import GPU_OPS, NOT_TRIED, by_list, core_ml, on_gpu, on_npu, on_xnnpack
 from compress.tflite.flatbuffer import pack, read_model
 from compress.tflite.writer import FLOAT32, random_weight_model
@@ -48,7 +48,9 @@ def test_xnnpack_takes_all_but_the_argmax(model: bytes, smallest: Genotype) -> N
 def test_xnnpack_leaves_an_op_in_the_middle(model: bytes) -> None:
     """A resize to the nearest pixel, which XNNPACK does not know, cuts the graph in two."""
     changed = read_model(model)
-    middle = [op for op in changed.subgraphs[0].operators if _code(changed, op) == schema.BuiltinOperator.RESIZE_BILINEAR]
+    middle = [
+        op for op in changed.subgraphs[0].operators if _code(changed, op) == schema.BuiltinOperator.RESIZE_BILINEAR
+    ]
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.RESIZE_NEAREST_NEIGHBOR
     code.version = 2

@@ -1,7 +1,7 @@
 """Which accelerator takes which op of a .tflite file, and what is left over for the CPU's own kernels.
 
-Where a runtime or a compiler is at hand, it decides. Else a published list does, and the table says so. TensorFlow's and
-LiteRT's Analyzer is not asked: it calls any op compatible with GPUs.
+Where a runtime or a compiler is at hand, it decides. Else a published list does, and the table says so. The Analyzer of
+TensorFlow and LiteRT is not asked: it calls any op compatible with GPUs.
 """
 
 import json
@@ -26,17 +26,63 @@ UNROLLED = 100  # times as many ops of the NPU as of the file: an op was taken a
 DELEGATE = "DELEGATE"  # the name of a part that a delegate took
 # https://www.tensorflow.org/lite/performance/gpu, of TensorFlow Lite's older GPU delegate. It runs int8 files in float.
 GPU_OPS = frozenset(
-    "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXP FULLY_CONNECTED LOGICAL_AND LOGISTIC LSTM "
-    "MAX_POOL_2D MAXIMUM MINIMUM MUL PAD PRELU RELU RELU6 RESHAPE RESIZE_BILINEAR SOFTMAX STRIDED_SLICE SUB "
-    "TRANSPOSE_CONV".split()
+    [
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "EXP",
+        "FULLY_CONNECTED",
+        "LOGICAL_AND",
+        "LOGISTIC",
+        "LSTM",
+        "MAX_POOL_2D",
+        "MAXIMUM",
+        "MINIMUM",
+        "MUL",
+        "PAD",
+        "PRELU",
+        "RELU",
+        "RELU6",
+        "RESHAPE",
+        "RESIZE_BILINEAR",
+        "SOFTMAX",
+        "STRIDED_SLICE",
+        "SUB",
+        "TRANSPOSE_CONV",
+    ]
 )
 # https://www.tensorflow.org/lite/performance/coreml_delegate. It takes float files only.
 CORE_ML_OPS = frozenset(
-    "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED HARD_SWISH LOGISTIC MAX_POOL_2D "
-    "MIRROR_PAD MUL PAD PADV2 RELU RELU_N1_TO_1 RELU6 RESHAPE RESIZE_BILINEAR SOFTMAX TANH TRANSPOSE_CONV".split()
+    [
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "FULLY_CONNECTED",
+        "HARD_SWISH",
+        "LOGISTIC",
+        "MAX_POOL_2D",
+        "MIRROR_PAD",
+        "MUL",
+        "PAD",
+        "PADV2",
+        "RELU",
+        "RELU_N1_TO_1",
+        "RELU6",
+        "RESHAPE",
+        "RESIZE_BILINEAR",
+        "SOFTMAX",
+        "TANH",
+        "TRANSPOSE_CONV",
+    ]
 )
 VULKAN_DRIVER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")  # of a GPU in software, which Chromium brings
 GPU_TIMEOUT_S = 300
+NO_GPU = "needs a Vulkan driver: name it in VK_ICD_FILENAMES, or install Chromium"
+NO_WEBGPU = "Failed to initialize WebGPU environment"
 # runs in a process of its own: a driver may end it
 GPU_RUN = """
 import json, sys
@@ -48,7 +94,9 @@ model = CompiledModel.from_file(sys.argv[1], hardware_accel=HardwareAccelerator.
 cpu = Interpreter(model_path=sys.argv[1], num_threads=1)
 cpu.allocate_tensors()
 (reads,), (makes,) = cpu.get_input_details(), cpu.get_output_details()
-levels = np.random.default_rng(0).integers(0, 256, reads["shape"])
+_, height, width, bands = reads["shape"]
+coarse = np.random.default_rng(0).integers(0, 256, (1, height // 32 + 1, width // 32 + 1, bands))
+levels = coarse.repeat(32, 1).repeat(32, 2)[:, :height, :width]
 image = (levels / 255 if reads["dtype"] == np.float32 else levels - 128 * (reads["dtype"] == np.int8))
 image = image.astype(reads["dtype"])
 cpu.set_tensor(reads["index"], image)
@@ -149,7 +197,9 @@ def on_npu(content: bytes, name: str) -> Placement:
     except InputError as error:
         return Placement(f"Arm {name}", NOT_TRIED, None, note=str(error))
     ops = len(read_model(content).subgraphs[0].operators)
-    note = f"{made.price.latency_ms:.2f} ms and {(made.price.sram_bytes or 0) / 1024:.0f} KiB of SRAM by Vela's estimate"
+    note = (
+        f"{made.price.latency_ms:.2f} ms and {(made.price.sram_bytes or 0) / 1024:.0f} KiB of SRAM by Vela's estimate"
+    )
     if made.npu_ops > UNROLLED * ops:
         note += f"; an op is unrolled: the NPU runs {made.npu_ops} ops"
     parts = sum(one.startswith("CUSTOM") for one in file_op_names(made.content))
@@ -168,20 +218,24 @@ def on_gpu(path: Path) -> Placement:
     name = "GPU by LiteRT (ML Drift)"
     driver = os.environ.get("VK_ICD_FILENAMES") or str(VULKAN_DRIVER)
     if not Path(driver).is_file():
-        return Placement(name, NOT_TRIED, None, note="needs a Vulkan driver: VK_ICD_FILENAMES, or Chromium's")
+        return Placement(name, NOT_TRIED, None, note=NO_GPU)
+    # Vulkan's loader lies beside Chromium's driver; one of the system, or of LD_LIBRARY_PATH, comes first
+    libraries = ":".join(filter(None, (os.environ.get("LD_LIBRARY_PATH"), str(Path(driver).parent))))
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(
                 [sys.executable, "-c", GPU_RUN, str(path.absolute())],
-                env={**os.environ, "VK_ICD_FILENAMES": driver}, cwd=folder,
+                env={**os.environ, "VK_ICD_FILENAMES": driver, "LD_LIBRARY_PATH": libraries}, cwd=folder,
                 capture_output=True, text=True, errors="replace", timeout=GPU_TIMEOUT_S, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return Placement(name, NOT_TRIED, None, note=f"no answer within {GPU_TIMEOUT_S} s")
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
-        reason = ([line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no reason given"])[-1]
-        return Placement(name, RUN, None, note=f"refused: {reason[:160]}")
+        if NO_WEBGPU in done.stderr:
+            return Placement(name, NOT_TRIED, None, note=NO_GPU)
+        reasons = [line.strip() for line in done.stderr.splitlines() if "ERROR" in line or "Error" in line]
+        return Placement(name, RUN, None, note=f"refused: {(reasons or ['no reason given'])[0][:160]}")
     whole, same = json.loads(lines[0].partition(" ")[2])
     note = f"{same:.1%} of a random image's pixels as on the CPU"
     if not whole:
@@ -206,7 +260,9 @@ def by_list(content: bytes, accelerator: str, supported: frozenset[str], takes_i
     float_input = model.subgraphs[0].tensors[int(model.subgraphs[0].inputs[0])].quantization is None
     int8 = not float_input or "QUANTIZE" in names
     left = Counter(name for name in names if name not in supported or (int8 and not takes_int8))
-    return Placement(accelerator, PUBLISHED, dict(left), note="" if takes_int8 or not int8 else "takes float files only")
+    return Placement(
+        accelerator, PUBLISHED, dict(left), note="" if takes_int8 or not int8 else "takes float files only"
+    )
 
 
 def core_ml(content: bytes) -> Placement:
@@ -236,7 +292,9 @@ def format_placements(content: bytes, found: Iterable[Placement]) -> str:
     for one in found:
         takes = "?" if one.left is None else f"{total - sum(one.left.values())}/{total}"
         left = "" if one.left is None else ", ".join(f"{count} {name}" for name, count in sorted(one.left.items()))
-        told = "; ".join(filter(None, (one.source, left or ("" if one.left is None else "nothing left over"), one.note)))
+        told = "; ".join(
+            filter(None, (one.source, left or ("" if one.left is None else "nothing left over"), one.note))
+        )
         parts = "" if one.parts is None else one.parts
         lines.append(f"{one.accelerator:32} {takes:>9} {parts:>5} {one.seconds:7.2f}  {told}")
     return "\n".join(lines)
