@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES, INPUT_SIZE = 11, (360, 480)
-NETWORK = ROOT / "runs" / "camvid" / "genotype.json"
+NETWORK = ROOT / "runs" / "camvid" / "scratch" / "genotype.json"
 KINDS = {"network": 16, "supernet": 8}  # crops of a step, as in the preset quick
 CROP = 128
 WARM_UP = 3  # steps that are not timed

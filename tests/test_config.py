@@ -76,8 +76,12 @@ def test_the_file_has_the_layout_of_older_versions(tmp_path: Path) -> None:
 
 
 def test_the_runs_of_the_repository_load() -> None:
-    config = read_config(Path(__file__).parents[1] / "runs" / "camvid")
+    published = Path(__file__).parents[1] / "runs" / "camvid"
+    config = read_config(published / "scratch")
     assert (config.preset, config.trials, config.max_size_kib, config.storage) == ("best", 80, 1000.0, "")
+    assert config.weights == "none"
+    config = read_config(published)
+    assert (config.budget_ms, config.trials, config.weights) == (22.0, 3, "imagenet")
 
 
 @pytest.mark.parametrize(

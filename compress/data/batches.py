@@ -58,7 +58,12 @@ def collate_or_error(items: list[Crop | InputError]) -> list[Tensor] | InputErro
 
 
 def training_batches(
-    crops: Crops, batch: int, start: int, workers: int | None = None, share: slice = slice(None)
+    crops: Crops,
+    batch: int,
+    start: int,
+    workers: int | None = None,
+    share: slice = slice(None),
+    device: torch.device | None = None,
 ) -> Iterator[Crop]:
     """Makes the batches of a training in other processes. No mean is subtracted, so int8 input is `byte - 128`.
 
@@ -69,6 +74,7 @@ def training_batches(
         workers: The number of processes; 0 makes the crops in this process. Without it one process for each thread of
             torch but one, WORKERS at most, and no more than the shared memory has room for.
         share: The part of each batch that is made.
+        device: Where the batches are wanted; None for the CPU. Crops move there as bytes, a quarter of their floats.
 
     Returns:
         Of each step N,3,crop,crop images in 0..1 and N,crop,crop masks as whole numbers.
@@ -93,7 +99,7 @@ def training_batches(
         for found in loader:
             if isinstance(found, InputError):
                 raise found
-            images, masks = found
+            images, masks = (part.to(device) for part in found) if device else found
             yield images.float().div_(255), masks.long()
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):

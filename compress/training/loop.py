@@ -205,8 +205,9 @@ def _train(
     log = TrainingLog(file.path.with_name("log.csv"), start) if main else None
     share = distributed.share(schedule.batch)
     bar = tqdm(total=schedule.steps, initial=start, desc=file.title, unit="step", dynamic_ncols=True, disable=not main)
-    for step, (images, masks) in enumerate(training_batches(crops, schedule.batch, start, share=share), start):
-        images, masks = images.to(device, memory_format=torch.channels_last), masks.to(device)
+    batches = training_batches(crops, schedule.batch, start, share=share, device=device)
+    for step, (images, masks) in enumerate(batches, start):
+        images = images.contiguous(memory_format=torch.channels_last)
         torch.manual_seed(crops.seed + step)
         loss, lr = trainee.step(losses(images, masks, step), file.title, step + 1)
         last = step + 1 == schedule.steps
