@@ -1,7 +1,6 @@
 """The Core ML packages: converted for real, run on Linux by the interpreter of their programs."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 from conftest import every_tap
 
 import compress.ios
-from compress.apps.ios.build import build_ios, check_package, swift_string
+from compress.apps.ios.build import IN_FLOAT, build_ios, check_package, float_class_map, swift_string
 from compress.apps.ios.mil import MilProgram
 from compress.apps.ios.packages import FLOAT16, INT8, INT8_WEIGHTS, import_coremltools
 from compress.files.tensors import load_network
-from compress.prediction.segmenter import Segmenter, open_segmenter
+from compress.prediction.segmenter import open_segmenter
 from compress.tflite.qdq_network import QDQNetwork
 from compress.tflite.ranges import observe_ranges
 from search_spaces.errors import InputError
@@ -45,9 +44,11 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_every_package_gives_the_classes_of_the_int8_file(packages: Path) -> None:
-    segmenter = open_segmenter(SHIPPED)
-    checked = {name: check_package(packages / name, segmenter, [street()]) for name in (FLOAT16, INT8_WEIGHTS, INT8)}
+def test_every_package_gives_the_classes_of_what_it_was_made_from(packages: Path) -> None:
+    segmenter, network = open_segmenter(SHIPPED), load_network(SHIPPED / "network.pt")
+    in_int8, in_float = segmenter.small_class_map(street()), float_class_map(network, street())
+    expected = {FLOAT16: in_float, INT8_WEIGHTS: in_float, INT8: in_int8}
+    checked = {name: check_package(packages / name, [street()], [one], "it") for name, one in expected.items()}
     assert all(package.agreement >= 0.98 for package in checked.values())
     sizes = [package.size_bytes for package in checked.values()]
     assert sizes[0] > sizes[2] > sizes[1]
@@ -68,12 +69,10 @@ def test_the_package_takes_a_picture_and_names_its_classes(packages: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_package_that_disagrees_is_refused(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    segmenter = open_segmenter(SHIPPED)
-    turned: Callable[[Segmenter, np.ndarray], np.ndarray] = lambda self, image: np.full((360, 480), 3, np.uint8)  # noqa: E731
-    monkeypatch.setattr(Segmenter, "small_class_map", turned)
-    with pytest.raises(InputError, match=r"model\.mlpackage: agrees with model\.tflite on 0\."):
-        check_package(packages / FLOAT16, segmenter, [street()])
+def test_a_package_that_disagrees_is_refused(packages: Path) -> None:
+    other = np.full((360, 480), 3, np.uint8)
+    with pytest.raises(InputError, match=r"model\.mlpackage: agrees with the float network on 0\."):
+        check_package(packages / FLOAT16, [street()], [other], IN_FLOAT)
 
 
 @pytest.mark.slow

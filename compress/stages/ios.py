@@ -21,7 +21,7 @@ def ios(path: Path, out: Path, images: int) -> None:
         images: number of validation images to check on.
 
     Raises:
-        InputError: the run is not exported, a package disagrees with model.tflite, or `out` cannot be written.
+        InputError: the run is not exported, a package disagrees with what it was made from, or `out` cannot be written.
     """
     if images < 1:
         raise InputError(f"--images {images}: give a positive number")
@@ -32,4 +32,5 @@ def ios(path: Path, out: Path, images: int) -> None:
     pixels = run.validation.pixels(network.genotype.resolution)
     checked = [(image.astype("int16") + 128).astype("uint8") for image in islice(pixels, images)]
     for package in build_ios(network, in_int8, open_segmenter(path), checked, out):
-        print(f"{out / package.name}: {package.size_bytes / 1024:.0f} KiB, {package.agreement:.4f} of the pixels")
+        found = f"{package.agreement:.4f} of the pixels as {package.reference}"
+        print(f"{out / package.name}: {package.size_bytes / 1024:.0f} KiB, {found}")

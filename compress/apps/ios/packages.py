@@ -80,11 +80,11 @@ def write_packages(network: Network, int8_network: QDQNetwork, card: ModelCard, 
     Raises:
         InputError: coremltools is not installed.
     """
-    coremltools = import_coremltools()
-    from coremltools.optimize import coreml as optimize
-
     with output_to(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        coremltools = import_coremltools()
+        from coremltools.optimize import coreml as optimize
+
         float16 = convert(coremltools, ClassMap(fold_batch_norm(network)), card)
         config = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=MIN_WEIGHTS)
         weights = optimize.linear_quantize_weights(float16, optimize.OptimizationConfig(global_config=config))
