@@ -5,6 +5,7 @@ and the ops in float that model.tflite has.
 """
 
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 
 import torch
 import torch.ao.quantization.fx._decomposed
@@ -98,6 +99,16 @@ class QDQNetwork(Network):
             x, padding = self._on_grid(op.inputs[0], F.pad(x, (*columns, *rows))), (0, 0)
         x = F.conv2d(x, weight, bias, stride, padding, dilation, layer.conv.groups)
         return self._on_grid(op.name, F.relu6(x) if layer.relu6 else x)
+
+    def with_float_values(self) -> "QDQNetwork":
+        """The same weights, with values that stay in float.
+
+        Returns:
+            A network of its own.
+        """
+        found = deepcopy(self)
+        found.grids = {}
+        return found
 
     def _layer(self, op: Op) -> ConvBNAct:
         layer = self.layers[layer_name(op.name)]

@@ -16,7 +16,6 @@ from search_spaces.errors import InputError
 from search_spaces.network import Network, fold_batch_norm
 
 FLOAT16, INT8_WEIGHTS, INT8 = "model.mlpackage", "model.w8.mlpackage", "model.w8a8.mlpackage"
-MIN_WEIGHTS = 256  # a smaller tensor stays float: its scales would cost more than it saves
 EXTRA = 'pip install "slimlab[ios]"'
 
 
@@ -83,11 +82,8 @@ def write_packages(network: Network, int8_network: QDQNetwork, card: ModelCard, 
     with output_to(log), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         coremltools = import_coremltools()
-        from coremltools.optimize import coreml as optimize
-
         float16 = convert(coremltools, ClassMap(fold_batch_norm(network)), card)
-        config = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=MIN_WEIGHTS)
-        weights = optimize.linear_quantize_weights(float16, optimize.OptimizationConfig(global_config=config))
+        weights = convert(coremltools, ClassMap(int8_network.with_float_values()), card)
         int8 = convert(coremltools, ClassMap(int8_network), card)
         made = []
         for model, name in ((float16, FLOAT16), (weights, INT8_WEIGHTS), (int8, INT8)):
