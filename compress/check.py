@@ -6,12 +6,11 @@ labelled pixels, files that are not used, copies. With --preview some images and
 """
 
 import argparse
-from pathlib import Path
 
 from compress.data.layouts import LAYOUTS
 from compress.data.spec import parse_data
 from compress.stages.cli import Command, run_command
-from compress.stages.flag_values import parse_input_size
+from compress.stages.flag_values import expand_path, parse_input_size
 from compress.stages.presets import PRESETS
 
 CROPS_OF = "quick"  # the preset whose crops are described
@@ -28,7 +27,7 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
         "--input-size", help="512 or HEIGHTxWIDTH: says what the data set takes at this size, and what crops show"
     )
     arguments.add_argument("--seed", type=int, default=0, help="draws the split of a folder that has none")
-    arguments.add_argument("--preview", type=Path, metavar="FILE.png", help="draws some images with their masks")
+    arguments.add_argument("--preview", type=expand_path, metavar="FILE.png", help="draws some images with their masks")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -55,7 +54,7 @@ def run(given: argparse.Namespace) -> None:
         print(describe_input_size(data, input_size))
         print(describe_crops(data, input_size, PRESETS[CROPS_OF].train.crop, given.seed))
     if given.preview is not None:
-        draw_preview(data, given.preview)
+        draw_preview(data, given.preview, findings.turned)
         print(f"preview: {given.preview}")
 
 

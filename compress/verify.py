@@ -24,6 +24,7 @@ def run(given: argparse.Namespace) -> None:
     from compress.files.records import write_json
     from compress.stages.records import require
     from compress.stages.run import open_run
+    from compress.stages.shipped_figures import mean_over
     from compress.stages.verify import verify
     from compress.training.device import share_cores
 
@@ -34,7 +35,8 @@ def run(given: argparse.Namespace) -> None:
     write_json(path / "export" / "verify.json", found)
     for name, value in found.items():
         for key, figure in value.items() if isinstance(value, dict) else [("", value)]:
-            print(f"{' '.join((name, key)).strip():34} {format_figure(figure)}")
+            over = mean_over(found["classes"]) if name == "miou" else ""
+            print(f"{' '.join((name, key)).strip():34} {format_figure(figure)}{over}")
 
 
 def format_figure(figure: object) -> str:

@@ -9,6 +9,7 @@ from compress.stages.prune import prune
 from compress.stages.quantize import quantize
 from compress.stages.records import is_done
 from compress.stages.run import STAGES, Run
+from compress.stages.shipped_figures import mean_over
 from compress.stages.train import train
 from nas.pages.report_page import write_report
 from nas.result import write_result
@@ -58,8 +59,9 @@ def summary(run: Run, result: dict[str, Any]) -> str:
         The model with its figures, and where the card, the report and the figures lie.
     """
     size = result["stages"][-1]["size_bytes"] / 1024
+    over = mean_over(run.metrics(STAGES[-1]).get("classes", {}))  # older versions did not record classes
     return (
-        f"\n{result['model']}: mIoU {result['miou']:.4f}, {result['latency_ms']:.2f} ms on {result['target']} "
+        f"\n{result['model']}: mIoU {result['miou']:.4f}{over}, {result['latency_ms']:.2f} ms on {result['target']} "
         f"(budget {result['budget_ms']:g} ms), {size:.0f} KiB, int8\n"
         f"  latencies: {run.latency_source}\n"
         f"  card {run.path / 'model.json'}, report {run.path / 'report.html'}, figures {run.path / 'result.json'}"

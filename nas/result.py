@@ -61,7 +61,7 @@ def _stage_figures(run: Run, stage: str) -> dict[str, Any]:
     metrics = run.metrics(stage)
     for name in (*FIGURES, "genotype"):
         value = metrics.get(name)
-        fits = isinstance(value, dict) if name == "genotype" else _is_number(value)
+        fits = isinstance(value, dict) if name == "genotype" else is_number(value)
         if not fits:
             raise InputError(
                 f"{run.path / stage / 'metrics.json'}: {name} must not be {value!r}; "
@@ -70,7 +70,15 @@ def _stage_figures(run: Run, stage: str) -> dict[str, Any]:
     return {"name": stage, **{name: metrics[name] for name in FIGURES}}
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value of a JSON file is a number to calculate with.
+
+    Args:
+        value: Any JSON value.
+
+    Returns:
+        True for a finite number.
+    """
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -79,9 +87,10 @@ def _search_figures(run: Run) -> dict[str, Any]:
     path = run.path / SEARCH / "search.json"
     try:
         figures: dict[str, Any] = read_json(path, "its figures are left out", dict)
-        if all(_is_number(figures.get(name)) for name in SEARCH_FIGURES):
-            return figures
-        print(f"{path} lacks {', '.join(SEARCH_FIGURES)} as numbers; its figures are left out", file=sys.stderr)
+        lacking = [name for name in SEARCH_FIGURES if not is_number(figures.get(name))]
+        if lacking:
+            print(f"{path} lacks {', '.join(lacking)} as numbers; these figures are left out", file=sys.stderr)
+        return {**figures, **dict.fromkeys(lacking)}
     except InputError as error:
         print(error, file=sys.stderr)
     return dict.fromkeys(SEARCH_FIGURES)

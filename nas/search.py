@@ -21,7 +21,7 @@ from compress.stages.config import GROUPS, RUN, SEARCH, TARGET, RunConfig
 from compress.stages.config_file import CONFIG_FILE
 from compress.stages.flag_values import expand_path
 from compress.stages.flags import add_flags, flag, values_of
-from nas.storage_url import STORAGE_FORMS, check_storage_url, redacted, storage_url
+from nas.storage_url import STORAGE_FORMS, check_storage_url, expand_storage, redacted, storage_url
 from search_spaces.errors import InputError
 
 RESERVED = ("latency", "data", "peers")  # folders of runs/ that are no runs
@@ -50,8 +50,9 @@ class SearchFlags:
         metavar="FILE",
     )  # fmt: skip
     storage: str | None = flag(
-        SEARCH, f"where the study lives: {STORAGE_FORMS}", None, unset="study.db in the run folder", metavar="URL"
-    )
+        SEARCH, f"where the study lives: {STORAGE_FORMS}", None, parse=expand_storage,
+        unset="study.db in the run folder", metavar="URL",
+    )  # fmt: skip
     workers: int = flag(SEARCH, "processes of this machine that score candidates", 1, type=int, metavar="N")
     run: str | None = flag(RUN, "name of the run folder under runs/", None, unset="DATA-BUDGETms", metavar="NAME")
     resume: bool = flag(RUN, "go on with the run where it stopped", False, action="store_true")

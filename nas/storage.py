@@ -11,7 +11,7 @@ grpc://HOST:PORT                       a proxy started by this command (extra: s
 import argparse
 
 from compress.stages.cli import Command, run_command
-from nas.storage_url import check_storage_url, redacted
+from nas.storage_url import check_storage_url, expand_storage, redacted
 
 PORT = 13000
 
@@ -36,13 +36,14 @@ def run(given: argparse.Namespace) -> None:
     Args:
         given: The flags.
     """
-    check_storage_url(given.url)
+    url = expand_storage(given.url)
+    check_storage_url(url)
 
     import optuna
 
     from nas.storages import open_storage
 
-    storage = open_storage(given.url)
+    storage = open_storage(url)
     print(f"serving {redacted(given.url)} as grpc://{given.host}:{given.port}; Ctrl-C ends it", flush=True)
     optuna.storages.run_grpc_proxy_server(storage, host=given.host, port=given.port)
 

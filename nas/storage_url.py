@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from compress.files.home import expand_home
 from search_spaces.errors import InputError
 
 STORAGE_VARIABLE = "SLIMLAB_STORAGE"  # a URL may hold a password, and command lines can be read by everybody
@@ -36,6 +37,21 @@ def check_storage_url(url: str) -> None:
         raise InputError(f"--storage {redacted(url)}: {problem}; give {form}")
 
 
+def expand_storage(url: str) -> str:
+    """Replaces `~` at the beginning of a storage's file by the user's home folder. No shell does it behind `journal:`.
+
+    Args:
+        url: The value of `--storage`, well formed or not.
+
+    Returns:
+        The address; that of a server is left as it is.
+    """
+    for kind in ("journal:", "sqlite:///"):
+        if url.startswith(kind):
+            return kind + expand_home(url.removeprefix(kind))
+    return url
+
+
 def storage_url(given: str | None, path: Path) -> str:
     """Where a run's study lives.
 
@@ -49,7 +65,7 @@ def storage_url(given: str | None, path: Path) -> str:
     Raises:
         InputError: The address cannot be one of a storage.
     """
-    url = given or os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{path / 'study.db'}"
+    url = expand_storage(given or os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{path / 'study.db'}")
     check_storage_url(url)
     return url
 

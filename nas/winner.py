@@ -1,5 +1,6 @@
 """From a prepared run to its winner: the study, the finalists, and the weights that the winner starts from."""
 
+import sys
 import time
 
 from compress.files.records import read_json, write_json
@@ -13,10 +14,12 @@ from nas.finalists import choose_winner
 from nas.heartbeat import Worker
 from nas.local_workers import local_workers
 from nas.problem import problem_of
+from nas.result import is_number
 from nas.storages import open_storage, readable
 from nas.strategy import Strategy, open_strategy
 from nas.study import Candidate, best_candidates, finished, open_study
 from nas.study_identity import identity_of, study_name
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 
 
@@ -93,15 +96,25 @@ def write_winner(run: Run, strategy: Strategy, winner: Genotype, found: list[Can
         save_network(strategy.network(problem_of(run).largest()), folder / "teacher.pt")
 
 
-def supernet_seconds(run: Run) -> float:
-    """How long the supernet was trained.
+def supernet_seconds(run: Run) -> float | None:
+    """How long the supernet was trained. A search that is done does not fail for want of this figure.
 
     Args:
         run: The run.
 
     Returns:
-        The seconds; 0 for a search without a supernet.
+        The seconds; 0 for a search without a supernet; None where the file that keeps them is damaged, which is said
+        on stderr.
     """
     if not run.config.shares_weights:
         return 0.0
-    return float(read_json(run.path / SEARCH / "supernet.json", "start the run anew", dict)["seconds"])
+    path = run.path / SEARCH / "supernet.json"
+    try:
+        seconds = read_json(path, "this figure is left out", dict).get("seconds")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return None
+    if not is_number(seconds):
+        print(f"{path} lacks seconds as a number; this figure is left out", file=sys.stderr)
+        return None
+    return float(seconds)

@@ -16,6 +16,7 @@ from compress.data.check import check
 from compress.data.dataset import DataSet, open_data
 from compress.data.fingerprints import fingerprint_of_sizes
 from compress.data.memory import training_bytes
+from compress.data.preview import _chosen
 from search_spaces.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -147,6 +148,51 @@ def test_the_command_lists_faults(own: Path, command: Command) -> None:
     assert f"{own}/val/masks/0.png: the file is missing" in err
     code, _, err = command(compress.check.main, f"folder:{own}", "--preview", "picture.bmp")
     assert (code, err) == (2, "--preview picture.bmp: give the name of a PNG file, such as preview.png\n")
+
+
+def test_the_preview_may_lie_in_the_home_folder(own: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(own.parent))
+    code, _, err = command(compress.check.main, f"folder:{own}", "--preview", "~/picture.bmp")
+    assert (code, err.split(": ")[0]) == (2, f"--preview {own.parent}/picture.bmp")
+
+
+def tag(path: Path, orientation: int) -> None:
+    """Gives an image an orientation tag; its pixels stay as they are."""
+    with Image.open(path) as image:
+        image.load()
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+def test_images_that_a_tag_turns_alone_are_a_warning(own: Path, orientation: int) -> None:
+    """Their size stays as it was: the images are square."""
+    for name in ("2.png", "4.png"):
+        tag(own / "train/images" / name, orientation)
+    data = open_data(f"folder:{own}")
+    found = check(data)
+    assert found.warnings[-1] == (
+        f"--data folder:{own}: an orientation tag turns or mirrors 2 of 9 images, but not their masks, such as "
+        f"{own}/train/images/2.png; look at them with python -m compress.check folder:{own} --preview preview.png"
+    )
+    assert [pair.image.name for pair in _chosen(data.train, set(found.turned))] == ["2.png", "4.png", "0.png", "3.png"]
+    for name in ("2.png", "4.png"):
+        tag(own / "train/masks" / name, orientation)
+    assert not any("orientation" in line for line in check(open_data(f"folder:{own}")).warnings)
+
+
+def test_a_mask_that_is_turned_against_its_image_is_said(own: Path) -> None:
+    image, mask = own / "train/images/0.png", own / "train/masks/0.png"
+    values = np.random.default_rng(0).integers(0, 256, (40, 64, 3)).astype(np.uint8)
+    save(values, image)
+    tag(image, 6)
+    save(np.eye(64, 40, dtype=np.uint8), mask)  # drawn on the image as viewers show it
+    assert check(open_data(f"folder:{own}")).warnings == ()
+    save(np.eye(40, 64, dtype=np.uint8), mask)
+    sizes = r"masks/0.png: the mask is 64x40 but .*0.png is 40x64"
+    with pytest.raises(DataError, match=f"{sizes}; make them the same size, one of them may be turned"):
+        check(open_data(f"folder:{own}"))
 
 
 def test_names_that_are_no_utf8_are_printed(own: Path, command: Command) -> None:

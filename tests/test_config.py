@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from compress.stages.config import RunConfig
 from compress.stages.config_file import check_same, check_same_data, data_changes, read_config, write_config
 from compress.stages.flags import add_flags, flagged, values_of
+from compress.stages.options import DistillOptions
 from compress.stages.presets import PRESETS
+from nas.search import SearchFlags
+from nas.storage_url import STORAGE_VARIABLE, storage_url
 from search_spaces.errors import InputError
 
 FACTS = {"train": 6, "val": 3, "classes": ["a", "b"], "bands": {"bands": [1, 2, 3]}, "fingerprint": "0" * 16}
@@ -40,6 +43,22 @@ def test_the_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HOME", str(tmp_path))
     config = parsed("--budget-ms", "30", "--data", "folder:~/roads", "--weights", "~/start.pt")
     assert (config.data, config.weights) == (f"folder:{tmp_path}/roads", f"{tmp_path}/start.pt")
+
+
+def test_the_home_folder_is_expanded_in_teachers_and_storages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that are no paths stay as they are."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for text, read in (("~/t.onnx", f"{tmp_path}/t.onnx"), ("largest", "largest"), ("./largest", "./largest")):
+        assert DistillOptions(**values_of(DistillOptions, {"teacher": text})).teacher == read
+    for text, read in (
+        ("journal:~/roads.log", f"journal:{tmp_path}/roads.log"),
+        ("sqlite:///~/study.db", f"sqlite:///{tmp_path}/study.db"),
+        ("sqlite:///study~.db", "sqlite:///study~.db"),
+        ("postgresql://~/name", "postgresql://~/name"),
+    ):
+        assert SearchFlags(**values_of(SearchFlags, {"storage": text})).storage == read
+        monkeypatch.setenv(STORAGE_VARIABLE, text)
+        assert storage_url(None, tmp_path) == storage_url(text, tmp_path) == read
 
 
 configs = st.builds(

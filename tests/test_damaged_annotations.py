@@ -1,5 +1,6 @@
 """Annotation files that people, accidents or other programs have damaged are read or refused in one line."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 from mutations import BYTES, JSON, TEXT, Mutation
 from test_mutations import TIMES, Case, check
 
+from compress.data.annotations import LISTING
 from compress.data.dataset import open_data
+from compress.files.atomic import RUNS
+from compress.files.records import read_record, write_json
 
 TRIES = 40
 
@@ -40,6 +44,18 @@ def file_of(make: Callable[[Path], Any], name: str) -> Callable[[Path], Path]:
     return written
 
 
+def listing_file(folder: Path) -> Path:
+    """The listing of masks that are drawn already, without its checksum."""
+    file_of(made_annotations.coco, "")(Path.cwd())
+    (file,) = (RUNS / "data").glob(f"masks-*/{LISTING}")
+    write_json(file, read_record(file, ""))
+    return file
+
+
+def drawn_data(path: Path) -> Any:
+    return data_of(Path.cwd() / "data set coco" / "any")
+
+
 def case(make: Callable[[Path], Any], name: str, mutations: tuple[Mutation, ...]) -> Case:
     return Case(file_of(make, name), mutations, data_of, TRIES)
 
@@ -54,6 +70,7 @@ CASES = {
     "a list of CVAT": case(made_exports.cvat, "ImageSets/Segmentation/train.txt", TEXT),
     "a .parquet file": case(made_exports.parquet, "data/validation-00000-of-00001.parquet", BYTES),
     "_classes.csv": case(made_exports.roboflow, "train/_classes.csv", TEXT),
+    LISTING: Case(listing_file, JSON, drawn_data, TRIES),
 }
 
 
@@ -62,6 +79,23 @@ def test_a_damaged_annotation_is_read_or_refused_in_one_line(name: str, tmp_path
     one = CASES[name]
     assert callable(one.file)
     check(one, one.file(tmp_path), one.tries, name)
+
+
+def test_masks_are_drawn_anew_where_their_listing_is_damaged(
+    tmp_path: Path, elsewhere: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = listing_file(tmp_path)
+    expected, listing = drawn_data(file), json.loads(file.read_text())
+    (mask, *_) = (file.parent / "train").iterdir()
+    drawn = mask.read_bytes()
+    without_pair = {**listing, "splits": {**listing["splits"], "train": listing["splits"]["train"][1:]}}
+    for damage in (b"", b"[]", json.dumps({**listing, "names": "ab"}).encode(), json.dumps(without_pair).encode()):
+        file.write_bytes(damage)
+        mask.unlink()
+        capfd.readouterr()
+        assert drawn_data(file) == expected
+        assert mask.read_bytes() == drawn
+        assert f"{file} is damaged; the masks are drawn anew\n" in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from compress.evaluation.agreement import AGREEMENT_BOUNDS, check_agreements
 from compress.files.atomic import digest
 from compress.files.records import read_record, write_record
 from compress.latency.timing import load
+from compress.stages.export import export
 from compress.stages.run import Run, open_run
 from compress.stages.verify import verify
 from compress.tflite.conversion import Deployed, write_onnx
@@ -165,21 +166,37 @@ def test_a_damaged_tflite_file_is_read_or_refused(tiny: Genotype, seed: int) -> 
             assert len(str(error).splitlines()) == 1
 
 
+def with_nan(path: Path) -> None:
+    """A network file as a training that diverged would leave it."""
+    stored: dict[str, Any] = torch.load(path, weights_only=True)
+    next(value for name, value in stored["weights"].items() if name.endswith("conv.weight")).fill_(math.nan)
+    torch.save(stored, path)
+
+
 @pytest.mark.parametrize(("source", "stage"), [("train", "prune"), ("distill", "quantize")])
 def test_a_network_that_is_not_finite_is_refused_by_the_next_stage(
     copied: Path, command: Command, source: str, stage: str
 ) -> None:
-    """The record fits the file, as after a training that diverged."""
+    """The record fits the file."""
     path = copied / source / "network.pt"
-    stored: dict[str, Any] = torch.load(path, weights_only=True)
-    next(value for name, value in stored["weights"].items() if name.endswith("conv.weight")).fill_(math.nan)
-    torch.save(stored, path)
+    with_nan(path)
     record = read_record(copied / source / "metrics.json", "")
     write_record(copied / source / "metrics.json", {**record, "made": digest(path)})
     code, _, err = run_stage(command, stage, copied)
     assert (code, len(err.splitlines())) == (2, 1), err
     assert f"{path} cannot be used" in err
     assert "not finite" in err
+
+
+@pytest.mark.parametrize(("source", "body"), [("distill", export), ("quantize", verify)], ids=["export", "verify"])
+def test_export_and_verify_refuse_weights_that_are_not_finite(
+    copied: Path, source: str, body: Callable[[Run], object]
+) -> None:
+    path = copied / source / "network.pt"
+    with_nan(path)
+    with pytest.raises(InputError, match=f"{path} cannot be used .*not finite") as refused:
+        body(run_without_noise(copied))
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_what_ships_is_what_was_quantized(whole: Path) -> None:

@@ -4,12 +4,14 @@ Checksums are made to fit or left away, so that damage reaches the readers behin
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -17,9 +19,11 @@ from conftest import tiny_of
 from mutations import BYTES, JSON, LINES, TEXT, Mutation, Reader, outcomes
 from optuna.storages import RDBStorage
 from PIL import Image
+from safetensors.torch import save_file
 
 from compress.data.dataset import open_data
-from compress.files.records import read_record, write_json
+from compress.files.atomic import RUNS
+from compress.files.records import read_json, read_record, write_json
 from compress.files.tensors import load_network, save_network
 from compress.latency.repeats import Measurement, _read_partial, _write_partial
 from compress.latency.table import read_table
@@ -39,11 +43,14 @@ from nas.result import write_result
 from nas.storages import open_storage, readable
 from nas.study import GENOTYPE, IDENTITY, MIOU, check_identity, check_trials
 from nas.study_identity import recorded_name
+from nas.winner import supernet_seconds
 from search_spaces import graph_of
 from search_spaces.network import Network
 
 TRIES = 60  # of each file; TIMES as many in the long test
 TIMES = 15
+DEEP = Path("deep")  # a data set whose statistics, shades and ranges are kept under runs/data
+KEPT = ("statistics", "contents", "ranges", "shades")
 NETWORK = Network(tiny_of("lraspp")).eval()
 REMEDY = "do it again"
 
@@ -94,6 +101,11 @@ def network_file(folder: Path) -> Path:
     return folder / "network.pt"
 
 
+def safetensors_file(folder: Path) -> Path:
+    save_file(NETWORK.state_dict(), folder / "start.safetensors")
+    return folder / "start.safetensors"
+
+
 def study_name_file(folder: Path) -> Path:
     (folder / "search").mkdir()
     write_json(folder / "search" / "study.json", {"name": "roads-1"})
@@ -133,6 +145,7 @@ def resumed(path: Path) -> Any:
 def partial_file(folder: Path) -> Path:
     path = folder / "table.json.partial"
     _write_partial(path, {"space": "lraspp"}, {"op": [Measurement(1.0, 1.0, 0.1)] * 3, "other": []})
+    write_json(path, read_record(path, REMEDY))  # without its checksum
     return path
 
 
@@ -220,6 +233,31 @@ def data_of(path: Path) -> Any:
     return data.classes, data.colours, data.pixels, len(data.train), len(data.val)
 
 
+def kept_file(name: str) -> Callable[[Path], Path]:
+    """What is kept of a data set of deep images and masks without names, without its checksum."""
+
+    def make(folder: Path) -> Path:
+        values = np.arange(256).reshape(16, 16)
+        for i in range(4):
+            for kind, stored in (
+                ("images", (values * (i + 1)).astype(np.uint16)),
+                ("masks", values.astype(np.uint8) % 2),
+            ):
+                (DEEP / kind).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(stored).save(DEEP / kind / f"{i}.png")
+        deep_data(folder)
+        (file,) = (RUNS / "data").glob(f"{name}-*.json")
+        write_json(file, read_json(file, REMEDY)["result"])
+        return file
+
+    return make
+
+
+def deep_data(path: Path) -> Any:
+    data = open_data(f"folder:{DEEP}")
+    return data.classes, data.pixels, data.content, data.statistics
+
+
 CASES = {
     "config.json": Case("config.json", JSON, lambda path: run_of(path).config, 2 * TRIES),
     "genotype.json": Case("genotype.json", JSON, lambda path: run_of(path).genotype, 2 * TRIES),
@@ -243,6 +281,9 @@ CASES = {
     "rounds.pt": Case(rounds_file, BYTES, rounds),
     "checkpoint.pt": Case(checkpoint_file, BYTES, resumed),
     "--weights": Case(network_file, BYTES, initial),
+    "a .safetensors file": Case(safetensors_file, BYTES, initial),
+    "supernet.json": Case("search/supernet.json", JSON, lambda path: supernet_seconds(run_of(path))),
+    **{name: Case(kept_file(name), JSON, deep_data) for name in KEPT},
     "model.tflite": Case("model.tflite", BYTES, lambda path: file_ops(read_tflite(path)), TRIES // 2),
     "classes.txt": Case(data_file("classes.txt", "field 90 60 30\nroad 128 64 128\n"), TEXT, data_of),
     "bands.txt": Case(data_file("bands.txt", "1 2 3\n"), TEXT, data_of),
@@ -260,7 +301,7 @@ def place(whole: Path, tmp_path: Path) -> Callable[[Case], Path]:
             return case.file(tmp_path)
         run = tmp_path / "run"
         shutil.copytree(whole, run, ignore=shutil.ignore_patterns("*.pt", "*.onnx", "finalists", "report.html"))
-        for record in run.rglob("metrics.json"):
+        for record in (*run.rglob("metrics.json"), run / "result.json"):
             kept = {key: value for key, value in json.loads(record.read_text()).items() if key != "checksum"}
             record.write_text(json.dumps(kept))
         return run / case.file
@@ -279,6 +320,31 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(
     name: str, place: Callable[[Case], Path], elsewhere: Path
 ) -> None:
     check(CASES[name], place(CASES[name]), CASES[name].tries, name)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_of_a_data_set_is_computed_anew_where_it_is_damaged(
+    name: str, tmp_path: Path, elsewhere: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = kept_file(name)(tmp_path)
+    file.unlink()
+    expected = deep_data(tmp_path)
+    whole = file.read_bytes()
+    another_digit = re.sub(rb"[0-8]", lambda digit: b"%d" % (int(digit[0]) + 1), whole, count=1)
+    for damage in (b"", b"[]", b'{"result": {}}', b"[[[0]]]", another_digit):
+        file.write_bytes(damage)
+        capfd.readouterr()
+        assert deep_data(tmp_path) == expected
+        assert file.read_bytes() == whole
+        assert capfd.readouterr().err == f"{file} is damaged; what it keeps is computed anew\n"
+
+
+def test_a_file_of_an_older_version_is_kept(tmp_path: Path, elsewhere: Path) -> None:
+    """It holds the result alone."""
+    file = kept_file("statistics")(tmp_path)
+    older = file.read_bytes()
+    deep_data(tmp_path)
+    assert file.read_bytes() == older and b"checksum" not in older
 
 
 @pytest.mark.slow

@@ -62,7 +62,8 @@ KILLS = [
 @pytest.mark.parametrize(
     ("sampler", "name", "calls"),
     [("tpe", *kill) for kill in KILLS]
-    + [(sampler, *kill) for sampler in ("random", "nsga2", "nsga3", "evolution") for kill in KILLS[2:5:2]],
+    + [(sampler, *kill) for sampler in ("random", "nsga2", "nsga3", "evolution") for kill in KILLS[2:5:2]]
+    + [pytest.param("gp", *kill, marks=pytest.mark.slow) for kill in KILLS[2:5:2]],
 )
 def test_a_study_killed_at_any_write_has_the_candidates_of_an_uninterrupted_one(
     sampler: str, name: str, calls: int, surveyed: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

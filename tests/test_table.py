@@ -201,6 +201,18 @@ def test_a_table_of_another_runtime_is_refused(host_table: Path, wanted: TableSp
         load_table(path, wanted)
 
 
+def test_a_table_of_another_processor_is_refused(host_table: Path, wanted: TableSpec, tmp_path: Path) -> None:
+    known, path = load_table(host_table, wanted), tmp_path / "t.json"
+    board = "Raspberry Pi 5 Model B Rev 1.0: 4 cores 0x41/0xd0b at 2400 MHz"
+    path.write_text(dataclasses.replace(known, made_for={**known.made_for, "processor": board}).to_json())
+    with pytest.raises(InputError) as caught:
+        load_table(path, wanted)
+    said = (
+        f"{path}: made for processor {board}, not {known.made_for['processor']}; build one with python -m nas.latency"
+    )
+    assert str(caught.value).startswith(said)
+
+
 def test_an_interrupted_build_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     partial, plan = tmp_path / "t.partial", MeasurementPlan("t", 0.01, 2, 0.05)
     measured: list[int] = []

@@ -1,5 +1,6 @@
 """NIfTI volumes: image and mask must lie in the same place, voxel by voxel."""
 
+import gzip
 from itertools import permutations, product
 from pathlib import Path
 
@@ -78,6 +79,21 @@ def test_a_file_that_does_not_say_where_it_lies_is_paired_as_stored(tmp_path: Pa
     data = open_data(write(tmp_path, nibabel.Nifti1Image(values * np.uint8(100), AFFINE), mask))
     image, read = read_pair(data.train[0], data)
     np.testing.assert_array_equal(image[..., 0], read * 100)
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_singular_affine_is_refused(tmp_path: Path, kind: str) -> None:
+    """nibabel does not write such a header: the first of its three rows is overwritten with zeros."""
+    values = mask_values()
+    spec = write(tmp_path, nibabel.Nifti1Image(values, AFFINE), nibabel.Nifti1Image(values, AFFINE))
+    file = tmp_path / kind / "p.nii.gz"
+    content = bytearray(gzip.decompress(file.read_bytes()))
+    content[280:296] = bytes(16)  # srow_x
+    file.write_bytes(gzip.compress(content))
+    with pytest.raises(
+        DataError, match=r"masks/p.nii.gz: its affine or that of .*images/p.nii.gz is singular; mend the header"
+    ):
+        open_data(spec)
 
 
 RGB24 = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])

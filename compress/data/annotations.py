@@ -1,6 +1,8 @@
 """Masks drawn from annotation files, as layouts with outlines have them. They are drawn once, under runs/data."""
 
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import cv2
 from PIL import ExifTags, Image
 
-from compress.data.cache import files_key
+from compress.data.cache import DAMAGED, files_key
 from compress.data.decoders.raster import MAX_VALUES
 from compress.data.faults import data_error
 from compress.data.formats import read_bands
@@ -20,7 +22,7 @@ from compress.data.splits import Drawn, split_by_seed
 from compress.data.statistics import Size
 from compress.data.threads import map_in_threads
 from compress.files.atomic import RUNS, make_folder
-from compress.files.records import read_json, write_json
+from compress.files.records import read_record, write_record
 from search_spaces.errors import InputError
 
 DRAWING = "smaller areas on top"  # another text when masks are to be drawn anew
@@ -104,18 +106,60 @@ def drawn_listing(spec: str, root: Path, seed: int, files: Iterable[Path], read:
         DataError: Single annotations are wrong; it lists all of them.
     """
     folder = RUNS / "data" / f"masks-{files_key(files, (spec, DRAWING))}"
-    make_folder(folder, lambda part: _draw(read(), root, part, spec))
-    kept = read_json(folder / LISTING, f"delete {folder}", dict)
-    splits = {
-        split: tuple(Pair(root / image, folder / mask) for image, mask in pairs)
-        for split, pairs in kept["splits"].items()
-    }
+
+    def draw(part: Path) -> None:
+        _draw(read(), root, part, spec)
+
+    make_folder(folder, draw)
+    try:
+        kept = _read_listing(folder, root)
+    except InputError:
+        print(f"{folder / LISTING} is damaged; the masks are drawn anew", file=sys.stderr)
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder, draw)
+        kept = _read_listing(folder, root)
+    splits, names, bands = kept.splits, kept.names, root / "bands.txt"
     drawn = split_by_seed(splits[ALL], root, seed, spec) if ALL in splits else Drawn(splits["train"], splits["val"])
-    names, bands = tuple(kept["names"]), root / "bands.txt"
     labels = Labels(names, default_colours(len(names)), tuple(range(len(names))), (IGNORE,))
-    left_out = tuple(LeftOut(reason, tuple(root / name for name in names)) for reason, names in kept["left_out"])
-    notes = (*drawn.notes, *kept["notes"])
-    return Listing(labels, drawn.train, drawn.val, bands if bands.exists() else None, left_out, notes)
+    notes = (*drawn.notes, *kept.notes)
+    return Listing(labels, drawn.train, drawn.val, bands if bands.exists() else None, kept.left_out, notes)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a folder of drawn masks keeps: as Annotations, with pairs in the place of what is to be drawn."""
+
+    names: tuple[str, ...]
+    splits: dict[str, tuple[Pair, ...]]
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+
+def _read_listing(folder: Path, root: Path) -> _Kept:
+    """Reads what `_draw` wrote. Raises InputError for a damaged listing, and where it does not fit the masks."""
+    file, remedy = folder / LISTING, f"delete {folder}"
+    kept = read_record(file, remedy)
+    try:
+        splits = {}
+        for split, listed in kept["splits"].items():
+            pairs = [(image, mask) for image, mask in map(_texts, listed)]
+            splits[split] = tuple(Pair(root / image, folder / mask) for image, mask in pairs)
+            if {mask for _, mask in pairs} != {f"{split}/{path.name}" for path in (folder / split).iterdir()}:
+                raise ValueError(f"its masks are not those in {split}")
+        names = _texts(kept["names"])
+        if set(splits) not in ({ALL}, {"train", "val"}) or not 0 < len(names) <= IGNORE:
+            raise ValueError("it lacks splits or classes")
+        left_out = tuple(LeftOut(str(reason), tuple(map(root.joinpath, _texts(of)))) for reason, of in kept["left_out"])
+        return _Kept(names, splits, left_out, _texts(kept["notes"]))
+    except (OSError, *DAMAGED) as error:
+        raise InputError(f"{file}: not a list of drawn masks ({type(error).__name__}: {error}); {remedy}") from error
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Raises TypeError for anything but a list of texts."""
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise TypeError("a list of texts is needed")
+    return tuple(value)
 
 
 def _draw(found: Annotations, root: Path, folder: Path, spec: str) -> None:
@@ -135,7 +179,7 @@ def _draw(found: Annotations, root: Path, folder: Path, spec: str) -> None:
         raise data_error(faults, spec)
     left_out = [(group.reason, [_relative(path, root) for path in group.files]) for group in found.left_out]
     kept = {"names": found.names, "splits": listed, "left_out": left_out, "notes": found.notes}
-    write_json(folder / LISTING, kept)
+    write_record(folder / LISTING, kept)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -20,13 +20,15 @@ MIN_SIDE = 32  # pixels a side of an image
 
 @dataclass(frozen=True)
 class Examined:
-    """What the check keeps of a pair: size H,W, counts of the mask's values, digests, the image's perceptual hash."""
+    """What the check keeps of a pair: size H,W, counts of the mask's values, digests, the image's perceptual hash, and
+    whether a tag turns the image alone (`compress.data.decoding.Decoded`)."""
 
     size: tuple[int, int]
     counts: np.ndarray
     pixels: bytes
     files: tuple[str, str]
     look: int | None = None
+    image_alone_turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Findings:
         statistics: Sizes and class counts of the splits `train` and `val`.
         copies: Images that have the pixels of another image of the same split.
         warnings: What may be wrong, a line each.
+        turned: Images that a tag turns or mirrors while their masks have none, and sizes do not show which is right.
     """
 
     statistics: dict[str, SplitStatistics]
     copies: LeftOut
     warnings: tuple[str, ...]
+    turned: tuple[Path, ...] = ()
 
 
 def check(data: DataSet) -> Findings:
@@ -82,11 +86,12 @@ def check(data: DataSet) -> Findings:
     statistics = _kept_statistics(data, examined)
     _refuse_void(data, statistics)
     copied = LeftOut("images that are copies of others in their split", tuple(copies))
-    lines = (*_warnings(data, statistics, copied), *_alike(data, examined))
+    turned = tuple(pair.image for pair, one in zip(pairs, examined, strict=True) if one.image_alone_turned)
+    lines = (*_warnings(data, statistics, copied), *_alike(data, examined), *_turned(data, turned))
     warnings = tuple(f"--data {data.spec}: {line}" for line in lines)
     for line in warnings:
         print(f"warning: {line}", file=sys.stderr)
-    return Findings(statistics, copied, warnings)
+    return Findings(statistics, copied, warnings, turned)
 
 
 def examine(pair: Pair, data: DataSet) -> Examined:
@@ -109,7 +114,8 @@ def examine(pair: Pair, data: DataSet) -> Examined:
         raise InputError(f"{pair.image}: {size} are too small; leave it out, {MIN_SIDE} a side is the least")
     files = (file_digest(pair.image), file_digest(pair.mask))
     pixels = _pixel_digest(pair, decoded.stored)
-    return Examined((height, width), mask_counts(decoded.mask), pixels, files, perceptual_hash(decoded.image))
+    look = perceptual_hash(decoded.image)
+    return Examined((height, width), mask_counts(decoded.mask), pixels, files, look, decoded.image_alone_turned)
 
 
 def _pixel_digest(pair: Pair, stored: np.ndarray) -> bytes:
@@ -157,6 +163,15 @@ def _alike(data: DataSet, examined: list[Examined]) -> list[str]:
     remedy = "if they are frames of one video or parts of one scene, keep these in one split (groups.txt, docs/data.md)"
     verb = "look" if len(found) > 1 else "looks"
     return [f"{len(found):,} of {len(data.val):,} validation images {verb} like a training image, {such}; {remedy}"]
+
+
+def _turned(data: DataSet, turned: tuple[Path, ...]) -> list[str]:
+    """Says that images are turned or mirrored by a tag that their masks lack."""
+    if not turned:
+        return []
+    count = f"{len(turned):,} of {len(data.train) + len(data.val):,}"
+    what = f"an orientation tag turns or mirrors {count} images, but not their masks, such as {turned[0]}"
+    return [f"{what}; look at them with python -m compress.check {data.spec} --preview preview.png"]
 
 
 def _warnings(data: DataSet, statistics: dict[str, SplitStatistics], copies: LeftOut) -> list[str]:

@@ -18,7 +18,7 @@ from compress.data.pairs import Pair
 from compress.data.pixels import Pixels, find_pixels
 from compress.data.recognition import layout_module
 from compress.data.spec import parse_data
-from compress.data.statistics import SplitStatistics, mask_counts, read_digest, split_statistics
+from compress.data.statistics import SplitStatistics, mask_counts, parse_digest, read_digest, split_statistics
 from compress.data.threads import map_in_threads
 from search_spaces.errors import InputError
 
@@ -114,7 +114,7 @@ class DataSet:
         Returns:
             The digest.
         """
-        return cached_result("contents", None, self.files, compute)
+        return cached_result("contents", None, self.files, compute, parse_digest)
 
     @cached_property
     def statistics(self) -> dict[str, SplitStatistics]:
@@ -134,8 +134,14 @@ class DataSet:
         def plain() -> dict[str, Any]:
             return {split: found.to_dict() for split, found in compute().items()}
 
-        stored = cached_result("statistics", (self.labels, self.pixels), self.files, plain)
-        return {split: SplitStatistics.from_dict(found) for split, found in stored.items()}
+        def parse(stored: dict[str, Any]) -> dict[str, SplitStatistics]:
+            found = {split: SplitStatistics.from_dict(stored[split]) for split in ("train", "val")}
+            for split, pairs in (("train", self.train), ("val", self.val)):
+                if (len(found[split].sizes), len(found[split].counts)) != (len(pairs), len(self.classes)):
+                    raise ValueError(f"the statistics of {split} are not those of its pairs and classes")
+            return found
+
+        return cached_result("statistics", (self.labels, self.pixels), self.files, plain, parse)
 
     def _read_statistics(self) -> dict[str, SplitStatistics]:
         found = {}

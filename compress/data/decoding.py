@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.data.formats import read_bands, read_stored_mask
+from compress.data.formats import read_bands, read_stored_image, read_stored_mask
 from compress.data.labels import Labels
 from compress.data.pairs import Pair
 from compress.data.pixels import Pixels
 from search_spaces.errors import DataError, InputError
+
+MAX_UNSWAPPED = 4  # orientations above it exchange width and height
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,14 @@ class Decoded:
         stored: The image as the file has it: H,W,bands in the file's own type, masked where it marks nodata.
         image: The image as a network sees it: H,W,3 bytes.
         mask: The class of each pixel: H,W bytes, IGNORE for void.
+        image_alone_turned: The image's orientation tag turns or mirrors it without changing its size, and the mask has
+            no such tag. So the sizes do not show whether the mask lies on the image as shown or as stored.
     """
 
     stored: np.ndarray
     image: np.ndarray
     mask: np.ndarray
+    image_alone_turned: bool = False
 
 
 def decode(pair: Pair, labels: Labels, pixels: Pixels) -> Decoded:
@@ -44,21 +49,24 @@ def decode(pair: Pair, labels: Labels, pixels: Pixels) -> Decoded:
     """
     faults = []
     try:
-        stored = read_bands(pair.image)
-        image = pixels.to_bytes(stored, pair.image)
+        stored_image = read_stored_image(pair.image)
+        image = pixels.to_bytes(stored_image.bands, pair.image)
     except InputError as error:
         faults.append(str(error))
     try:
-        mask = decode_mask(pair.mask, labels)
+        stored_mask = read_stored_mask(pair.mask)
+        mask = labels.decode(stored_mask, pair.mask)
     except InputError as error:
         faults.append(str(error))
     if faults:
         raise DataError(faults) if len(faults) > 1 else InputError(faults[0])
     if mask.shape != image.shape[:2]:
         sizes = f"{mask.shape[1]}x{mask.shape[0]} but {pair.image} is {image.shape[1]}x{image.shape[0]}"
-        turned = ", one of them may be turned" if mask.shape == image.shape[1::-1] else ""
-        raise InputError(f"{pair.mask}: the mask is {sizes}; make them the same size{turned}")
-    return Decoded(stored, image, mask)
+        hint = ", one of them may be turned" if mask.shape == image.shape[1::-1] else ""
+        raise InputError(f"{pair.mask}: the mask is {sizes}; make them the same size{hint}")
+    keeps_size = stored_image.orientation <= MAX_UNSWAPPED or mask.shape[0] == mask.shape[1]
+    turned = stored_image.orientation > 1 and stored_mask.orientation == 1 and keeps_size
+    return Decoded(stored_image.bands, image, mask, turned)
 
 
 def decode_image(path: Path, pixels: Pixels) -> np.ndarray:

@@ -27,6 +27,7 @@ class StoredMask:
         palette: The colours n,3 (uint8) of the indices; None where values are no indices.
         nodata: H,W, true where the file says that a pixel has no value; None where all have one.
         white_is_zero: The file shows 0 as white.
+        orientation: What the file's tag says, 1 (none, or upright) to 8. The values are turned upright already.
     """
 
     values: np.ndarray
@@ -34,6 +35,20 @@ class StoredMask:
     palette: np.ndarray | None = None
     nodata: np.ndarray | None = None
     white_is_zero: bool = False
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """What an image file stores.
+
+    Attributes:
+        bands: H,W,bands as `read_bands` returns them.
+        orientation: What the file's tag says, 1 (none, or upright) to 8. The bands are turned upright already.
+    """
+
+    bands: np.ndarray
+    orientation: int = 1
 
 
 def read_bands(path: Path) -> np.ndarray:
@@ -49,6 +64,21 @@ def read_bands(path: Path) -> np.ndarray:
     Raises:
         InputError: The file is missing or cannot be decoded, or what it stores is not read.
     """
+    return read_stored_image(path).bands
+
+
+def read_stored_image(path: Path) -> StoredImage:
+    """Reads an image and its orientation tag.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The content.
+
+    Raises:
+        InputError: As `read_bands`.
+    """
     raster = _decode(path)
     samples = _colours(raster, path) if raster.palette is not None else _shades(raster)
     if raster.alpha and (samples.shape[2] == 2 or not raster.is_bands):
@@ -56,10 +86,10 @@ def read_bands(path: Path) -> np.ndarray:
     if samples.dtype == np.uint8 and samples.shape[2] == 1 and not raster.is_bands:
         samples = samples.repeat(3, axis=2)
     samples = upright(samples, raster.orientation)
-    if raster.nodata is None:
-        return samples
-    nodata = upright(raster.nodata, raster.orientation)[..., : samples.shape[2]]
-    return np.ma.MaskedArray(samples, np.broadcast_to(nodata, samples.shape))
+    if raster.nodata is not None:
+        nodata = upright(raster.nodata, raster.orientation)[..., : samples.shape[2]]
+        samples = np.ma.MaskedArray(samples, np.broadcast_to(nodata, samples.shape))
+    return StoredImage(samples, raster.orientation)
 
 
 def read_stored_mask(path: Path) -> StoredMask:
@@ -87,7 +117,7 @@ def read_stored_mask(path: Path) -> StoredMask:
     if raster.nodata is not None:
         nodata = upright(np.asarray(raster.nodata[..., :channels].all(axis=2)), raster.orientation)
     values = upright(values if channels == 3 else values[..., 0], raster.orientation)
-    return StoredMask(values, raster.bits, raster.palette, nodata, raster.white_is_zero)
+    return StoredMask(values, raster.bits, raster.palette, nodata, raster.white_is_zero, raster.orientation)
 
 
 def read_palette(path: Path) -> np.ndarray | None:

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from compress.data.cache import cached_result
+from compress.data.cache import cached_result, whole_number
 from compress.data.formats import read_palette, read_stored_mask
 from compress.data.labels import IGNORE, Labels, default_colours
 from compress.data.pairs import Pair
 from compress.data.threads import map_in_threads
+from compress.files.records import MAX_INTEGER
 from search_spaces.errors import InputError
 
 MAX_UNNAMED = 64  # classes without names; more values are shades or noise
@@ -32,8 +34,7 @@ def find_labels(pairs: Sequence[Pair], classes: Path) -> Labels:
         InputError: The masks need a classes.txt. The message proposes its lines.
     """
     masks = [pair.mask for pair in pairs]
-    counted = cached_result("shades", None, masks, lambda: _count(masks))
-    pixels, nodata = dict(map(tuple, counted["pixels"])), set(counted["nodata"])
+    pixels, nodata = cached_result("shades", None, masks, lambda: _count(masks), _parse_counts)
     found = sorted(value for value in pixels if value != IGNORE)
     if not found and pixels:
         raise InputError(
@@ -117,6 +118,12 @@ def _count(masks: Sequence[Path]) -> dict[str, list]:
         pixels.update(valid)
         nodata.update(empty)
     return {"pixels": sorted(pixels.items()), "nodata": sorted(nodata)}
+
+
+def _parse_counts(value: Any) -> tuple[dict[int, int], set[int]]:
+    """What `_count` gave and a file kept. Raises KeyError, TypeError or ValueError for anything else."""
+    pixels = {whole_number(shade, -MAX_INTEGER): whole_number(count, 1) for shade, count in value["pixels"]}
+    return pixels, {whole_number(shade, -MAX_INTEGER) for shade in value["nodata"]}
 
 
 def _values(path: Path) -> tuple[dict[int, int], list[int]]:

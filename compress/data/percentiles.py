@@ -1,7 +1,9 @@
 """The values of an image that mean something: its chosen bands, without nodata, and their percentiles."""
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +91,28 @@ def percentiles(images: Sequence[Path], bands: Channels) -> list[ByteRange]:
     low, high = np.percentile(pixels, PERCENTILES, axis=0).tolist()
     _refuse_unmarked(pixels, low, high, chosen[0].parent)
     return [(a, b) if a < b else (a, a + 1) for a, b in zip(low, high, strict=True)]
+
+
+def parse_ranges(value: Any) -> list[ByteRange]:
+    """Checks the ranges that `percentiles` found and a file kept.
+
+    Args:
+        value: Plain JSON values.
+
+    Returns:
+        The lower and upper percentile of each of three channels.
+
+    Raises:
+        TypeError: The values have another form.
+        ValueError: They have another form, or a range ends before it begins.
+    """
+    red, green, blue = ((low, high) for low, high in value)
+    ranges = [red, green, blue]
+    if not all(isinstance(end, float) and isfinite(end) for one in ranges for end in one):
+        raise TypeError("an end of a range is no number")
+    if not all(low <= high for low, high in ranges):
+        raise ValueError("a range ends before it begins")
+    return ranges
 
 
 def _refuse_unmarked(pixels: np.ndarray, low: list[float], high: list[float], folder: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from compress.data.bands_file import ByteRange, Channels, read_bands_file
 from compress.data.cache import cached_result
 from compress.data.formats import read_bands
-from compress.data.percentiles import FIRST_BANDS, choose_bands, find_nodata, percentiles
+from compress.data.percentiles import FIRST_BANDS, choose_bands, find_nodata, parse_ranges, percentiles
 from search_spaces.errors import InputError
 
 BYTE = (0.0, 255.0)
@@ -109,7 +109,8 @@ def find_pixels(images: Sequence[Path], bands_file: Path | None) -> Pixels:
     dtype = next((dtype for dtype in map(_type, images) if dtype is not None), np.dtype(np.uint8))
     found = [BYTE] * 3
     if dtype != np.uint8 and None in asked:
-        found = cached_result("ranges", ("without nodata", bands), images, lambda: percentiles(images, bands))
+        about = ("without nodata", bands)
+        found = cached_result("ranges", about, images, lambda: percentiles(images, bands), parse_ranges)
     first, second, third = (given or (low, high) for given, (low, high) in zip(asked, found, strict=True))
     return Pixels(dtype.name, bands, (first, second, third))
 

@@ -1,6 +1,7 @@
 """A picture of some images and their masks, to see whether they fit."""
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -33,17 +34,19 @@ def require_png(path: Path) -> None:
         raise InputError(f"--preview {path}: give the name of a PNG file, such as preview.png")
 
 
-def draw_preview(data: DataSet, path: Path) -> None:
+def draw_preview(data: DataSet, path: Path, doubtful: Collection[Path] = ()) -> None:
     """Draws pairs that are spread over both splits: the image, and the image with its classes in colour.
 
     Args:
         data: The data set.
         path: The PNG file to write.
+        doubtful: Images to look at; they come first.
 
     Raises:
         InputError: The file cannot be written.
     """
-    shown = {split: _spread(pairs) for split, pairs in (("training", data.train), ("validation", data.val))}
+    splits = {"training": data.train, "validation": data.val}
+    shown = {split: _chosen(pairs, set(doubtful)) for split, pairs in splits.items()}
     columns = max(map(len, shown.values()))
     figure = Figure(figsize=(3.2 * columns, 11), dpi=100, layout="constrained")
     grid = figure.subplots(4, columns, squeeze=False)
@@ -88,9 +91,11 @@ def _patch(colour: Colour, label: str) -> Patch:
     return Patch(color=(red / 255, green / 255, blue / 255), label=label)
 
 
-def _spread(pairs: tuple[Pair, ...]) -> list[Pair]:
+def _chosen(pairs: tuple[Pair, ...], doubtful: set[Path]) -> list[Pair]:
+    """Doubtful pairs, then pairs that are spread over the split."""
+    first = [pair for pair in pairs if pair.image in doubtful]
     places = np.unique(np.linspace(0, len(pairs) - 1, COLUMNS).round().astype(int))
-    return [pairs[i] for i in places]
+    return list(dict.fromkeys([*first, *(pairs[i] for i in places)]))[:COLUMNS]
 
 
 def _draw(data: DataSet, pair: Pair, split: str, upper: Axes, lower: Axes) -> set[int]:

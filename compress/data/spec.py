@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compress.data.layouts import LAYOUTS
+from compress.files.home import expand_home
 from search_spaces.errors import InputError
 
 
@@ -20,11 +21,11 @@ def parse_data(spec: str) -> tuple[str, Path]:
     """
     layout, _, folder = spec.partition(":")
     if layout not in LAYOUTS:
-        remedy = f"give folder:{spec}, or another of" if Path(spec).expanduser().is_dir() else "choose from"
+        remedy = f"give folder:{spec}, or another of" if Path(expand_home(spec)).is_dir() else "choose from"
         raise InputError(f"--data {spec}: unknown data set; {remedy} {', '.join(LAYOUTS.values())}")
     if ":" in LAYOUTS[layout] and not folder:
         raise InputError(f"--data {spec}: name the folder, {LAYOUTS[layout]}")
-    root = Path(folder).expanduser()
+    root = Path(expand_home(folder))
     if "FILE" in LAYOUTS[layout] and root.is_file():
         return layout, root
     if folder and not root.is_dir():
@@ -42,4 +43,4 @@ def expand_data(spec: str) -> str:
         The value with the folder's whole path; another value is left as it is.
     """
     layout, colon, folder = spec.partition(":")
-    return f"{layout}:{Path(folder).expanduser()}" if colon and folder.startswith("~") else spec
+    return f"{layout}:{Path(expand_home(folder))}" if colon and folder.startswith("~") else spec

@@ -1,5 +1,6 @@
 """What a pass over all files of a data set finds: sizes, pixels of each class, and the digest of the contents."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -9,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from compress.data.cache import whole_number
 from compress.data.threads import map_in_threads
 
 Size = tuple[int, int]  # height and width, in pixels
@@ -45,9 +47,14 @@ class SplitStatistics:
 
         Returns:
             The statistics.
+
+        Raises:
+            KeyError: A field is missing.
+            TypeError: A field has another form.
+            ValueError: A field has another form, or a number is none of pixels.
         """
-        sizes = tuple((height, width) for height, width in value["sizes"])
-        return SplitStatistics(sizes, tuple(value["counts"]), value["void"])
+        sizes = tuple((whole_number(height, 1), whole_number(width, 1)) for height, width in value["sizes"])
+        return SplitStatistics(sizes, tuple(map(whole_number, value["counts"])), whole_number(value["void"]))
 
 
 def mask_counts(mask: np.ndarray) -> np.ndarray:
@@ -106,6 +113,24 @@ def content_digest(digests: Iterable[str]) -> str:
         32 hexadecimal digits.
     """
     return sha256(" ".join(digests).encode()).hexdigest()[:32]
+
+
+def parse_digest(value: str) -> str:
+    """Checks a digest that was kept.
+
+    Args:
+        value: A plain JSON value.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: `content_digest` gives no such text.
+    """
+    if not re.fullmatch(r"[0-9a-f]{32}", value):
+        raise ValueError(f"{value!r} is no digest")
+    return value
 
 
 def read_digest(files: Sequence[Path]) -> str:

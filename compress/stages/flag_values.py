@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from compress.donors.source import WEIGHTS_NAMES
+from compress.files.home import expand_home
 from search_spaces.errors import InputError
 
 MIN_SIDE, MAX_SIDE = 64, 4096  # pixels
@@ -49,7 +50,7 @@ def expand_path(path: str) -> Path:
     Returns:
         The path.
     """
-    return Path(path).expanduser()
+    return Path(expand_home(path))
 
 
 def expand_weights(value: str) -> str:
@@ -61,4 +62,4 @@ def expand_weights(value: str) -> str:
     Returns:
         The name, or the whole path.
     """
-    return value if value in WEIGHTS_NAMES else str(Path(value).expanduser())
+    return value if value in WEIGHTS_NAMES else str(Path(expand_home(value)))

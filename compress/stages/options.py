@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from math import isfinite
 
+from compress.files.home import expand_home
 from compress.stages.choices import (
     DISTILLATION_LOSSES,
     FEATURE_PLACES,
@@ -58,7 +59,9 @@ class DistillOptions:
         InputError: A value is wrong; the line names the flag.
     """
 
-    teacher: str = flag(GROUP, "train (the network before pruning), largest (of the search) or a file", "train")
+    teacher: str = flag(
+        GROUP, "train (the network before pruning), largest (of the search) or a file", "train", parse=expand_home
+    )
     loss: str = flag(
         GROUP, "losses added up, each with its weight, such as kl,cwd=3", "cwd", listed=", ".join(DISTILLATION_LOSSES)
     )

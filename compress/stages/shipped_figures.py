@@ -1,5 +1,6 @@
 """Figures of the exported files that an app developer asks for: start, memory, sizes, and each class by itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -9,6 +10,8 @@ from compress.stages.run import Run
 from compress.stages.shipped_files import SHIPPED
 from search_spaces import costs
 from search_spaces.network import Network
+
+MAX_LISTED = 3  # names of classes in a line
 
 
 def shipped_figures(run: Run, model: bytes, network: Network) -> dict[str, Any]:
@@ -48,3 +51,23 @@ def class_figures(run: Run, counts: Tensor) -> dict[str, dict[str, float | None]
         name: {"iou": iou if iou == iou else None, "share": share}  # NaN is not JSON
         for name, iou, share in zip(run.data.classes, ious, shares, strict=True)
     }
+
+
+def mean_over(classes: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Says over which classes mIoU is the mean, where that is not plain.
+
+    Args:
+        classes: The `class_figures`.
+
+    Returns:
+        Words in brackets, with a blank before them, to stand behind an mIoU. They say how many classes have an IoU
+        when some have none, and which have the IoU 0 because they were predicted where no mask has them. Nothing where
+        all classes are in the masks.
+    """
+    counted = [name for name, figures in classes.items() if figures["iou"] is not None]
+    stray = [name for name in counted if not classes[name]["share"]]
+    words = [f"mean over {len(counted)} of {len(classes)} classes"] if len(counted) < len(classes) else []
+    if stray:
+        listed = ", ".join(stray[:MAX_LISTED]) + f" and {len(stray) - MAX_LISTED} more" * (len(stray) > MAX_LISTED)
+        words.append(f"IoU 0 of {listed}: predicted, but in no validation mask")
+    return f" ({'; '.join(words)})" if words else ""

@@ -6,6 +6,7 @@ from typing import Any
 from compress.evaluation.agreement import AGREEMENT_BOUNDS
 from compress.files.records import read_json
 from compress.stages.run import SEARCH, STAGES, Run
+from compress.stages.shipped_figures import mean_over
 from compress.stages.shipped_files import FILES
 from search_spaces.errors import InputError
 
@@ -149,6 +150,9 @@ def remarks(run: Run) -> list[str]:
     pruned, taught = (run.metrics(name) for name in ("prune", "distill"))
     busy = {name: run.metrics(name).get("busy") for name in STAGES}
     found = [f"The machine was busy while {name} was measured ({why})." for name, why in busy.items() if why]
+    over = mean_over(run.metrics(STAGES[-1]).get("classes", {}))
+    if over:
+        found.append(f"mIoU of the exported file: {over.strip(' ()')}.")
     if not pruned["rounds"]:
         found.append(f"Nothing was pruned: {pruned['target_ms']:.2f} ms were allowed.")
     if taught["taught_miou"] is None:
