@@ -12,7 +12,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from compress.data.cache import cached_result
+from compress.data.cache import cached_result, whole_number
 from compress.data.dataset import DataSet
 from compress.data.decoding import decode_mask
 from compress.data.statistics import mask_counts
@@ -128,7 +128,12 @@ def class_places(data: DataSet) -> ClassPlaces:
         counts = map_in_threads(lambda path: mask_counts(decode_mask(path, data.labels)), masks, "classes of images")
         return [np.flatnonzero(one[: len(data.classes)]).tolist() for one in counts]
 
-    return _by_class(cached_result("classes-of-images", data.labels, masks, shown))
+    def parse(kept: list[list[int]]) -> ClassPlaces:
+        if len(kept) != len(masks):
+            raise ValueError(f"{len(kept)} entries for {len(masks)} masks")
+        return _by_class([[whole_number(value) for value in one] for one in kept])
+
+    return cached_result("classes-of-images", data.labels, masks, shown, parse)
 
 
 def _by_class(shown: Sequence[Sequence[int]]) -> ClassPlaces:
