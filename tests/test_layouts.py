@@ -89,7 +89,11 @@ def test_what_is_wrong_with_it_is_listed_file_by_file(with_masks: Made) -> None:
 def test_its_fingerprint_follows_its_files(made: Made) -> None:
     before = open_data(made.spec).fingerprint
     assert open_data(made.spec).fingerprint == before
-    made.train[0].mask.unlink()
+    first = made.train[0]
+    if any(folder.name.startswith("masks-") for folder in first.mask.parents):  # a drawn mask is drawn anew
+        first.image.write_bytes(first.image.read_bytes() + b"0")
+    else:
+        first.mask.unlink()
     assert open_data(made.spec).fingerprint != before
 
 

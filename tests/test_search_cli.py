@@ -27,7 +27,8 @@ def test_candidates_are_listed(whole: Path) -> None:
     problem = problem_of(open_run(whole))
     for line in lines:  # what is listed is what the run's own table says, and it decides what is infeasible
         costs = problem.costs(Genotype.from_dict(line["genotype"]))
-        assert {name: line[f"predicted_{name}"] for name in COST_NAMES} == dataclasses.asdict(costs)
+        known = {name: value for name, value in dataclasses.asdict(costs).items() if value is not None}
+        assert {name: line[f"predicted_{name}"] for name in COST_NAMES} == known
         assert (line["state"] == "complete") == problem.constraints.are_met_by(costs)
         expected = reward(line["miou"], costs.latency_ms, 50) if line["state"] == "complete" else None
         assert line["score"] == expected

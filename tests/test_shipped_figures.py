@@ -89,7 +89,7 @@ def test_a_cold_start_is_a_new_interpreter_and_its_first_run(tiny: Genotype, mon
     real = cold_start.load
     monkeypatch.setattr(cold_start, "load", lambda model, threads: loaded.append(threads) or real(model, threads))
     model = random_weight_model(Network(tiny).graph)
-    assert cold_start_ms(model, 1) > 0 and loaded == [1] * COLD_STARTS
+    assert cold_start_ms(model, 1, [0]) > 0 and loaded == [1] * COLD_STARTS
     assert (HostTarget().cold_start_ms(model) or 0) > 0
     assert SshTarget(destination="nobody@nowhere").cold_start_ms(model) is None
 

@@ -48,7 +48,11 @@ def cached_result(
 def _read(path: Path) -> Any:
     """What a file keeps. Raises one of DAMAGED for a file that is no such file."""
     kept = read_json(path, REMEDY)
-    return read_record(path, REMEDY)[RESULT] if isinstance(kept, dict) and CHECKSUM in kept else kept
+    if not isinstance(kept, dict) or not {RESULT, CHECKSUM} & kept.keys():
+        return kept
+    if CHECKSUM not in kept:
+        raise KeyError(CHECKSUM)
+    return read_record(path, REMEDY)[RESULT]
 
 
 def whole_number(value: object, minimum: int = 0) -> int:
