@@ -283,8 +283,8 @@ CASES = {
     "--weights": Case(network_file, BYTES, initial),
     "a .safetensors file": Case(safetensors_file, BYTES, initial),
     "supernet.json": Case("search/supernet.json", JSON, lambda path: supernet_seconds(run_of(path))),
-    # damage that leaves counts of masks: what they say is refused by the folder of the data
-    **{name: Case(kept_file(name), JSON, deep_data, flag=f"{DEEP}: ") for name in KEPT},
+    # of shades, counts that damage left are what masks may hold: the folder of the data is refused, not the file
+    **{name: Case(kept_file(name), JSON, deep_data) for name in KEPT if name != "shades"},
     "model.tflite": Case("model.tflite", BYTES, lambda path: file_ops(read_tflite(path)), TRIES // 2),
     "classes.txt": Case(data_file("classes.txt", "field 90 60 30\nroad 128 64 128\n"), TEXT, data_of),
     "bands.txt": Case(data_file("bands.txt", "1 2 3\n"), TEXT, data_of),
