@@ -7,9 +7,10 @@ signed app instead, which needs no Android SDK.
 """
 
 import argparse
-from pathlib import Path
 
 from compress.stages.cli import Command, run_command
+from compress.stages.command import add_model_argument
+from compress.stages.flag_values import expand_path
 
 
 def add_arguments(flags: argparse.ArgumentParser) -> None:
@@ -18,11 +19,13 @@ def add_arguments(flags: argparse.ArgumentParser) -> None:
     Args:
         flags: The command's parser.
     """
-    flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
-    flags.add_argument("--out", type=Path, help="folder of the project (default: android beside the model)")
+    add_model_argument(flags)
+    flags.add_argument("--out", type=expand_path, help="folder of the project (default: android beside the model)")
     flags.add_argument("--application-id", default="com.example.segmentation", metavar="ID", help="the app's id")
     flags.add_argument("--app-name", default="Segmentation", metavar="NAME", help="the name that the phone shows")
-    flags.add_argument("--webview-apk", type=Path, metavar="FILE", help="write the demo page as this .apk instead")
+    flags.add_argument(
+        "--webview-apk", type=expand_path, metavar="FILE", help="write the demo page as this .apk instead"
+    )
 
 
 def run(given: argparse.Namespace) -> None:

@@ -6,10 +6,10 @@ compiling it. What comes from a published list is marked so. docs/accelerators.m
 """
 
 import argparse
-from pathlib import Path
 
 from compress.latency.target_names import NPUS
 from compress.stages.cli import Command, run_command
+from compress.stages.flag_values import expand_path
 from search_spaces.errors import InputError
 
 
@@ -19,10 +19,10 @@ def add_arguments(flags: argparse.ArgumentParser) -> None:
     Args:
         flags: The command's parser.
     """
-    flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file")
+    flags.add_argument("model", type=expand_path, metavar="RUN|MODEL.tflite", help="a run folder, or a file")
     flags.add_argument("--npu", action="append", metavar="NAME", help=f"an NPU to compile for: {', '.join(NPUS)}")
     flags.add_argument("--without-gpu", action="store_true", help="do not run the file on a GPU")
-    flags.add_argument("--json", type=Path, metavar="FILE", help="also write the table here")
+    flags.add_argument("--json", type=expand_path, metavar="FILE", help="also write the table here")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -44,12 +44,11 @@ def run(given: argparse.Namespace) -> None:
     from compress.evaluation.tflite_file import read_runnable
     from compress.files.records import write_json
 
-    path = given.model.expanduser()
-    path = path / "model.tflite" if path.is_dir() else path
+    path = given.model / "model.tflite" if given.model.is_dir() else given.model
     content = read_runnable(path)
     found = placements(path, given.npu or TRIED_NPUS, not given.without_gpu)
     if given.json:
-        write_json(given.json.expanduser(), {"model": str(path), "accelerators": [asdict(one) for one in found]})
+        write_json(given.json, {"model": str(path), "accelerators": [asdict(one) for one in found]})
     print(format_placements(content, found))
 
 

@@ -7,9 +7,10 @@ machine. LiteRT.js, the runtime of the page, is fetched once by npm.
 
 import argparse
 import contextlib
-from pathlib import Path
 
 from compress.stages.cli import Command, run_command
+from compress.stages.command import add_model_argument
+from compress.stages.flag_values import expand_path
 
 PORT = 8123
 
@@ -20,8 +21,8 @@ def add_arguments(flags: argparse.ArgumentParser) -> None:
     Args:
         flags: The command's parser.
     """
-    flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
-    flags.add_argument("--out", type=Path, help="folder of the page (default: demo beside the model)")
+    add_model_argument(flags)
+    flags.add_argument("--out", type=expand_path, help="folder of the page (default: demo beside the model)")
     flags.add_argument("--serve", action="store_true", help="serve it on this machine")
     flags.add_argument("--port", type=int, default=PORT, help=f"of --serve ({PORT})")
 

@@ -6,11 +6,11 @@ an interpreter of its program, and held to model.tflite.
 """
 
 import argparse
-from pathlib import Path
 
 from compress.stages.cli import Command, run_command
 from compress.stages.command import add_run_argument
 from compress.stages.config_file import read_config
+from compress.stages.flag_values import expand_path
 
 IMAGES = 8
 
@@ -22,7 +22,7 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
         arguments: The command's parser.
     """
     add_run_argument(arguments)
-    arguments.add_argument("--out", type=Path, help="folder of packages and sample (default: RUN/ios)")
+    arguments.add_argument("--out", type=expand_path, help="folder of packages and sample (default: RUN/ios)")
     arguments.add_argument("--images", type=int, default=IMAGES, help=f"validation images to check on ({IMAGES})")
 
 
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> None:
     Args:
         given: The flags.
     """
-    path = given.run.expanduser()
+    path = given.run
     read_config(path)  # a folder that is no run is refused before anything heavy is imported
 
     from compress.stages.ios import ios

@@ -10,6 +10,8 @@ import argparse
 from pathlib import Path
 
 from compress.stages.cli import Command, run_command
+from compress.stages.command import add_model_argument
+from compress.stages.flag_values import expand_path
 
 
 def add_arguments(flags: argparse.ArgumentParser) -> None:
@@ -18,9 +20,11 @@ def add_arguments(flags: argparse.ArgumentParser) -> None:
     Args:
         flags: The command's parser.
     """
-    flags.add_argument("model", type=Path, metavar="RUN|MODEL.tflite", help="a run folder, or a file with model.json")
-    flags.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="pictures, videos, folders of them")
-    flags.add_argument("--out", type=Path, default=Path("predictions"), help="folder of the results (predictions)")
+    add_model_argument(flags)
+    flags.add_argument("inputs", type=expand_path, nargs="+", metavar="INPUT", help="pictures, videos, folders of them")
+    flags.add_argument(
+        "--out", type=expand_path, default=Path("predictions"), help="folder of the results (predictions)"
+    )
     flags.add_argument("--smooth", action="store_true", help="smooth the classes of a video over time")
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime (1)")
 

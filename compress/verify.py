@@ -18,7 +18,7 @@ def run(given: argparse.Namespace) -> None:
     Args:
         given: The flags.
     """
-    path = given.run.expanduser()
+    path = given.run
     read_config(path)  # a folder that is no run is refused before anything heavy is imported
 
     from compress.files.records import write_json

@@ -79,8 +79,8 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
     checking.add_argument("--models", type=int, default=30, help="random networks to measure (default: 30)")
     checking.add_argument("--seed", type=int, default=0, help="seed of the networks (default: 0)")
     checking.add_argument("--convert", action="store_true", help="networks from the converter, 12 s each")
-    checking.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
-    show.add_argument("table", type=Path, metavar="TABLE", help="a table's file")
+    checking.add_argument("--json", type=expand_path, metavar="FILE", help="also write the figures here")
+    show.add_argument("table", type=expand_path, metavar="TABLE", help="a table's file")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -90,7 +90,7 @@ def run(given: argparse.Namespace) -> None:
         given: The flags.
     """
     if given.verb == "show":
-        show_table(given.table.expanduser())
+        show_table(given.table)
         return
     if given.verb == "check" and given.models < 1:
         raise InputError(f"--models {given.models}: give a positive number")
@@ -159,7 +159,7 @@ def check_table(spec: "TableSpec", path: Path, given: argparse.Namespace) -> Non
 
     found = check(spec, load_table(path, spec), given.models, given.seed, given.convert)
     if given.json:
-        write_json(given.json.expanduser(), found)
+        write_json(given.json, found)
     print(format_check(found))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compress.files.atomic import RUNS, digest, make_folder
 from compress.stages.cli import GOES_ON, Command, run_command
+from compress.stages.flag_values import expand_path
 from nas.search import add_search_flags, start
 from search_spaces.errors import InputError
 
@@ -141,7 +142,7 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
     for name, recipe in RECIPES.items():
         own = chosen.add_parser(name, help=recipe.about, description=recipe.about)
         if recipe.source:
-            own.add_argument("source", type=Path, help=recipe.source)
+            own.add_argument("source", type=expand_path, help=recipe.source)
         add_search_flags(own, data="", budget_ms=recipe.budget_ms, run=name, **recipe.flags)
         own.set_defaults(resume=True, source=Path())
 
@@ -152,7 +153,7 @@ def run(given: argparse.Namespace) -> None:
     Args:
         given: The flags.
     """
-    data = RECIPES[given.recipe].data(given.source.expanduser())
+    data = RECIPES[given.recipe].data(given.source)
     start(argparse.Namespace(**{**vars(given), "data": data}))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compress.stages.cli import Command, run_command
 from compress.stages.config_file import read_config
+from compress.stages.flag_values import expand_path
 from search_spaces.errors import InputError
 
 COMPARISON = Path("runs/compare.html")
@@ -23,8 +24,8 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
         arguments: The command's parser.
     """
     what = "a finished run folder, such as runs/landcover-30ms; two or more are compared"
-    arguments.add_argument("runs", type=Path, nargs="+", metavar="RUN", help=what)
-    arguments.add_argument("--out", type=Path, help=f"the page that compares runs (default: {COMPARISON})")
+    arguments.add_argument("runs", type=expand_path, nargs="+", metavar="RUN", help=what)
+    arguments.add_argument("--out", type=expand_path, help=f"the page that compares runs (default: {COMPARISON})")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -36,9 +37,8 @@ def run(given: argparse.Namespace) -> None:
     Raises:
         InputError: A run is not finished or given twice, or --out is given for a single run.
     """
-    paths = [path.expanduser() for path in given.runs]
-    check_paths(paths, given.out)
-    for path in paths:
+    check_paths(given.runs, given.out)
+    for path in given.runs:
         read_config(path)  # a folder that is no run is refused before anything heavy is imported
 
     from compress.stages.records import require
@@ -49,14 +49,14 @@ def run(given: argparse.Namespace) -> None:
     from nas.result import make_result, write_result
 
     share_cores()
-    opened = [open_run(path) for path in paths]
+    opened = [open_run(path) for path in given.runs]
     for one in opened:
         require(one, "export")
     if len(opened) == 1:
         write_report(opened[0], write_result(opened[0]))
         print(opened[0].path / "report.html")
     else:
-        out = (given.out or COMPARISON).expanduser()
+        out = given.out or COMPARISON
         write_comparison([Compared(one, make_result(one), one.metrics("export")) for one in opened], out)
         print(out)
 
@@ -76,7 +76,7 @@ def check_paths(paths: Sequence[Path], out: Path | None) -> None:
     for i, path in enumerate(paths):
         if path.resolve() in (other.resolve() for other in paths[:i]):
             raise InputError(f"{path}: the run is given twice; give each run once")
-    if out is not None and out.expanduser().is_dir():
+    if out is not None and out.is_dir():
         raise InputError(f"--out {out}: this is a folder; give a file, such as {out / 'compare.html'}")
 
 

@@ -42,7 +42,7 @@ def run(given: argparse.Namespace) -> None:
     Raises:
         InputError: The folder is no run, or its search is over.
     """
-    path = given.run.expanduser()
+    path = given.run
     if not path.is_dir():
         raise InputError(f"{path}: there is no such run folder; copy it here or mount the disk it is on")
     if given.workers < 1:

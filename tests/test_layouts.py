@@ -17,7 +17,7 @@ from made_data import Made, names_of, save, volume
 from compress.data.check import check
 from compress.data.dataset import IGNORE, open_data, read_pair
 from compress.data.layouts import LAYOUTS
-from compress.data.splits import VAL_SHARE, draw_validation
+from compress.data.splits import VAL_SHARE, draw_groups
 from search_spaces.errors import DataError, InputError
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -169,11 +169,11 @@ def test_a_drawn_split_is_stable(names: set[str], seed: int, random: object) -> 
     ordered = sorted(names)
     shuffled = list(ordered)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    held_out = draw_validation(ordered, seed)
-    assert held_out == draw_validation(shuffled, seed)
+    held_out = draw_groups(ordered, seed)
+    assert held_out == draw_groups(shuffled, seed)
     assert held_out < names
     assert len(held_out) == max(1, round(VAL_SHARE * len(names)))
-    assert len(held_out - draw_validation([*ordered, "one more file"], seed)) <= 1
+    assert len(held_out - draw_groups([*ordered, "one more file"], seed)) <= 1
 
 
 def test_a_binary_mask_of_0_and_255_needs_its_classes(tmp_path: Path) -> None:

@@ -99,26 +99,10 @@ def names_of(pairs: Sequence[Pair]) -> list[str]:
     return [same_name((path.parent / stem(path)).as_posix()) for path in paths]
 
 
-def draw_validation(names: Sequence[str], seed: int) -> set[str]:
-    """Draws VAL_SHARE of the names, at least one, for validation.
-
-    Each name has a rank of its own, so the order of the names does not matter, and one more file moves hardly any.
-
-    Args:
-        names: The names of all images without their endings.
-        seed: The seed.
-
-    Returns:
-        The names that were drawn.
-    """
-    ranked = sorted(names, key=lambda name: _rank(name, seed))
-    return set(ranked[: max(1, round(VAL_SHARE * len(names)))])
-
-
 def draw_groups(groups: Sequence[str], seed: int) -> set[str]:
     """Draws groups with about VAL_SHARE of the images, at least one group, for validation.
 
-    Where each image is a group of its own, these are the names that `draw_validation` draws.
+    Each group has a rank of its own, so the order of the images does not matter, and one more image moves hardly any.
 
     Args:
         groups: The group of each image, two or more different ones.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress.donors.catalogue import DEFAULT_DONOR, DONORS, Donor, donor_file
+from compress.files.home import expand_home
 from search_spaces.errors import InputError
 
 IMAGENET, NONE = "imagenet", "none"
@@ -44,7 +45,7 @@ def initial_weights_source(value: str) -> WeightsSource | None:
     donor = DONORS.get(DEFAULT_DONOR if value == IMAGENET else value)
     if donor is not None:
         return WeightsSource(donor_file(donor), donor)
-    path = Path(value).expanduser()
+    path = Path(expand_home(value))
     if not path.is_file():
         raise InputError(
             f"--weights {value}: there is no such file; give {IMAGENET}, {NONE}, {', '.join(DONORS)}, or the path of a "

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
 
+from compress.files.home import expand_home
 from compress.latency.adb_session import FACTS, LOOP, NAME, Runs, parse_session, session_facts, sweep
 from compress.latency.drift import Drift
 from compress.latency.target_names import BINARY
@@ -54,7 +55,7 @@ class Device:
         self.references: list[float] = []
         self.drift = Drift()
         self.guard: subprocess.Popen[bytes] | None = None
-        file = Path(binary or os.environ.get(BINARY, "")).expanduser()
+        file = Path(expand_home(binary or os.environ.get(BINARY, "")))
         if not file.is_file():
             missing = f"{file}: there is no such file; " if binary else ""
             raise InputError(

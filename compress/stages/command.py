@@ -8,6 +8,7 @@ from typing import Any
 
 from compress.stages.cli import GOES_ON, Command
 from compress.stages.config_file import read_config
+from compress.stages.flag_values import expand_path
 from compress.stages.flags import add_flags, values_of
 
 
@@ -18,7 +19,17 @@ def add_run_argument(arguments: argparse.ArgumentParser, what: str = "a run fold
         arguments: The command's parser.
         what: What the help text calls it.
     """
-    arguments.add_argument("run", type=Path, metavar="RUN", help=f"{what}, such as runs/landcover-30ms")
+    arguments.add_argument("run", type=expand_path, metavar="RUN", help=f"{what}, such as runs/landcover-30ms")
+
+
+def add_model_argument(arguments: argparse.ArgumentParser) -> None:
+    """Adds the model that a command takes.
+
+    Args:
+        arguments: The command's parser.
+    """
+    what = "a run folder, or a file with model.json"
+    arguments.add_argument("model", type=expand_path, metavar="RUN|MODEL.tflite", help=what)
 
 
 def stage_command(stage: str, doc: str | None, options: type | None = None) -> Command:
@@ -39,7 +50,7 @@ def stage_command(stage: str, doc: str | None, options: type | None = None) -> C
             add_flags(arguments, options)
 
     def run(given: argparse.Namespace) -> None:
-        path: Path = given.run.expanduser()
+        path: Path = given.run
         chosen: Any = options(**values_of(options, vars(given))) if options is not None else None
         read_config(path)  # a folder that is no run is refused before anything heavy is imported
 

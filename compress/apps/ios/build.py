@@ -20,8 +20,6 @@ from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 MIN_AGREEMENT = 0.98  # share of the pixels; the packages differ by float16, by int8 weights, and by float biases
-
-
 IN_INT8, IN_FLOAT = "model.tflite", "the float network"
 
 

@@ -11,7 +11,7 @@ from compress.data.left_out import LeftOut, is_hidden, merged
 from compress.data.matching import Matched, masks_beside, match_beside, match_by_stem, readable
 from compress.data.pairs import Listing, Pair, is_volume, read_list, same_name, stem, unlisted
 from compress.data.recognition import describe_folder, layout_module, recognised
-from compress.data.splits import Drawn, Pairs, draw_validation, split_by_seed, split_of
+from compress.data.splits import Drawn, Pairs, draw_groups, split_by_seed, split_of
 from compress.data.volumes import slices_of
 from search_spaces.errors import InputError
 
@@ -119,7 +119,7 @@ def _split_drawn(spec: str, root: Path, seed: int) -> tuple[Drawn, Iterable[Left
 def _split_slices(slices: Pairs, seed: int) -> tuple[Pairs, Pairs]:
     """Neighbouring slices are much alike, so whole blocks are held out."""
     count = min(SLICE_BLOCKS, len(slices))
-    held_out = draw_validation([str(block) for block in range(count)], seed)
+    held_out = draw_groups([str(block) for block in range(count)], seed)
     blocks = [str(i * count // len(slices)) for i in range(len(slices))]
     train, val = (
         tuple(pair for pair, block in zip(slices, blocks, strict=True) if (block in held_out) == out)
