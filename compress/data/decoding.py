@@ -9,6 +9,7 @@ from compress.data.formats import read_bands, read_stored_image, read_stored_mas
 from compress.data.labels import Labels
 from compress.data.pairs import Pair
 from compress.data.pixels import Pixels
+from compress.data.windows import Window
 from search_spaces.errors import DataError, InputError
 
 MAX_UNSWAPPED = 4  # orientations above it exchange width and height
@@ -49,12 +50,12 @@ def decode(pair: Pair, labels: Labels, pixels: Pixels) -> Decoded:
     """
     faults = []
     try:
-        stored_image = read_stored_image(pair.image)
+        stored_image = read_stored_image(pair.image, pair.window)
         image = pixels.to_bytes(stored_image.bands, pair.image)
     except InputError as error:
         faults.append(str(error))
     try:
-        stored_mask = read_stored_mask(pair.mask)
+        stored_mask = read_stored_mask(pair.mask, pair.window)
         mask = labels.decode(stored_mask, pair.mask)
     except InputError as error:
         faults.append(str(error))
@@ -69,12 +70,13 @@ def decode(pair: Pair, labels: Labels, pixels: Pixels) -> Decoded:
     return Decoded(stored_image.bands, image, mask, turned)
 
 
-def decode_image(path: Path, pixels: Pixels) -> np.ndarray:
+def decode_image(path: Path, pixels: Pixels, window: Window | None = None) -> np.ndarray:
     """Reads an image.
 
     Args:
         path: The file.
         pixels: How it becomes bytes.
+        window: The part to read; None for the whole image.
 
     Returns:
         H,W,3 bytes.
@@ -82,15 +84,16 @@ def decode_image(path: Path, pixels: Pixels) -> np.ndarray:
     Raises:
         InputError: The file cannot be decoded, or its values are not those of the others.
     """
-    return pixels.to_bytes(read_bands(path), path)
+    return pixels.to_bytes(read_bands(path, window), path)
 
 
-def decode_mask(path: Path, labels: Labels) -> np.ndarray:
+def decode_mask(path: Path, labels: Labels, window: Window | None = None) -> np.ndarray:
     """Reads a mask.
 
     Args:
         path: The file.
         labels: How it becomes class indices.
+        window: The part to read; None for the whole mask.
 
     Returns:
         The class of each pixel: H,W bytes, IGNORE for void.
@@ -98,4 +101,4 @@ def decode_mask(path: Path, labels: Labels) -> np.ndarray:
     Raises:
         InputError: The file cannot be decoded, or a value is no class.
     """
-    return labels.decode(read_stored_mask(path), path)
+    return labels.decode(read_stored_mask(path, window), path)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from compress.data.decoders import bitmaps, jpeg, png, tiff
+from compress.data.decoders import bitmaps, jpeg, png, tiff, tiff_windows
 from compress.data.decoders.raster import Raster, unreadable, upright
+from compress.data.windows import Window
 from search_spaces.errors import InputError
 
 TIFF_ENDINGS = (".tif", ".tiff")
@@ -51,11 +52,12 @@ class StoredImage:
     orientation: int = 1
 
 
-def read_bands(path: Path) -> np.ndarray:
+def read_bands(path: Path, window: Window | None = None) -> np.ndarray:
     """Reads an image. It is upright as its EXIF or TIFF orientation says, and its palette is applied.
 
     Args:
         path: The file. Its content decides which format it has, not its ending.
+        window: The part to read, of a TIFF file; None for the whole image.
 
     Returns:
         H,W,bands in the type of the file. Files of 8 bits other than TIFF are RGB. The array is a
@@ -64,14 +66,15 @@ def read_bands(path: Path) -> np.ndarray:
     Raises:
         InputError: The file is missing or cannot be decoded, or what it stores is not read.
     """
-    return read_stored_image(path).bands
+    return read_stored_image(path, window).bands
 
 
-def read_stored_image(path: Path) -> StoredImage:
+def read_stored_image(path: Path, window: Window | None = None) -> StoredImage:
     """Reads an image and its orientation tag.
 
     Args:
         path: The file.
+        window: The part to read, of a TIFF file; None for the whole image.
 
     Returns:
         The content.
@@ -79,7 +82,7 @@ def read_stored_image(path: Path) -> StoredImage:
     Raises:
         InputError: As `read_bands`.
     """
-    raster = _decode(path)
+    raster = _decode(path, window)
     samples = _colours(raster, path) if raster.palette is not None else _shades(raster)
     if raster.alpha and (samples.shape[2] == 2 or not raster.is_bands):
         samples = samples[..., :-1]
@@ -92,11 +95,12 @@ def read_stored_image(path: Path) -> StoredImage:
     return StoredImage(samples, raster.orientation)
 
 
-def read_stored_mask(path: Path) -> StoredMask:
+def read_stored_mask(path: Path, window: Window | None = None) -> StoredMask:
     """Reads a mask. It is upright as its own EXIF or TIFF orientation says; opacity is left out.
 
     Args:
         path: The file. Its content decides which format it has, not its ending.
+        window: The part to read, of a TIFF file; None for the whole mask.
 
     Returns:
         The values as stored. Values of fewer than 8 bits are not scaled, and a palette is not applied.
@@ -105,7 +109,7 @@ def read_stored_mask(path: Path) -> StoredMask:
         InputError: The file is missing or cannot be decoded, its compression changes values, or what it stores is
             neither one value a pixel nor a colour.
     """
-    raster = _decode(path)
+    raster = _decode(path, window)
     if raster.lossy:
         raise InputError(f"{path}: {raster.lossy} may change values; make the mask anew and save it as PNG")
     values = raster.samples[..., :-1] if raster.alpha else raster.samples
@@ -160,13 +164,15 @@ def _shades(raster: Raster) -> np.ndarray:
     return samples
 
 
-def _decode(path: Path) -> Raster:
+def _decode(path: Path, window: Window | None) -> Raster:
     """Raises InputError for a file that is missing or of an unknown format, and as the decoders do."""
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
             if head.startswith(tiff.SIGNATURES):
-                return tiff.decode(path)
+                return tiff.decode(path) if window is None else tiff_windows.decode(path, window)
+            if window is not None:
+                raise InputError(f"{path}: only TIFF files are read by parts; convert it (gdal_translate FILE NEW.tif)")
             content = head + file.read()
     except FileNotFoundError:
         raise InputError(f"{path}: the file is missing; every image needs its mask, and every mask its image") from None

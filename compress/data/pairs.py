@@ -8,15 +8,25 @@ from pathlib import Path
 from compress.data.formats import IMAGE_ENDINGS, VOLUME_ENDINGS
 from compress.data.labels import Labels
 from compress.data.left_out import LeftOut
+from compress.data.windows import Window
 from search_spaces.errors import InputError
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The files of one image and its mask."""
+    """The files of one image and its mask, or a part of both.
+
+    Attributes:
+        image: The file of the image.
+        mask: The file of the mask.
+        window: The part of both files that is meant; None for the whole.
+        area: The larger part that crops may be cut from; None for the whole window.
+    """
 
     image: Path
     mask: Path
+    window: Window | None = None
+    area: Window | None = None
 
 
 @dataclass(frozen=True)

@@ -17,32 +17,12 @@ from compress.data.dataset import DataSet
 from compress.data.decoding import decode_mask
 from compress.data.statistics import mask_counts
 from compress.data.threads import map_in_threads
+from compress.data.windows import Window
 
 UNIFORM, RARE = "uniform", "rare"
 SAMPLINGS = (UNIFORM, RARE)
 PLACED_EVERY = 2  # every second crop of `rare` is placed on a class
 STREAM = 1  # of random numbers beside those of the crop's augmentation
-
-
-@dataclass(frozen=True)
-class Window:
-    """A part of an image, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    def of(self, array: np.ndarray) -> np.ndarray:
-        """The part of an array.
-
-        Args:
-            array: H,W or H,W,channels.
-
-        Returns:
-            A view of height,width or height,width,channels.
-        """
-        return array[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 @dataclass(frozen=True)

@@ -40,22 +40,35 @@ def decode(path: Path) -> Raster:
     """
     try:
         with tifffile.TiffFile(path) as file:
-            series, mask = _full_picture(file, path)
+            series, mask = full_picture(file, path)
             require_size(path, *series.shape)
-            _require_whole(series, file.filehandle.size)
-            return _read(series, None if mask is None else mask.asarray(), path)
+            require_whole(series, file.filehandle.size)
+            page = series.pages[0].keyframe
+            require_plain(page, path)
+            array = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
+            samples = array.reshape(*array.shape[:2], -1)
+            return raster_of(page, samples, None if mask is None else mask.asarray(), path)
     except (InputError, FileNotFoundError):
         raise
     except Exception as error:  # tifffile raises many kinds for a damaged file
         raise unreadable(path, error) from error
 
 
-def _read(series: Any, valid: np.ndarray | None, path: Path) -> Raster:
-    """Reads a picture while its file is open. `valid` is 0 where nothing was measured."""
-    page = series.pages[0].keyframe
-    _require_plain(page, path)
-    array = np.moveaxis(series.asarray(), [series.axes.index("Y"), series.axes.index("X")], [0, 1])
-    samples = array.reshape(*array.shape[:2], -1)
+def raster_of(page: Any, samples: np.ndarray, valid: np.ndarray | None, path: Path) -> Raster:
+    """Says what the samples of a picture mean.
+
+    Args:
+        page: Its first page, as tifffile describes it.
+        samples: H,W,channels as stored, of the whole picture or of a part.
+        valid: H,W, 0 where nothing was measured; None where the file has no such page.
+        path: The file, for messages.
+
+    Returns:
+        The samples with what the file says about them.
+
+    Raises:
+        InputError: Opacity, palette or nodata value are of a kind that is not read.
+    """
     samples = samples.astype(np.uint8) if samples.dtype == np.bool_ else samples
     return Raster(
         samples,
@@ -87,8 +100,19 @@ def read_palette(path: Path) -> np.ndarray | None:
         return None
 
 
-def _full_picture(file: Any, path: Path) -> tuple[Any, Any]:
-    """The picture in full size, and the page that marks its valid pixels or None."""
+def full_picture(file: Any, path: Path) -> tuple[Any, Any]:
+    """Finds the picture among the pages of a file.
+
+    Args:
+        file: The file, as tifffile opens it.
+        path: Its path, for messages.
+
+    Returns:
+        The picture in full size, and the page that marks its valid pixels or None.
+
+    Raises:
+        InputError: The file holds several pictures.
+    """
     first = [series.pages[0].keyframe for series in file.series]
     full = [s for s, page in zip(file.series, first, strict=True) if not (page.is_reduced or page.is_mask)]
     if len(full) > 1:
@@ -99,16 +123,32 @@ def _full_picture(file: Any, path: Path) -> tuple[Any, Any]:
     return chosen, masks[0] if full and masks else None
 
 
-def _require_whole(series: Any, size: int) -> None:
-    """Raises ValueError when pixels lie beyond the end of the file: tifffile would fill them."""
+def require_whole(series: Any, size: int) -> None:
+    """Checks that a file has all pixels: tifffile would fill those beyond its end.
+
+    Args:
+        series: The picture, as tifffile describes it.
+        size: The size of the file, in bytes.
+
+    Raises:
+        ValueError: Pixels lie beyond the end of the file.
+    """
     for page in series.pages:
         ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False))
         if max(ends, default=0) > size:
             raise ValueError("the file is cut short")
 
 
-def _require_plain(page: Any, path: Path) -> None:
-    """Raises InputError for values that are no shades, RGB, palette indices or bands."""
+def require_plain(page: Any, path: Path) -> None:
+    """Checks the kind of the values.
+
+    Args:
+        page: A page, as tifffile describes it.
+        path: The file, for messages.
+
+    Raises:
+        InputError: They are no shades, RGB, palette indices or bands.
+    """
     photometric = page.photometric
     known = photometric in SHADES_AND_RGB or (photometric == PHOTOMETRIC.YCBCR and page.compression in JPEG)
     if not known:
