@@ -43,11 +43,12 @@ def run(given: argparse.Namespace) -> None:
     from compress.data.crop_shares import describe_crops
     from compress.data.dataset import open_data
     from compress.data.preview import draw_preview, require_png
+    from compress.data.scenes import TILE
     from compress.data.summary import describe_data, describe_input_size
 
     if given.preview is not None:
         require_png(given.preview)
-    data = open_data(given.data, given.seed)
+    data = open_data(given.data, given.seed, input_size or TILE)
     findings = check(data)
     print(describe_data(data, findings))
     if input_size is not None:

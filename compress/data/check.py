@@ -112,7 +112,8 @@ def examine(pair: Pair, data: DataSet) -> Examined:
     if min(height, width) < MIN_SIDE:
         size = f"{width}x{height} pixels"
         raise InputError(f"{pair.image}: {size} are too small; leave it out, {MIN_SIDE} a side is the least")
-    files = (file_digest(pair.image), file_digest(pair.mask))
+    # a scene has many tiles and is digested once, after them
+    files = (file_digest(pair.image), file_digest(pair.mask)) if pair.window is None else ("", "")
     pixels = _pixel_digest(pair, decoded.stored)
     look = perceptual_hash(decoded.image)
     return Examined((height, width), mask_counts(decoded.mask), pixels, files, look, decoded.image_alone_turned)
@@ -123,7 +124,7 @@ def _pixel_digest(pair: Pair, stored: np.ndarray) -> bytes:
     nature: they count as the same only when they are the same file."""
     values = np.ascontiguousarray(np.ma.getdata(stored))
     if (values[0] == values[0, 0]).all() and (values == values[0, 0]).all():
-        return str(pair.image).encode("utf-8", "surrogateescape")
+        return f"{pair.image} {pair.window}".encode("utf-8", "surrogateescape")
     digest = sha256(values.data)
     digest.update(f"{values.shape} {values.dtype}".encode())
     return digest.digest()[:16]
@@ -140,7 +141,10 @@ def _kept_statistics(data: DataSet, examined: list[Examined]) -> dict[str, Split
             for split, found in splits.items()
         }
 
-    data.keep_content(lambda: content_digest(digest for one in examined for digest in one.files))
+    if data.has_scenes:
+        _ = data.content
+    else:
+        data.keep_content(lambda: content_digest(digest for one in examined for digest in one.files))
     return data.keep_statistics(statistics)
 
 

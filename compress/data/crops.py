@@ -11,6 +11,7 @@ from compress.data.augmentation import augmentation, augmentation_of_window, cro
 from compress.data.dataset import DataSet, Pair, map_pairs, read_pair
 from compress.data.memory import CROP_CACHE_BYTES, training_bytes
 from compress.data.sampling import RARE, UNIFORM, class_places
+from compress.data.scenes import shifted
 
 
 class Crops(Dataset[tuple[Tensor, Tensor]]):
@@ -18,6 +19,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
 
     Item `i` depends on the seed and on `i` alone, so a resumed run sees the crops that it would have seen. All pairs
     are kept in memory when they take CROP_CACHE_BYTES at most, and are decoded again for each crop when they take more.
+    Of scenes only a tile around the crop is read.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         """
         self.data, self.input_size, self.crop, self.items, self.seed = data, input_size, crop, items, seed
         self.augment, self.areas = augment, crop_areas(crop, input_size, augment)
-        fits = training_bytes(data) <= CROP_CACHE_BYTES
+        fits = not data.has_scenes and training_bytes(data) <= CROP_CACHE_BYTES
         self.cached = map_pairs(data.train, data, _both, "training images") if fits else None
         self.places = class_places(data) if sampling == RARE else None
 
@@ -69,7 +71,11 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         placed = self.places.placed(self.seed, i) if self.places else None
         epoch, place = divmod(i, len(self.data.train))
         chosen = placed.image if placed else int(shuffled(len(self.data.train), self.seed, epoch)[place])
-        image, mask = self.cached[chosen] if self.cached else read_pair(self.data.train[chosen], self.data)
+        if self.cached:
+            image, mask = self.cached[chosen]
+        else:
+            pair = self.data.train[chosen]
+            image, mask = read_pair(pair if placed else shifted(pair, self.seed, i), self.data)
         # the width of an image pixel against its height, once the image fills the input size as in validation
         squeeze = (image.shape[1] / image.shape[0]) / (self.input_size[1] / self.input_size[0])
         if placed:

@@ -17,8 +17,9 @@ from compress.data.left_out import LeftOut
 from compress.data.pairs import Pair
 from compress.data.pixels import Pixels, find_pixels
 from compress.data.recognition import layout_module
+from compress.data.scenes import TILE, cut_scenes
 from compress.data.spec import parse_data
-from compress.data.statistics import SplitStatistics, mask_counts, parse_digest, read_digest, split_statistics
+from compress.data.statistics import Size, SplitStatistics, mask_counts, parse_digest, read_digest, split_statistics
 from compress.data.threads import map_in_threads
 from search_spaces.errors import InputError
 
@@ -63,8 +64,14 @@ class DataSet:
 
     @property
     def files(self) -> list[Path]:
-        """Image and mask of each pair, of training and then of validation."""
-        return [file for pair in self.train + self.val for file in (pair.image, pair.mask)]
+        """Image and mask of each pair, of training and then of validation. A scene is there once."""
+        both = (file for pair in self.train + self.val for file in (pair.image, pair.mask))
+        return list(dict.fromkeys(both)) if self.has_scenes else list(both)
+
+    @cached_property
+    def has_scenes(self) -> bool:
+        """Whether images are so large that they are read by tiles."""
+        return any(pair.window is not None for pair in self.train + self.val)
 
     def facts(self) -> dict[str, Any]:
         """What the data set consists of, to say what changed when a run is resumed.
@@ -141,7 +148,19 @@ class DataSet:
                     raise ValueError(f"the statistics of {split} are not those of its pairs and classes")
             return found
 
-        return cached_result("statistics", (self.labels, self.pixels), self.files, plain, parse)
+        return cached_result("statistics", self.about((self.labels, self.pixels)), self.files, plain, parse)
+
+    def about(self, how: Any) -> Any:
+        """What a result that is kept depends on besides files.
+
+        Args:
+            how: How the files are read.
+
+        Returns:
+            The same; for scenes together with their tiles.
+        """
+        tiles = [[pair.window for pair in pairs] for pairs in (self.train, self.val)]
+        return (how, tiles) if self.has_scenes else how
 
     def _read_statistics(self) -> dict[str, SplitStatistics]:
         found = {}
@@ -156,12 +175,15 @@ class DataSet:
         return np.array(self.statistics["train"].counts)
 
 
-def open_data(spec: str, seed: int = 0) -> DataSet:
+def open_data(spec: str, seed: int = 0, tile: Size = TILE) -> DataSet:
     """Opens the data set that a `--data` value names. Single images and masks are not read: `check` does that.
+
+    Scenes are cut into tiles, and their masks are read to leave out tiles without labels.
 
     Args:
         spec: A layout and a folder, such as `folder:DIR`. `~` stands for the home folder.
         seed: Draws the split of a data set that has none.
+        tile: Height and width of the tiles of scenes, in pixels: the input size of the network.
 
     Returns:
         The data set.
@@ -175,8 +197,11 @@ def open_data(spec: str, seed: int = 0) -> DataSet:
     for split, pairs in (("train", files.train), ("val", files.val)):
         if not pairs:
             raise InputError(f"--data {spec}: the {split} split has no images; see docs/data.md for the layout")
-    pixels = find_pixels([pair.image for pair in files.train], files.bands)
-    return DataSet(spec, files.labels, pixels, files.train, files.val, left_out=files.left_out, notes=files.notes)
+    pixels = find_pixels(list(dict.fromkeys(pair.image for pair in files.train)), files.bands)
+    train = cut_scenes(files.train, tile, files.labels, "training")
+    val = cut_scenes(files.val, tile, files.labels, "validation")
+    notes = (*files.notes, *train.notes, *val.notes)
+    return DataSet(spec, files.labels, pixels, train.pairs, val.pairs, left_out=files.left_out, notes=notes)
 
 
 def read_pair(pair: Pair, data: DataSet) -> tuple[np.ndarray, np.ndarray]:

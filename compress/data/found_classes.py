@@ -11,7 +11,9 @@ from compress.data.cache import cached_result, whole_number
 from compress.data.formats import read_palette, read_stored_mask
 from compress.data.labels import IGNORE, Labels, default_colours
 from compress.data.pairs import Pair
+from compress.data.scene_files import parts_of
 from compress.data.threads import map_in_threads
+from compress.data.windows import Window
 from compress.files.records import MAX_INTEGER
 from search_spaces.errors import InputError
 
@@ -33,7 +35,7 @@ def find_labels(pairs: Sequence[Pair], classes: Path) -> Labels:
     Raises:
         InputError: The masks need a classes.txt. The message proposes its lines.
     """
-    masks = [pair.mask for pair in pairs]
+    masks = list(dict.fromkeys(pair.mask for pair in pairs))
     pixels, nodata = cached_result("shades", None, masks, lambda: _count(masks), _parse_counts)
     found = sorted(value for value in pixels if value != IGNORE)
     if not found and pixels:
@@ -91,7 +93,7 @@ def _no_indices(masks: Sequence[Path], classes: Path) -> InputError:
     """Why no mask has class indices."""
     first = next((mask for mask in masks if mask.exists()), masks[0])
     try:
-        stored = read_stored_mask(first)
+        stored = read_stored_mask(first, next(parts_of(first)))
     except InputError as error:
         return error
     if stored.values.ndim == 2 and (stored.values != np.floor(stored.values)).any():
@@ -129,17 +131,30 @@ def _parse_counts(value: Any) -> tuple[dict[int, int], set[int]]:
 def _values(path: Path) -> tuple[dict[int, int], list[int]]:
     """Pixels of each value of a mask, and its values for nodata. The check names masks that cannot be read, that hold
     colours or fractions."""
+    counts: Counter[int] = Counter()
+    nodata: set[int] = set()
+    for window in parts_of(path):
+        found = _values_of_part(path, window)
+        if found is None:
+            return {}, []
+        counts.update(found[0])
+        nodata.update(found[1])
+    return dict(counts), sorted(nodata)
+
+
+def _values_of_part(path: Path, window: Window | None) -> tuple[dict[int, int], list[int]] | None:
+    """As `_values`, of a part of a mask; None where they are no class indices."""
     try:
-        stored = read_stored_mask(path)
+        stored = read_stored_mask(path, window)
     except InputError:
-        return {}, []
+        return None
     if stored.values.ndim > 2:
-        return {}, []
+        return None
     valid = stored.values if stored.nodata is None else stored.values[~stored.nodata]
     empty = stored.values[:0, 0] if stored.nodata is None else np.unique(stored.values[stored.nodata])
     distinct, counts = np.unique(valid, return_counts=True)
     if (distinct != np.floor(distinct)).any():
-        return {}, []
+        return None
     return dict(zip(distinct.astype(int).tolist(), counts.tolist(), strict=True)), _whole(empty)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compress.data.bands_file import ByteRange, Channels
-from compress.data.formats import read_bands
+from compress.data.scene_files import read_sample
 from compress.data.threads import map_in_threads
 from search_spaces.errors import InputError
 
@@ -76,7 +76,7 @@ def percentiles(images: Sequence[Path], bands: Channels) -> list[ByteRange]:
 
     def sample(path: Path) -> np.ndarray:
         try:
-            image = choose_bands(read_bands(path), bands, path)
+            image = choose_bands(read_sample(path), bands, path)
         except InputError:  # the check of all files will name it
             return np.empty((0, 3), np.float32)
         nodata = find_nodata(image)

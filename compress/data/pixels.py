@@ -14,8 +14,8 @@ import numpy as np
 
 from compress.data.bands_file import ByteRange, Channels, read_bands_file
 from compress.data.cache import cached_result
-from compress.data.formats import read_bands
 from compress.data.percentiles import FIRST_BANDS, choose_bands, find_nodata, parse_ranges, percentiles
+from compress.data.scene_files import read_sample
 from search_spaces.errors import InputError
 
 BYTE = (0.0, 255.0)
@@ -118,6 +118,6 @@ def find_pixels(images: Sequence[Path], bands_file: Path | None) -> Pixels:
 def _type(path: Path) -> np.dtype | None:
     """The type of an image's values; None for a file that the check of all files will name."""
     try:
-        return read_bands(path).dtype
+        return read_sample(path).dtype
     except InputError:
         return None

@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 import numpy as np
 
 from compress.data.cache import cached_result, whole_number
-from compress.data.dataset import DataSet
+from compress.data.dataset import DataSet, Pair
 from compress.data.decoding import decode_mask
 from compress.data.statistics import mask_counts
 from compress.data.threads import map_in_threads
@@ -104,8 +104,11 @@ def class_places(data: DataSet) -> ClassPlaces:
     """
     masks = [pair.mask for pair in data.train]
 
+    def counts_of(pair: Pair) -> np.ndarray:
+        return mask_counts(decode_mask(pair.mask, data.labels, pair.window))
+
     def shown() -> list[list[int]]:
-        counts = map_in_threads(lambda path: mask_counts(decode_mask(path, data.labels)), masks, "classes of images")
+        counts = map_in_threads(counts_of, data.train, "classes of images")
         return [np.flatnonzero(one[: len(data.classes)]).tolist() for one in counts]
 
     def parse(kept: list[list[int]]) -> ClassPlaces:
@@ -113,7 +116,7 @@ def class_places(data: DataSet) -> ClassPlaces:
             raise ValueError(f"{len(kept)} entries for {len(masks)} masks")
         return _by_class([[whole_number(value) for value in one] for one in kept])
 
-    return cached_result("classes-of-images", data.labels, masks, shown, parse)
+    return cached_result("classes-of-images", data.about(data.labels), masks, shown, parse)
 
 
 def _by_class(shown: Sequence[Sequence[int]]) -> ClassPlaces:

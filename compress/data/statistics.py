@@ -1,5 +1,6 @@
 """What a pass over all files of a data set finds: sizes, pixels of each class, and the digest of the contents."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ def file_digest(path: Path) -> str:
         Hexadecimal digits; nothing for a file that cannot be read.
     """
     try:
-        return sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,15 +21,15 @@ class Streamed:
     """Arrays that are read from files when they are asked for, in threads and in bounded memory.
 
     Attributes:
-        files: The file of each array.
+        pairs: The pair of each array.
         read: Reads one.
     """
 
-    files: tuple[Path, ...]
-    read: Callable[[Path], np.ndarray]
+    pairs: tuple[Pair, ...]
+    read: Callable[[Pair], np.ndarray]
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.pairs)
 
     def __getitem__(self, i: int) -> Tensor:
         """Reads an array.
@@ -44,11 +43,11 @@ class Streamed:
         Raises:
             InputError: The file cannot be read.
         """
-        return torch.from_numpy(self.read(self.files[i]))
+        return torch.from_numpy(self.read(self.pairs[i]))
 
     def __iter__(self) -> Iterator[Tensor]:
         """All arrays in order, each read once."""
-        return map(torch.from_numpy, map_in_threads(self.read, self.files))
+        return map(torch.from_numpy, map_in_threads(self.read, self.pairs))
 
 
 @dataclass(frozen=True)
@@ -120,12 +119,12 @@ def read_validation(data: DataSet, input_size: tuple[int, int]) -> Validation:
     if validation_bytes(data, input_size) > VALIDATION_CACHE_BYTES:
         return Validation(
             Streamed(
-                tuple(pair.image for pair in data.val),
-                lambda path: resized_image(decode_image(path, data.pixels), input_size),
+                data.val,
+                lambda pair: resized_image(decode_image(pair.image, data.pixels, pair.window), input_size),
             ),
             Streamed(
-                tuple(pair.mask for pair in data.val),
-                lambda path: resized_mask(decode_mask(path, data.labels), input_size),
+                data.val,
+                lambda pair: resized_mask(decode_mask(pair.mask, data.labels, pair.window), input_size),
             ),
             data.ignore,
         )

@@ -57,7 +57,7 @@ class Run:
     @cached_property
     def data(self) -> DataSet:
         """The data set. Raises InputError when it is not there."""
-        return open_data(self.config.data, self.config.seed)
+        return open_data(self.config.data, self.config.seed, self.config.input_size)
 
     @cached_property
     def validation(self) -> Validation:

@@ -205,11 +205,12 @@ def decode(path: Path, window: Window) -> Raster:
         raise unreadable(path, error) from error
 
 
-def open_tiff(path: Path) -> OpenTiff:
+def open_tiff(path: Path, by_parts: bool = True) -> OpenTiff:
     """Opens a TIFF file to be read by parts. The last OPEN_FILES files stay open.
 
     Args:
         path: The file.
+        by_parts: Whether to check that parts of it can be read without the rest.
 
     Returns:
         The open file.
@@ -224,6 +225,8 @@ def open_tiff(path: Path) -> OpenTiff:
         raise
     except Exception as error:  # as in `decode`
         raise unreadable(path, error) from error
+    if not by_parts:
+        return opened
     page = opened.page
     bytes_each = np.prod(segment_size(page), dtype=float) * page.samplesperpixel * (page.bitspersample / 8)
     if bytes_each > MAX_SEGMENT_BYTES and not _is_read_by_rows(page):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from compress.data.classes_file import read_classes
@@ -11,12 +12,15 @@ from compress.data.left_out import LeftOut, is_hidden, merged
 from compress.data.matching import Matched, masks_beside, match_beside, match_by_stem, readable
 from compress.data.pairs import Listing, Pair, is_volume, read_list, same_name, stem, unlisted
 from compress.data.recognition import describe_folder, layout_module, recognised
+from compress.data.scene_files import scene_size
 from compress.data.splits import Drawn, Pairs, draw_groups, split_by_seed, split_of
 from compress.data.volumes import slices_of
+from compress.data.windows import Size, Window
 from search_spaces.errors import InputError
 
 VAL_FOLDERS = ("val", "valid", "validation")  # names of the folder of the validation split
-SLICE_BLOCKS = 10  # of slices that lie together, which a single volume is split by
+SLICE_BLOCKS = 10  # of slices that lie together, which a single volume is split by; or strips of a single scene
+MIN_STRIP = 1024  # pixels
 
 
 def recognise(root: Path) -> str:
@@ -37,7 +41,8 @@ def list_files(spec: str, root: Path, seed: int) -> Listing:
 
     The splits are the folders `DIR/{train,val}/{images,masks}`; or train.txt and val.txt list the names of files in
     `DIR/{images,masks}`; or without these the seed draws the split. `valid` stands for `val` too. Images and masks may
-    also lie side by side. Volumes are split as wholes, a single one by blocks of slices.
+    also lie side by side. Volumes are split as wholes, a single one by blocks of slices,
+    and a single scene by strips.
 
     Args:
         spec: The value of `--data`, for messages.
@@ -112,6 +117,8 @@ def _split_drawn(spec: str, root: Path, seed: int) -> tuple[Drawn, Iterable[Left
     found = _matched(root, root, spec)
     if len(found.pairs) == 1 and is_volume(found.pairs[0].image):
         return Drawn(*_split_slices(_sliced(found.pairs, spec), seed)), found.left_out
+    if len(found.pairs) == 1 and (size := scene_size(found.pairs[0].image)):
+        return _split_strips(found.pairs[0], size, seed), found.left_out
     drawn = split_by_seed(found.pairs, root, seed, spec)
     return replace(drawn, train=_sliced(drawn.train, spec), val=_sliced(drawn.val, spec)), found.left_out
 
@@ -126,6 +133,24 @@ def _split_slices(slices: Pairs, seed: int) -> tuple[Pairs, Pairs]:
         for out in (False, True)
     )
     return train, val
+
+
+def _split_strips(pair: Pair, size: Size, seed: int) -> Drawn:
+    """A single scene is cut into strips across its longer side, and whole strips are held out."""
+    (height, width), along_rows = size, size[0] >= size[1]
+    count = max(2, min(SLICE_BLOCKS, max(size) // MIN_STRIP))
+    ends = [i * max(size) // count for i in range(count + 1)]
+    strips = [
+        Window(begin, 0, end - begin, width) if along_rows else Window(0, begin, height, end - begin)
+        for begin, end in pairwise(ends)
+    ]
+    held_out = draw_groups([str(number) for number in range(count)], seed)
+    train, val = (
+        tuple(replace(pair, window=strip) for i, strip in enumerate(strips) if (str(i) in held_out) == out)
+        for out in (False, True)
+    )
+    note = f"{pair.image.name} is the only image: of its {count} strips {len(val)} are for validation"
+    return Drawn(train, val, (note,))
 
 
 def _listed(path: Path, found: Pairs, spec: str) -> Pairs:
