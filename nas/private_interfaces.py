@@ -4,6 +4,7 @@ docs/private_interfaces.md lists those of all libraries, with the versions they 
 `tests/test_private_interfaces.py` fails when one changes.
 """
 
+import json
 from typing import Any
 
 import optuna
@@ -46,6 +47,21 @@ def fewer_local_searches(sampler: GPSampler, count: int) -> None:
         count: How many local searches it makes.
     """
     sampler._n_local_search = count
+
+
+def params_drawn_by_gp(stored: FrozenTrial) -> dict[str, Any]:
+    """Reads the parameters that a Gaussian process has drawn together for a trial.
+
+    Args:
+        stored: A trial of a study.
+
+    Returns:
+        The parameters by name; empty for a trial for which none were drawn so.
+    """
+    parts: list[str] = []
+    while part := stored.system_attrs.get(f"gp:relative_params:{len(parts)}"):
+        parts.append(part)
+    return json.loads("".join(parts)) if parts else {}
 
 
 def engine_of(storage: RDBStorage) -> Engine:

@@ -11,7 +11,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.private_interfaces import fewer_local_searches
+from nas.private_interfaces import fewer_local_searches, params_drawn_by_gp
 from search_spaces.errors import InputError
 
 GP_LOCAL_SEARCHES = 2
@@ -23,7 +23,7 @@ def _tpe(seed: int, startup: int) -> BaseSampler:
 
 
 def _gp(seed: int, startup: int) -> BaseSampler:
-    sampler = GPSampler(seed=seed, n_startup_trials=startup)
+    sampler = GaussianProcessSampler(seed=seed, n_startup_trials=startup)
     # of a space of some thirty discrete choices each local search takes seconds, and there are ten by default
     fewer_local_searches(sampler, GP_LOCAL_SEARCHES)
     return sampler
@@ -55,6 +55,31 @@ SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
     "evolution": _evolution,
 }
 SINGLE_OBJECTIVE = ("evolution",)
+
+
+class GaussianProcessSampler(GPSampler):
+    """Optuna's Gaussian process, which goes on with a candidate of a killed process as that process would have.
+
+    Optuna writes the parameters that it has drawn together into the study, for other workers to see. When the candidate
+    is gone on with, Optuna would take it for one that is scored elsewhere, and would draw other parameters.
+    """
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draws the parameters that are drawn together, unless a killed process has drawn them.
+
+        Args:
+            study: The study.
+            trial: The candidate.
+            search_space: The distribution of each parameter.
+
+        Returns:
+            The value of each parameter.
+        """
+        drawn = params_drawn_by_gp(trial)
+        known = {name: value for name, value in drawn.items() if name in search_space}
+        return known or super().sample_relative(study, trial, search_space)
 
 
 class EvolutionSampler(BaseSampler):

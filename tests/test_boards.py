@@ -61,14 +61,14 @@ def test_what_a_login_shell_prints_is_skipped(board: Script) -> None:
         ('echo "slimlab-timing {broken"', "no answer"),
     ],
 )
-def test_a_board_that_cannot_measure_is_one_line(board: Script, lines: str, said: str) -> None:
-    board(lines)
-    before = {path.name for path in Path("/tmp").iterdir()}
+def test_a_board_that_cannot_measure_is_one_line(board: Script, lines: str, said: str, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    board(f"export TMPDIR={temporary}; {lines}")
     with pytest.raises(InputError, match=said) as caught:
         open_target("ssh:pi@board:2222", 1).facts()
     assert "ssh -p 2222 pi@board python3 -c" in str(caught.value)
-    after = {path.name for path in Path("/tmp").iterdir()}
-    assert not {name for name in after - before if name.startswith("slimlab")}
+    assert not list(temporary.iterdir())
 
 
 def test_a_connection_that_hangs_is_given_up(board: Script, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from compress.stages.run import open_run
 from compress.tflite.writer import random_weight_model
 from nas import strategy
 from nas.finalists import best_reward_first, choose_winner, resolutions_in_turns
+from nas.pages.tables import finalist_name
 from nas.score import reward
 from nas.study import Candidate
 from search_spaces import graph_of
@@ -33,7 +34,9 @@ def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> N
     best = max(finalists, key=lambda one: one["refined_score"])
     winner = load_network(whole / "search" / "winner.pt")
     assert winner.genotype.id == best["id"]
-    assert f"{best['id']}, winner" in (whole / "report.html").read_text()
+    named = finalist_name(best, winner.genotype.id)  # a network by hand has that name too
+    assert named.endswith(", winner")
+    assert f"<td>{named}<" in (whole / "report.html").read_text()
     kept = load_network(whole / "search" / "finalists" / best["id"] / "network.pt")
     for name, value in kept.state_dict().items():
         torch.testing.assert_close(winner.state_dict()[name], value, rtol=0, atol=0)

@@ -9,12 +9,14 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from optuna.distributions import IntDistribution
 from optuna.samplers import GPSampler, RandomSampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import Trial, TrialState
 from sqlalchemy import Engine
 
-from nas.private_interfaces import engine_of, fewer_local_searches, fixed_params, trial_of
+from nas.private_interfaces import engine_of, fewer_local_searches, fixed_params, params_drawn_by_gp, trial_of
+from nas.samplers import SAMPLERS
 
 ROOT = Path(__file__).parents[1]
 LISTED = (ROOT / "docs" / "private_interfaces.md").read_text()
@@ -93,6 +95,21 @@ def test_optuna_a_gaussian_process_takes_fewer_local_searches() -> None:
     assert isinstance(sampler._n_local_search, int), "GPSampler has no _n_local_search any more"
     fewer_local_searches(sampler, 2)
     assert sampler._n_local_search == 2
+
+
+def test_optuna_what_a_gaussian_process_has_drawn_can_be_read(study: optuna.Study) -> None:
+    """Gone on with, a candidate keeps what was drawn for it. Optuna's own sampler takes it for another worker's."""
+    space = {"x": IntDistribution(0, 99), "y": IntDistribution(0, 99)}
+    for _ in range(3):
+        trial = study.ask(space)
+        study.tell(trial, float(trial.params["x"]))
+    study.sampler = SAMPLERS["gp"](1, 3)
+    drawn = study.ask().relative_params
+    (stored,) = study.get_trials(states=(TrialState.RUNNING,))
+    assert set(drawn) == {"x", "y"}
+    assert params_drawn_by_gp(stored) == drawn
+    study.sampler = SAMPLERS["gp"](1, 3)
+    assert trial_of(study, stored).relative_params == drawn
 
 
 def test_optuna_a_database_storage_has_its_engine(tmp_path: Path) -> None:

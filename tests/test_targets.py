@@ -1,16 +1,19 @@
 """Targets that are not this process: a real OpenSSH server, and Debian's adb against a scripted daemon."""
 
+import contextlib
 import getpass
 import os
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from adb_daemon import Daemon
@@ -38,53 +41,73 @@ def fresh() -> Iterator[None]:
     close_connections()
 
 
-@pytest.fixture
-def ssh_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """`sshd -D` on loopback with throw-away keys; yields USER@HOST:PORT."""
+class Connections(socketserver.ThreadingTCPServer):
+    """Hands each connection to an OpenSSH server of its own. The port is bound once and never closed in between."""
+
+    daemon_threads = True
+
+    def __init__(self, settings: Path) -> None:
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
+        self.settings = settings
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        asked = [str(SSHD), "-i", "-f", str(self.settings)]
+        subprocess.run(asked, stdin=request, stdout=request, stderr=subprocess.DEVNULL, check=False)
+
+
+@contextlib.contextmanager
+def sshd(folder: Path, greeting: str = "") -> Iterator[str]:
+    """OpenSSH on loopback with throw-away keys; yields USER@HOST:PORT.
+
+    Each program that it runs adds its process id to `folder / "pids"` and makes temporary files in `folder / "temp"`.
+    The lines of `greeting` are sh and run before every program.
+    """
     if not SSHD or not shutil.which("ssh"):
         pytest.skip("needs openssh-server and openssh-client")
     for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    shutil.copy(tmp_path / "user.pub", tmp_path / "authorized")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = tmp_path / "sshd_config"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    (folder / "temp").mkdir()
+    # a login shell's profile may put another python3 first
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    settings = folder / "sshd_config"
     settings.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {tmp_path}/host\nAuthorizedKeysFile {tmp_path}/authorized\n"
-        f"PidFile {tmp_path}/pid\nStrictModes no\nPasswordAuthentication no\nUsePAM no\n"
-        # a login shell's profile may put another python3 first
-        f'ForceCommand PATH={Path(sys.executable).parent}:/usr/bin:/bin sh -c "$SSH_ORIGINAL_COMMAND"\n'
+        f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\nPidFile none\nStrictModes no\n"
+        "PasswordAuthentication no\nUsePAM no\n"
+        f"ForceCommand {greeting}echo $$ >> {folder}/pids; "
+        f'exec env PATH={path} TMPDIR={folder}/temp sh -c "$SSH_ORIGINAL_COMMAND"\n'
     )
     # a user's own ~/.ssh/config would name the key; the test must not touch that file
-    config = tmp_path / "ssh_config"
-    config.write_text(f"IdentityFile {tmp_path}/user\nStrictHostKeyChecking no\nUserKnownHostsFile {tmp_path}/known\n")
-    wrapper = tmp_path / "bin" / "ssh"
+    config = folder / "ssh_config"
+    config.write_text(f"IdentityFile {folder}/user\nStrictHostKeyChecking no\nUserKnownHostsFile {folder}/known\n")
+    wrapper = folder / "bin" / "ssh"
     wrapper.parent.mkdir()
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
     wrapper.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    with subprocess.Popen([SSHD, "-D", "-f", settings], stderr=subprocess.DEVNULL) as server:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"{getpass.getuser()}@127.0.0.1:{port}"
-        server.terminate()
+    with Connections(settings) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"{getpass.getuser()}@127.0.0.1:{server.server_address[1]}"
+        close_connections()
+        server.shutdown()
 
 
-def test_ssh_measures_as_the_host_does(ssh_server: str) -> None:
-    before = set(Path("/tmp").iterdir())
+@pytest.fixture
+def ssh_server(tmp_path: Path) -> Iterator[str]:
+    with sshd(tmp_path) as destination:
+        yield destination
+
+
+def test_ssh_measures_as_the_host_does(ssh_server: str, tmp_path: Path) -> None:
     board, host = open_target(f"ssh:{ssh_server}", 1), open_target("host", 1)
     assert board.facts()["runtime"] == host.facts()["runtime"]
     small, large = board.measure([model(8), model(512)], seconds=0.1)
     assert 0 < small.ms < large.ms
     assert large.runs >= timing.MIN_RUNS
     assert large.p10_ms <= large.ms <= large.p90_ms
-    assert not {path for path in set(Path("/tmp").iterdir()) - before if path.name.startswith("slimlab")}
+    assert not list((tmp_path / "temp").iterdir())
 
 
 def test_ssh_that_cannot_log_in_is_one_line(ssh_server: str) -> None:
@@ -237,6 +260,15 @@ def test_adb_measures_many_models_in_one_session(hybrid: str, tmp_path: Path, mo
     assert len((tmp_path / "masks").read_text().split()) == 13 + 3 * 4  # the reference stands around every six
 
 
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits for what another process does; a minute is far more than it takes."""
+    for _ in range(600):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within a minute")
+
+
 KILL = "; import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
@@ -248,11 +280,7 @@ def killed(statement: str, *arguments: str) -> int:
 def test_a_killed_process_leaves_nothing_on_a_device(hybrid: str, tmp_path: Path) -> None:
     opened = "from compress.latency.adb import Device; Device(sys.argv[1])"
     assert killed(opened, hybrid) == -signal.SIGKILL
-    for _ in range(200):
-        if not list((tmp_path / "device").iterdir()):
-            return
-        time.sleep(0.05)
-    raise AssertionError(list((tmp_path / "device").iterdir()))
+    wait_until(lambda: not list((tmp_path / "device").iterdir()))
 
 
 def test_the_binary_is_named_by_a_flag(hybrid: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,30 +291,22 @@ def test_the_binary_is_named_by_a_flag(hybrid: str, tmp_path: Path, monkeypatch:
         open_target(f"adb:{hybrid}", 1, binary="/nowhere").facts()
 
 
-def test_ssh_refuses_more_threads_than_the_board_has_and_skips_its_greeting(ssh_server: str, tmp_path: Path) -> None:
-    settings = tmp_path / "sshd_config"
-    settings.write_text(settings.read_text().replace("ForceCommand ", "ForceCommand echo Welcome; echo; "))
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGHUP)  # sshd reads its settings again
-    cores = len(os.sched_getaffinity(0))
-    board = open_target(f"ssh:{ssh_server}", cores + 1)
-    with pytest.raises(InputError, match=f"--threads {cores + 1}: ssh:.* has {cores}"):
-        board.measure_once([model(8)], 0.0)
-    last = max(os.sched_getaffinity(0))
-    assert open_target(f"ssh:{ssh_server}", 1).measured_with()["used_cores"].split()[0] == str(last)
+def test_ssh_refuses_more_threads_than_the_board_has_and_skips_its_greeting(tmp_path: Path) -> None:
+    cores = os.sched_getaffinity(0)
+    with sshd(tmp_path, greeting="echo Welcome; echo; ") as destination:
+        board = open_target(f"ssh:{destination}", len(cores) + 1)
+        with pytest.raises(InputError, match=f"--threads {len(cores) + 1}: ssh:.* has {len(cores)}"):
+            board.measure_once([model(8)], 0.0)
+        assert open_target(f"ssh:{destination}", 1).measured_with()["used_cores"].split()[0] == str(max(cores))
 
 
 def test_a_killed_process_leaves_no_program_on_a_board(ssh_server: str, tmp_path: Path) -> None:
-    before = set(Path("/tmp").iterdir())
     (tmp_path / "reference").write_bytes(model(8))
     opened = (
         "from pathlib import Path; from compress.latency.ssh import Board; "
         "Board(sys.argv[1], [Path(sys.argv[2]).read_bytes()])"
     )
     assert killed(opened, ssh_server, str(tmp_path / "reference")) == -signal.SIGKILL
-    for _ in range(200):
-        found = subprocess.run(["pgrep", "-f", "described_cores"], capture_output=True, text=True, check=False).stdout
-        if not found:
-            break
-        time.sleep(0.05)
-    assert not found
-    assert not {path for path in set(Path("/tmp").iterdir()) - before if path.name.startswith("slimlab")}
+    (pid,) = (tmp_path / "pids").read_text().split()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    assert not list((tmp_path / "temp").iterdir())
