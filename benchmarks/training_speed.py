@@ -222,8 +222,9 @@ def training(kind: str, device: "torch.device") -> Callable[..., None]:  # noqa:
     import torch
 
     from compress.training.label_losses import label_loss
-    from compress.training.loop import Trainee, autocast
+    from compress.training.loop import autocast
     from compress.training.schedule import Schedule
+    from compress.training.trainee import Trainee
     from nas.supernet import Supernet, largest_networks, sandwich
     from search_spaces import get_space
     from search_spaces.genotype import Genotype

@@ -23,7 +23,8 @@ from compress.stages.fitting import CHECKPOINT, fit_network
 from compress.stages.run import SEARCH, Run
 from compress.training import distributed
 from compress.training.device import share_cores
-from compress.training.loop import AbandonedError, Rungs, fit
+from compress.training.loop import AbandonedError, fit
+from compress.training.trainee import Rungs
 from nas.feasibility import Survey
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches

@@ -18,8 +18,9 @@ from compress.stages.run import Run
 from compress.training import checkpoint as checkpoint_module
 from compress.training import log as training_log
 from compress.training.label_losses import cross_entropy
-from compress.training.loop import Rungs, StepLosses, fit
+from compress.training.loop import StepLosses, fit
 from compress.training.schedule import LR_SCHEDULES, Schedule
+from compress.training.trainee import Rungs
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network

@@ -1,6 +1,6 @@
 """Batches of training crops, made by other processes while the device computes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -48,11 +48,13 @@ def collate_or_error(items: list[Crop | InputError]) -> list[Tensor] | InputErro
         items: Crops or errors.
 
     Returns:
-        N,3,crop,crop images and N,crop,crop masks, both bytes; or the first error.
+        N,3,crop,crop images and N,crop,crop masks, both bytes; or the first error. A batch of no items has no pixels.
     """
     for item in items:
         if isinstance(item, InputError):
             return item
+    if not items:
+        return [torch.zeros(0, 3, 0, 0, dtype=torch.uint8), torch.zeros(0, 0, 0, dtype=torch.uint8)]
     batch: list[Tensor] = default_collate(items)
     return batch
 
@@ -64,6 +66,7 @@ def training_batches(
     workers: int | None = None,
     share: slice = slice(None),
     device: torch.device | None = None,
+    drawn: Sequence[list[int]] | None = None,
 ) -> Iterator[Crop]:
     """Makes the batches of a training in other processes. No mean is subtracted, so int8 input is `byte - 128`.
 
@@ -75,6 +78,7 @@ def training_batches(
             torch but one, WORKERS at most, and no more than the shared memory has room for.
         share: The part of each batch that is made.
         device: Where the batches are wanted; None for the CPU. Crops move there as bytes, a quarter of their floats.
+        drawn: The indices of the crops of each batch; None for `batch` consecutive ones.
 
     Returns:
         Of each step N,3,crop,crop images in 0..1 and N,crop,crop masks as whole numbers.
@@ -83,7 +87,8 @@ def training_batches(
         InputError: A file cannot be read, or a process has ended because memory ran out.
         DataError: Both files of a pair cannot be read.
     """
-    batches = [list(range(at, at + batch)[share]) for at in range(start * batch, len(crops), batch)]
+    consecutive = (list(range(at, at + batch)[share]) for at in range(start * batch, len(crops), batch))
+    batches = list(consecutive if drawn is None else drawn)
     if workers is None:
         workers = min(WORKERS, max(1, torch.get_num_threads() - 1))
     batch_bytes = max(map(len, batches), default=0) * crops.crop * crops.crop * 4

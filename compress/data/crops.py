@@ -69,8 +69,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             InputError: A file cannot be read.
         """
         placed = self.places.placed(self.seed, i) if self.places else None
-        epoch, place = divmod(i, len(self.data.train))
-        chosen = placed.image if placed else int(shuffled(len(self.data.train), self.seed, epoch)[place])
+        chosen = placed.image if placed else self.image_of(i)
         if self.cached:
             image, mask = self.cached[chosen]
         else:
@@ -87,6 +86,54 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         augment.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
         out = augment(image=image, mask=mask)
         return torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))), torch.from_numpy(out["mask"])
+
+    def image_of(self, i: int) -> int:
+        """The image from which a crop is cut that is not placed on a class.
+
+        Args:
+            i: The index of the crop.
+
+        Returns:
+            The index of the image in the training split; each stands once in an epoch.
+        """
+        epoch, place = divmod(i, len(self.data.train))
+        return int(shuffled(len(self.data.train), self.seed, epoch)[place])
+
+
+class CropsOfImages(Crops):
+    """Crops for trainings that draw images instead of going through them: one crop of each image for each step.
+
+    With n images, item `step * n + image` is a crop of that image.
+    """
+
+    def __init__(
+        self, data: DataSet, input_size: tuple[int, int], crop: int, steps: int, seed: int, augment: str = "photo"
+    ) -> None:
+        """Opens the crops.
+
+        Args:
+            data: The data set; its training split is used.
+            input_size: Height and width of the network's input, in pixels.
+            crop: The side of a crop, in pixels.
+            steps: The steps of the training.
+            seed: The seed.
+            augment: How crops are varied: a name of `compress.data.augmentation.AUGMENTS`.
+
+        Raises:
+            DataError: Files cannot be read.
+        """
+        super().__init__(data, input_size, crop, steps * len(data.train), seed, augment)
+
+    def image_of(self, i: int) -> int:
+        """The image from which a crop is cut.
+
+        Args:
+            i: The index of the crop.
+
+        Returns:
+            The index of the image in the training split.
+        """
+        return i % len(self.data.train)
 
 
 def _both(_: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

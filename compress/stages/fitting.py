@@ -10,9 +10,10 @@ from compress.data.resizing import at_scale
 from compress.distillation.losses import DISTILLATION_TERMS
 from compress.distillation.teaching import Teaching
 from compress.stages.run import Run
-from compress.training.loop import Rungs, StepLosses, autocast, fit
+from compress.training.loop import StepLosses, autocast, fit
 from compress.training.schedule import Schedule
 from compress.training.terms import weighted_sum
+from compress.training.trainee import Rungs
 from search_spaces.network import Network
 
 CHECKPOINT = "checkpoint.pt"

@@ -1,0 +1,267 @@
+"""Differentially private SGD (Abadi et al. 2016) with Opacus: for the stage `train` and for clients alike.
+
+    plan = plan_noise(privacy, images, schedule.batch, schedule.steps)
+    fit_privately(network, losses, crops, schedule, plan, checkpoint, title)
+
+Each image is in a step with the same probability, by itself (Poisson sampling), with one crop. Its gradient is clipped
+to a norm, the clipped gradients are added up, and noise is added to the sum. Opacus clips, adds the noise and counts.
+
+The noise and the choice of images must stay secret. They come from a number that is drawn anew for each training, not
+from the run's seed. The number stands in the checkpoint, so a killed training goes on with the same noise: a step done
+again gives the very same result and spends nothing more. The checkpoint is deleted at the end.
+"""
+
+import math
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from opacus.accountants import create_accountant
+from opacus.optimizers import DPOptimizer
+from opacus.utils.uniform_sampler import UniformWithReplacementSampler
+from torch import Tensor, nn
+
+from compress.data.crops import CropsOfImages
+from compress.training import distributed
+from compress.training.averaging import average_of
+from compress.training.finite import require_finite_loss
+from compress.training.loop import fit
+from compress.training.privacy_accounting import ACCOUNTANT, NoisePlan, Spent
+from compress.training.sample_gradients import sample_gradients, train_by_image
+from compress.training.schedule import LR_SCHEDULES, Schedule
+from compress.training.trainee import Trainee, optimizer_of
+from search_spaces.errors import InputError
+
+PART = 16  # images whose gradients are in memory at once
+SECRET_BITS = 256
+SampleLosses = Callable[[Tensor, Tensor], Tensor]  # of (images, masks): a loss for each image
+
+
+@dataclass
+class Ledger:
+    """The secret of a private training and what it has spent; a part of its checkpoint.
+
+    Attributes:
+        accountant: Opacus's accountant, which counts the steps.
+        secret: The number from which the noise and the choice of images come.
+    """
+
+    accountant: Any
+    secret: str = field(default_factory=lambda: f"{secrets.randbits(SECRET_BITS):x}")
+
+    @staticmethod
+    def after(spent: Spent) -> "Ledger":
+        """Opens the ledger of a new training.
+
+        Args:
+            spent: What earlier trainings on the same images have spent.
+
+        Returns:
+            The ledger with a secret of its own.
+        """
+        accountant = create_accountant(mechanism=ACCOUNTANT)
+        accountant.history = [(float(noise), float(rate), int(steps)) for noise, rate, steps in spent]
+        return Ledger(accountant)
+
+    @property
+    def spent(self) -> list[tuple[float, float, int]]:
+        """What all trainings have spent, this one included."""
+        return list(self.accountant.history)
+
+    def generator(self, step: int, purpose: str, device: torch.device) -> torch.Generator:
+        """The random numbers of a step.
+
+        Args:
+            step: The step, from 0.
+            purpose: What they are for.
+            device: Where they are drawn.
+
+        Returns:
+            A generator that is the same each time.
+        """
+        # the steps of earlier trainings are counted too, so that no two trainings share noise
+        digest = sha256(f"{self.secret} {step} {purpose}".encode()).digest()
+        return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds.
+
+        Returns:
+            Plain values.
+        """
+        return {"secret": self.secret, "accountant": dict(self.accountant.state_dict())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a checkpoint.
+
+        Args:
+            state: What `state_dict` gave.
+        """
+        self.accountant.load_state_dict(state["accountant"])
+        self.secret = state["secret"]
+
+
+@dataclass(frozen=True)
+class PrivateTrainee(Trainee):
+    """A model whose optimizer clips the gradient of each image and adds noise to their sum.
+
+    Attributes:
+        ledger: The secret and what was spent.
+        plan: The noise.
+    """
+
+    ledger: Ledger
+    plan: NoisePlan
+
+    @staticmethod
+    def private(model: nn.Module, schedule: Schedule, plan: NoisePlan, ledger: Ledger) -> "PrivateTrainee":
+        """Sets up the private training of a model.
+
+        Args:
+            model: The model.
+            schedule: The training's schedule.
+            plan: The noise.
+            ledger: The secret and what was spent.
+
+        Returns:
+            The model with an optimizer that has taken no step.
+        """
+        # Opacus makes gradients contiguous, and the fused optimizer reads them in the order of the weights
+        model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        optimizer = optimizer_of(model, schedule)
+        rate = LR_SCHEDULES[schedule.lr_schedule](optimizer, schedule)
+        average = average_of(model, schedule.ema) if schedule.ema else None
+        private = DPOptimizer(
+            optimizer,
+            noise_multiplier=plan.noise_multiplier,
+            max_grad_norm=plan.privacy.max_grad_norm,
+            expected_batch_size=plan.batch,
+        )
+        private.attach_step_hook(ledger.accountant.get_optimizer_hook_fn(sample_rate=plan.sample_rate))
+        return PrivateTrainee(model, private, rate, average, ledger, plan)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {**super().parts, "ledger": self.ledger}
+
+    def start(self) -> None:
+        """Sets the model to training mode, its batch norm frozen."""
+        train_by_image(self.model)
+
+    def drawn(self, start: int, steps: int) -> list[list[int]]:
+        """Draws the images of each step.
+
+        Args:
+            start: The step to begin with.
+            steps: The steps of the whole training.
+
+        Returns:
+            The indices of the crops of each step, in `CropsOfImages`.
+        """
+        return [[step * self.plan.images + image for image in self._images(step)] for step in range(start, steps)]
+
+    def _images(self, step: int) -> list[int]:
+        generator = self.ledger.generator(step, "images", torch.device("cpu"))
+        (drawn,) = UniformWithReplacementSampler(
+            num_samples=self.plan.images, sample_rate=self.plan.sample_rate, generator=generator, steps=1
+        )
+        return list(drawn)
+
+    def step(self, losses: Iterator[Tensor], title: str, number: int) -> tuple[float, float]:
+        """Takes one optimizer step.
+
+        Args:
+            losses: The sums of the losses of parts of the step's images.
+            title: What the training is called in messages.
+            number: The step, counted from 1.
+
+        Returns:
+            Not a number in place of the loss, which has no noise and must not reach a log; and the learning rate.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        optimizer: Any = self.optimizer
+        optimizer.zero_grad()
+        for loss in losses:
+            require_finite_loss(loss.item(), title, number)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.signal_skip_step(do_skip=True)
+            optimizer.step()  # only clips and adds up
+            optimizer.zero_grad()
+        for parameter in optimizer.params:
+            parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
+        optimizer.generator = self.ledger.generator(number - 1, "noise", optimizer.params[0].device)
+        optimizer.signal_skip_step(do_skip=False)
+        optimizer.step()
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        self.rate.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return math.nan, lr
+
+
+def fit_privately(
+    model: nn.Module,
+    losses: SampleLosses,
+    crops: CropsOfImages,
+    schedule: Schedule,
+    plan: NoisePlan,
+    checkpoint: Path,
+    title: str,
+    training_key: str = "",
+    save: Callable[[float, list[tuple[float, float, int]]], None] | None = None,
+    spent: Spent = (),
+) -> list[tuple[float, float, int]]:
+    """Trains a network in place as `compress.training.loop.fit` does, with differential privacy.
+
+    Batch norm keeps the statistics that it has. `schedule.batch` must be that of the plan.
+
+    Args:
+        model: The network, on the device it trains on.
+        losses: A loss for each image of (images N,3,crop,crop in 0..1, masks N,crop,crop). No loss may depend on
+            another image.
+        crops: The crops, one of each image for each step.
+        schedule: The length and the learning rate. The steps may be fewer than the plan's: a round of several.
+        plan: The noise.
+        checkpoint: The file that keeps the state.
+        title: What the training is called in the progress bar and in messages.
+        training_key: Text that differs when the losses or the images differ.
+        save: Writes the result, given the seconds the training took and what is spent with it. Without it the
+            checkpoint stays.
+        spent: What earlier trainings, or rounds, on the same images have spent.
+
+    Returns:
+        What is spent with this training.
+
+    Raises:
+        BudgetSpentError: The training would spend more than the plan's epsilon; no step is taken.
+        DivergedError: A loss or a weight is not finite.
+        InputError: The checkpoint or the log is damaged, several processes share the training, or the data set has
+            scenes, whose tiles overlap when they are shifted.
+    """
+    if distributed.world_size() > 1:
+        raise InputError("--dp-epsilon: trains in one process; start it without torchrun")
+    if crops.data.has_scenes:
+        raise InputError(f"--data {crops.data.spec}: --dp-epsilon needs single images, not scenes; cut them into files")
+    plan.require(spent, schedule.steps)
+    ledger = Ledger.after(spent)
+    trainee = PrivateTrainee.private(model, schedule, plan, ledger)
+
+    def parts(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
+        for at in range(0, len(images), PART):
+            yield losses(images[at : at + PART], masks[at : at + PART]).sum()
+
+    def saved(seconds: float) -> None:
+        if save is not None:
+            save(seconds, ledger.spent)
+
+    key = f"{training_key} {plan} {list(spent)}"
+    with sample_gradients(model):
+        fit(model, parts, crops, schedule, checkpoint, title, None, key, saved if save else None, trainee)
+    return ledger.spent
