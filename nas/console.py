@@ -19,6 +19,7 @@ COMMANDS = {
     "latency": "nas.latency",
     "check": "compress.check",
     "train": "compress.train",
+    "federate": "compress.federate",
     "prune": "compress.prune",
     "distill": "compress.distill",
     "quantize": "compress.quantize",

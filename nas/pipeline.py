@@ -7,8 +7,8 @@ from compress.stages.distill import distill
 from compress.stages.export import export
 from compress.stages.prune import prune
 from compress.stages.quantize import quantize
-from compress.stages.records import is_done
-from compress.stages.run import STAGES, Run
+from compress.stages.records import is_done, require
+from compress.stages.run import FEDERATE, STAGES, Run
 from compress.stages.shipped_figures import mean_over
 from compress.stages.train import train
 from nas.pages.report_page import write_report
@@ -34,8 +34,10 @@ def run_pipeline(run: Run) -> None:
         BudgetError: The exported file is slower than the budget.
         InputError: A stage cannot be run, or a file is damaged.
     """
-    for stage in STAGES:
-        if not is_done(run, stage):
+    for stage in run.stages:
+        if stage == FEDERATE:
+            require(run, stage)  # it needs its clients, so it is not done anew here
+        elif not is_done(run, stage):
             STAGE_BODIES[stage](run)
     result = write_result(run)
     write_report(run, result)

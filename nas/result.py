@@ -41,7 +41,7 @@ def make_result(run: Run) -> dict[str, Any]:
     Raises:
         InputError: When a stage's metrics.json lacks a figure.
     """
-    stages = [_stage_figures(run, name) for name in STAGES]
+    stages = [_stage_figures(run, name) for name in run.stages]
     final = stages[-1]
     return {
         "budget_ms": run.config.budget_ms,

@@ -21,6 +21,7 @@ ROOMS = (
     "compress.training",
     "compress.pruning",
     "compress.distillation",
+    "compress.federated",
     "compress.stages",
     "compress",  # the commands
     "nas.inheritance",

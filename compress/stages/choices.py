@@ -29,3 +29,4 @@ RANGE_ESTIMATORS = ("minmax", "percentile", "mse", "moving-average")  # compress
 DISTILLATION_LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "dynamic", "adaptive")
 FEATURE_PLACES = ("backbone", "aspp", "decoder")  # compress.distillation.layer_distillation
 PRECISION_NAMES = ("int8", "float32")  # compress.tflite.writer
+FEDERATED_STRATEGIES = ("fedavg", "fedprox", "fedbn")  # compress.federated.strategies

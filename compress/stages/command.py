@@ -54,14 +54,14 @@ def stage_command(stage: str, doc: str | None, options: type | None = None) -> C
         chosen: Any = options(**values_of(options, vars(given))) if options is not None else None
         read_config(path)  # a folder that is no run is refused before anything heavy is imported
 
-        from compress.stages.records import before, require
+        from compress.stages.records import require
         from compress.stages.run import open_run
         from compress.training.device import share_cores
 
         body = getattr(import_module(f"compress.stages.{stage}"), stage)
         share_cores()
         opened = open_run(path)
-        require(opened, before(stage))
+        require(opened, opened.before(stage))
         body(opened, **(asdict(chosen) if options is not None else {}))
 
     return Command(f"compress.{stage}", doc, add_arguments, run, GOES_ON)

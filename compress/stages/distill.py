@@ -51,7 +51,7 @@ def distill(run: Run, teacher: str = "train", loss: str = DistillOptions.loss, f
         kept = (given, miou) if undone else (student, taught_miou)
         record(*kept, taught_miou=taught_miou, undone=undone, teacher_miou=of_teacher)
 
-    if teacher == "train" and given.genotype == run.network("train").genotype:
+    if teacher == "train" and given.genotype == run.network(run.before("prune")).genotype:
         print("distill: nothing was pruned, so the network has no teacher but itself; --teacher may name another")
         record(given, miou, taught_miou=None, undone=False, teacher_miou=None)
         return

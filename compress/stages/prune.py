@@ -42,13 +42,14 @@ def prune(run: Run, target_ms: float | None = None, importance: str = PruneOptio
     PruneOptions(target_ms, importance, rounds)  # refuses values out of range
     begun = time.monotonic()
     folder = run.path / "prune"
-    network = run.network("train")
+    trained = run.before("prune")
+    network = run.network(trained)
     start = run.latency_model.predict(network.graph)
     goal = run.config.pruned_ms if target_ms is None else target_ms
     if start <= goal:
         print(f"prune: {start:.2f} ms predicted, {goal:.2f} ms asked for: nothing to cut")
         rounds = 0
-    asked = {"source": digest(run.made("train")), "target_ms": goal, "importance": importance, "rounds": rounds}
+    asked = {"source": digest(run.made(trained)), "target_ms": goal, "importance": importance, "rounds": rounds}
 
     def one_round(wide: Network, step_ms: float, number: int, save: SaveRound) -> None:
         prune_round(run, wide, step_ms, importance, folder, number, save)

@@ -12,7 +12,7 @@ from typing import Any
 from compress.files.atomic import digest
 from compress.files.records import read_record, write_record
 from compress.files.tensors import save_network
-from compress.stages.run import METRICS, SEARCH, STAGES, Run
+from compress.stages.run import METRICS, SEARCH, Run
 from compress.tflite.writer import random_weight_model
 from search_spaces import costs
 from search_spaces.errors import InputError
@@ -24,7 +24,7 @@ def is_done(run: Run, stage: str) -> bool:
 
     Args:
         run: The run.
-        stage: One of STAGES.
+        stage: A stage of the run.
 
     Returns:
         True or false.
@@ -37,28 +37,15 @@ def is_done(run: Run, stage: str) -> bool:
 
 def _why_not_done(run: Run, stage: str) -> str | None:
     """What is wrong with a stage; None if nothing is."""
-    metrics_file, made, source = run.path / stage / METRICS, run.files(stage), run.files(before(stage))
+    metrics_file, made, source = run.path / stage / METRICS, run.files(stage), run.files(run.before(stage))
     if not all(file.is_file() for file in (metrics_file, *made)):
         return "is missing or half-written"
     metrics = read_record(metrics_file, f"run python -m compress.{stage} {run.path} again")
     if metrics.get("made") != digest(*made):
         return f"does not fit its {', '.join(dict.fromkeys(file.name for file in made))}"
     if not all(file.is_file() for file in source) or metrics.get("source") != digest(*source):
-        return f"was made from another {before(stage)}"
+        return f"was made from another {run.before(stage)}"
     return None
-
-
-def before(stage: str) -> str:
-    """The stage before a stage.
-
-    Args:
-        stage: One of STAGES.
-
-    Returns:
-        One of STAGES, or SEARCH.
-    """
-    place = STAGES.index(stage)
-    return STAGES[place - 1] if place else SEARCH
 
 
 def require(run: Run, stage: str) -> None:
@@ -66,7 +53,7 @@ def require(run: Run, stage: str) -> None:
 
     Args:
         run: The run.
-        stage: One of STAGES, or SEARCH.
+        stage: A stage of the run, or SEARCH.
 
     Raises:
         InputError: A stage is missing, half-written, damaged or made from other files.
@@ -78,7 +65,7 @@ def require(run: Run, stage: str) -> None:
         if run.network(SEARCH).genotype != run.genotype:
             raise InputError(f"{chosen}: search/winner.pt is another; delete both, run python -m nas.search --resume")
         return
-    require(run, before(stage))
+    require(run, run.before(stage))
     why = _why_not_done(run, stage)
     if why:
         lacking = [file.name for file in run.files(stage) if not file.is_file()]
@@ -91,7 +78,7 @@ def record_network(run: Run, stage: str, network: Network, miou: float, begun: f
 
     Args:
         run: The run.
-        stage: One of STAGES.
+        stage: A stage of the run.
         network: The network.
         miou: Its mIoU (0..1) on the validation split.
         begun: The value of `time.monotonic()` when the stage began, in seconds.
@@ -138,7 +125,7 @@ def write_metrics(run: Run, stage: str, metrics: dict[str, Any], folder: Path) -
 
     Args:
         run: The run.
-        stage: One of STAGES.
+        stage: A stage of the run.
         metrics: The figures, with `miou`, `latency_ms` and `size_bytes` among them.
         folder: The stage's folder.
 
@@ -148,7 +135,7 @@ def write_metrics(run: Run, stage: str, metrics: dict[str, Any], folder: Path) -
     whole = {
         "name": stage,
         **metrics,
-        "source": digest(*run.files(before(stage))),
+        "source": digest(*run.files(run.before(stage))),
         "made": digest(*run.files(stage)),
     }
     write_record(folder / METRICS, whole)

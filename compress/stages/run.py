@@ -36,6 +36,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
 STAGES = ("train", "prune", "distill", "quantize", "export")
+FEDERATE = "federate"  # stands after train in a run that has it
 MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "export": ("model.tflite",)}
 METRICS = "metrics.json"
 TABLE, NPU_FACTS = LATENCY_FILES = ("table.json", "npu.json")  # what latencies are predicted with: one of them
@@ -149,11 +150,30 @@ class Run:
         config = self.config
         return Crops(self.data, config.input_size, schedule.crop, items, seed, config.augment, config.sampling)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages of this run in order: those of every run, and `federate` where it has been done."""
+        federated = (self.path / FEDERATE / METRICS).is_file()
+        return (STAGES[0], FEDERATE, *STAGES[1:]) if federated else STAGES
+
+    def before(self, stage: str) -> str:
+        """The stage before a stage.
+
+        Args:
+            stage: A stage of the run, or FEDERATE.
+
+        Returns:
+            A stage, or SEARCH.
+        """
+        stages = (STAGES[0], FEDERATE) if stage == FEDERATE else self.stages
+        place = stages.index(stage)
+        return stages[place - 1] if place else SEARCH
+
     def files(self, stage: str) -> list[Path]:
         """The files of a stage that later stages and users read.
 
         Args:
-            stage: One of STAGES, or SEARCH.
+            stage: A stage of the run, or SEARCH.
 
         Returns:
             The files. The first one is what the next stage starts from.
@@ -167,7 +187,7 @@ class Run:
         """The file of a stage that the next stage starts from.
 
         Args:
-            stage: One of STAGES, or SEARCH.
+            stage: A stage of the run, or SEARCH.
 
         Returns:
             The file, whether it is there or not.

@@ -28,7 +28,7 @@ def teacher_file(run: Run, teacher: str) -> Path:
     Raises:
         InputError: There is no such file.
     """
-    named = {"train": run.made("train"), "largest": run.path / "search" / "teacher.pt"}
+    named = {"train": run.made(run.before("prune")), "largest": run.path / "search" / "teacher.pt"}
     path = named.get(teacher, Path(teacher))
     if not path.is_file():
         raise InputError(f"--teacher {teacher}: there is no file {path}; give train, largest or {TEACHER_FILES}")

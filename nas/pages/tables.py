@@ -148,7 +148,7 @@ def remarks(run: Run) -> list[str]:
         Sentences.
     """
     pruned, taught = (run.metrics(name) for name in ("prune", "distill"))
-    busy = {name: run.metrics(name).get("busy") for name in STAGES}
+    busy = {name: run.metrics(name).get("busy") for name in run.stages}
     found = [f"The machine was busy while {name} was measured ({why})." for name, why in busy.items() if why]
     over = mean_over(run.metrics(STAGES[-1]).get("classes", {}))
     if over:

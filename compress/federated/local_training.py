@@ -1,0 +1,136 @@
+"""One round of training at a client, on the client's own data."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from compress.data.crops import Crops
+from compress.data.dataset import DataSet
+from compress.data.resizing import at_scale
+from compress.federated.task import Task
+from compress.training.class_weights import class_weights
+from compress.training.label_losses import LABEL_TERMS, label_loss
+from compress.training.log import read_log
+from compress.training.loop import StepLosses, autocast, fit
+from compress.training.schedule import Schedule
+from compress.training.term_weights import parse_terms
+from compress.training.trainee import Trainee
+from search_spaces.network import Network
+
+
+def round_seed(task: Task, client: str, number: int) -> int:
+    """The seed of a client's crops in a round.
+
+    Args:
+        task: The task.
+        client: The client's name.
+        number: The round, from 1.
+
+    Returns:
+        A number that differs between clients and between rounds.
+    """
+    return crc32(f"{task.seed} {client} {number}".encode())
+
+
+def train_locally(
+    network: Network,
+    crops: Crops,
+    task: Task,
+    number: int,
+    folder: Path,
+    device: torch.device,
+    proximal_mu: float = 0.0,
+) -> float:
+    """Trains a network in place for the steps of one round; a killed training goes on from FOLDER/checkpoint.pt.
+
+    The learning rate is that of the round's steps in the schedule of all rounds. The optimizer starts anew.
+
+    Args:
+        network: The network with the weights that the round begins with.
+        crops: The client's crops, with the seed of the round.
+        task: The task.
+        number: The round, from 1.
+        folder: Where the checkpoint and log.csv are written.
+        device: The device to train on.
+        proximal_mu: The weight of FedProx's term (Li et al. 2020): half of it, times the squared distance from the
+            weights at the beginning, is added to the loss. 0 for none.
+
+    Returns:
+        The mean loss of the last steps.
+
+    Raises:
+        DivergedError: A loss or a weight is not finite.
+        InputError: A file is damaged.
+    """
+    network.to(device)
+    steps = Schedule(task.local_steps, task.batch, task.crop, task.lr, task.weight_decay, task.lr_schedule)
+    trainee = advanced(Trainee.of(network, task.schedule), (number - 1) * task.local_steps)
+    losses = local_losses(network, crops.data, task, device, proximal_mu)
+    key = f"{number} {proximal_mu} {crops.seed} {task.to_json()}"
+    checkpoint = folder / "checkpoint.pt"
+    fit(network, losses, crops, steps, checkpoint, f"round {number}", None, key, lambda seconds: None, trainee)
+    return float(read_log(folder / "log.csv")[-1][2])
+
+
+def advanced(trainee: Trainee, steps: int) -> Trainee:
+    """Moves the learning rate on, as if steps had been taken.
+
+    Args:
+        trainee: What is trained.
+        steps: How many steps.
+
+    Returns:
+        The same.
+    """
+    with warnings.catch_warnings():  # the scheduler misses the optimizer's steps, which other rounds took
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        for _ in range(steps):
+            trainee.rate.step()
+    return trainee
+
+
+def local_losses(network: Network, data: DataSet, task: Task, device: torch.device, proximal_mu: float) -> StepLosses:
+    """The loss of a client: the run's loss on its labels, and FedProx's term.
+
+    Args:
+        network: The network with the weights that the round begins with.
+        data: The client's data set; the weights of the classes follow its own pixels.
+        task: The task.
+        device: The device that the network is on.
+        proximal_mu: The weight of FedProx's term.
+
+    Returns:
+        The losses for `compress.training.loop.fit`: one a step.
+
+    Raises:
+        InputError: A loss or a class weighting is unknown.
+    """
+    weights = class_weights(task.class_weights, data.class_counts)
+    on_labels = label_loss(parse_terms(task.loss, LABEL_TERMS), data.ignore, weights)
+    begun = {name: value.detach().clone() for name, value in network.named_parameters()} if proximal_mu else {}
+
+    def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
+        seen = at_scale(images, network.genotype.resolution, task.input_size)
+        with autocast(device):
+            logits = network(seen).float()
+        loss = on_labels(logits, masks)
+        yield loss + proximal_mu / 2 * squared_distance(network, begun) if proximal_mu else loss
+
+    return losses
+
+
+def squared_distance(network: Network, begun: Mapping[str, Tensor]) -> Tensor:
+    """The squared distance between a network's parameters and earlier ones.
+
+    Args:
+        network: The network.
+        begun: The earlier parameters by name.
+
+    Returns:
+        One number.
+    """
+    return torch.stack([(value - begun[name]).square().sum() for name, value in network.named_parameters()]).sum()

@@ -1,0 +1,269 @@
+"""The server's rounds: clients train, what they send is checked, the sound updates are averaged, the state is saved.
+
+A round counts once it is saved. A server that is killed does the round again in which it was; the state before it is
+whole.
+"""
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from compress.federated.client import KEY
+from compress.federated.flower import ArrayRecord, ConfigRecord, FedAvg, Message, RecordDict
+from compress.federated.task import Task
+from compress.federated.updates import ARRAYS, CONFIG, IMAGES, METRICS, TASK, Expected, packed, size_bytes, unpacked
+from compress.files.records import parse_json
+from compress.files.tensors import load_tensors, save_tensors
+from search_spaces.errors import InputError
+
+MAX_ATTEMPTS = 3  # at one round, one after the other
+DELETE = "delete it: the rounds begin again without it"
+
+
+class Fleet(Protocol):
+    """Clients that can be asked: those of a simulation, or those that have joined a server.
+
+    Attributes:
+        names: The name of each client, by the number that Flower gives it.
+    """
+
+    names: dict[int, str]
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Lists the clients that are there.
+
+        Returns:
+            Their numbers.
+        """
+        ...
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Asks clients.
+
+        Args:
+            messages: A message for each client that is asked.
+            timeout: The seconds to wait; None for no limit.
+
+        Returns:
+            The answers that came in time.
+        """
+        ...
+
+
+@dataclass
+class Answers:
+    """The answers to one question.
+
+    Attributes:
+        sound: The replies that can be used, by the client's name, in the order of names.
+        faults: What was wrong with the others, by the client's name.
+    """
+
+    sound: dict[str, Message] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+def ask(
+    fleet: Fleet, messages: Iterable[Message], timeout: float | None, fault_of: Callable[[str, Message], str | None]
+) -> Answers:
+    """Asks clients and sorts their answers.
+
+    Args:
+        fleet: The clients.
+        messages: A message for each client that is asked.
+        timeout: The seconds to wait; None for no limit.
+        fault_of: Says what is wrong with a reply of a client, or None.
+
+    Returns:
+        The answers.
+    """
+    messages = list(messages)
+    asked = sorted(fleet.names[message.metadata.dst_node_id] for message in messages)
+    replies = {
+        fleet.names[reply.metadata.src_node_id]: reply for reply in fleet.send_and_receive(messages, timeout=timeout)
+    }
+    answers = Answers()
+    for name in asked:
+        reply = replies.get(name)
+        if reply is None:
+            fault: str | None = f"no answer within {timeout:g} s" if timeout else "no answer"
+        else:
+            fault = str(reply.error.reason) if reply.has_error() else fault_of(name, reply)
+        if fault is None and reply is not None:
+            answers.sound[name] = reply
+        else:
+            answers.faults[name] = str(fault)
+    return answers
+
+
+@dataclass
+class Rounds:
+    """The rounds of one training, as far as they are done.
+
+    Attributes:
+        path: The file of the state.
+        key: Names the training: what it started from and how it is done. A state of another training is not used.
+        task: The task.
+        strategy: Flower's strategy.
+        fleet: The clients.
+        images: The training images of each client, by its name.
+        seconds: How long a round waits for answers; None for no limit.
+        min_clients: The fewest sound updates that make a round.
+        weights: The tensors that are exchanged, after the last round that is done.
+        history: The record of each round that is done.
+    """
+
+    path: Path
+    key: str
+    task: Task
+    strategy: FedAvg
+    fleet: Fleet
+    images: dict[str, int]
+    seconds: float | None
+    min_clients: int
+    weights: dict[str, Tensor]
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def load(self) -> None:
+        """Goes on from the saved state, if there is one of this training.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        if not self.path.exists():
+            return
+        stored = load_tensors(self.path)
+        if stored.get(KEY) != self.key:
+            return
+        weights = stored.get("weights")
+        if not isinstance(weights, dict) or {n: v.shape for n, v in weights.items()} != self.shapes:
+            raise InputError(f"{self.path} does not hold the weights of this network; {DELETE}")
+        self.weights = weights
+        self.history = parse_json(str(stored.get("history")), f"{self.path}: history", DELETE, list)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor that is exchanged."""
+        return {name: tuple(value.shape) for name, value in self.weights.items()}
+
+    def config(self) -> ConfigRecord:
+        """What every message says beside the weights.
+
+        Returns:
+            The task and the key.
+        """
+        return ConfigRecord({TASK: self.task.to_json(), KEY: self.key})
+
+    def run(self, finished: Callable[[dict[str, Any], Mapping[str, Tensor]], None]) -> None:
+        """Does the rounds that are left.
+
+        Args:
+            finished: Is called before a round is saved, with its record, which it may add to, and the weights.
+
+        Raises:
+            InputError: A round had too few sound updates, MAX_ATTEMPTS times in turn.
+        """
+        attempts = 0
+        while len(self.history) < self.task.rounds:
+            record, weights = self.round(len(self.history) + 1)
+            for name, fault in record["refused"].items():
+                print(f"federate: round {record['round']}: refused {name}: {fault}")
+            if weights is None:
+                attempts += 1
+                if attempts == MAX_ATTEMPTS:
+                    refused = "; ".join(f"{name}: {fault}" for name, fault in record["refused"].items())
+                    raise InputError(
+                        f"round {record['round']} had {len(record['clients'])} sound updates of {self.min_clients}, "
+                        f"{MAX_ATTEMPTS} times ({refused}); start again, the rounds before it are kept"
+                    )
+                continue
+            attempts = 0
+            finished(record, weights)
+            self.save(record, weights)
+
+    def save(self, record: dict[str, Any], weights: dict[str, Tensor]) -> None:
+        """Saves the state after a round. From here on the round counts.
+
+        Args:
+            record: The round's record.
+            weights: The averaged weights.
+        """
+        history = [*self.history, record]
+        save_tensors({KEY: self.key, "weights": weights, "history": json.dumps(history)}, self.path)
+        self.weights, self.history = weights, history
+
+    def round(self, number: int) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+        """Does one round and saves nothing.
+
+        Args:
+            number: The round, from 1.
+
+        Returns:
+            The round's record, and the averaged weights; None where too few updates were sound.
+        """
+        begun, arrays = time.monotonic(), packed(self.weights, list(self.weights))
+        with drawing(f"{self.task.seed} {number}"):
+            messages = list(self.strategy.configure_train(number, arrays, self.config(), self.fleet))
+        answers = ask(self.fleet, messages, self.seconds, Expected(self.shapes, self.images).fault_of)
+        figures = {name: dict(reply.content[METRICS]) for name, reply in answers.sound.items()}
+        clients = [
+            {
+                "name": name,
+                "images": found[IMAGES],
+                "loss": found["loss"],
+                "seconds": found["seconds"],
+                "bytes": size_bytes(answers.sound[name].content[ARRAYS]),
+            }
+            for name, found in figures.items()
+        ]
+        record: dict[str, Any] = {
+            "round": number,
+            "clients": clients,
+            "refused": answers.faults,
+            "bytes_down": size_bytes(arrays) * len(messages),
+            "bytes_up": sum(client["bytes"] for client in clients),
+        }
+        if len(clients) < self.min_clients:
+            return record, None
+        averaged, _ = self.strategy.aggregate_train(number, list(answers.sound.values()))
+        record["seconds"] = time.monotonic() - begun
+        return record, unpacked(averaged)
+
+    def question(self, kind: str, arrays: ArrayRecord, number: int) -> list[Message]:
+        """A message to every client that takes part.
+
+        Args:
+            kind: The type of the message.
+            arrays: The weights it carries.
+            number: The round.
+
+        Returns:
+            The messages.
+        """
+        config = ConfigRecord({**self.config(), "server-round": number})
+        nodes = [node for node in sorted(self.fleet.get_node_ids()) if self.fleet.names[node] in self.images]
+        return [
+            Message(RecordDict({ARRAYS: arrays, CONFIG: config}), dst_node_id=node, message_type=kind) for node in nodes
+        ]
+
+
+@contextmanager
+def drawing(seed: str) -> Iterator[None]:
+    """Inside, Flower's strategies draw clients by this seed.
+
+    Args:
+        seed: The seed.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,65 @@
+"""Folders as clients on one machine: one client after the other, in this process.
+
+Flower's own simulation needs Ray, which is larger than everything else here together and starts a process for each
+client. Calling the ClientApp in turn needs the memory of one client.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from compress.federated.client_app import app
+from compress.federated.flower import Context, Message, RecordDict, TaskIdentity
+
+
+class FolderGrid:
+    """Carries messages to clients that are folders.
+
+    Attributes:
+        names: The name of each client, by the number that Flower gives it.
+    """
+
+    def __init__(self, clients: Mapping[str, str], folder: Path) -> None:
+        """Sets the clients up.
+
+        Args:
+            clients: The `--data` value of each client, by its name.
+            folder: Each client keeps its files in a folder of its name in here.
+        """
+        self.names = dict(enumerate(clients, 1))
+        self._settings = {
+            node: {"name": name, "data": clients[name], "folder": str(folder / name)}
+            for node, name in self.names.items()
+        }
+        TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Lists the clients.
+
+        Returns:
+            Their numbers.
+        """
+        return list(self.names)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Asks the clients one after the other.
+
+        Args:
+            messages: A message for each client that is asked.
+            timeout: The seconds after which an answer comes too late; None for no limit.
+
+        Returns:
+            The answers that came in time.
+        """
+        replies = []
+        for number, message in enumerate(messages, 1):
+            node = message.metadata.dst_node_id
+            message.metadata.__dict__["_message_id"] = str(number)
+            context = Context(
+                run_id=1, node_id=node, node_config=self._settings[node], state=RecordDict(), run_config={}
+            )
+            begun = time.monotonic()
+            reply = app(message, context)
+            if timeout is None or time.monotonic() - begun <= timeout:
+                replies.append(reply)
+        return replies

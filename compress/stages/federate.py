@@ -1,0 +1,239 @@
+"""Trains the trained network further at clients whose data stays where it is (federated learning).
+
+The server sends weights, clients train them on their own data, and the average of what they send back is the next
+round's start. The server needs the run's own data set to evaluate the network.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from compress.federated.client import BATCH_NORM
+from compress.federated.flower import MessageType
+from compress.federated.rounds import Answers, Fleet, Rounds, ask
+from compress.federated.simulation import FolderGrid
+from compress.federated.strategies import FEDBN, make_strategy
+from compress.federated.task import Task, spelled_labels
+from compress.federated.updates import (
+    IMAGES,
+    METRICS,
+    Expected,
+    apply_weights,
+    batch_norm_names,
+    is_plain,
+    packed,
+    shared_names,
+    unpacked,
+)
+from compress.files.atomic import digest
+from compress.stages.federate_options import FederateOptions
+from compress.stages.records import record_network
+from compress.stages.run import FEDERATE, Run
+from search_spaces.errors import InputError
+from search_spaces.network import Network
+
+STATE = "rounds.pt"
+"""The rounds that are done, while others are not."""
+
+
+def task_of(run: Run, network: Network, options: FederateOptions) -> Task:
+    """What clients are asked to do.
+
+    Args:
+        run: The run.
+        network: The network to train.
+        options: How the rounds go.
+
+    Returns:
+        The task, with the losses and the plan of the run's training.
+    """
+    config, plan = run.config, run.config.schedule("train")
+    return Task(
+        genotype=network.genotype.to_dict(),
+        classes=run.data.classes,
+        label_map=spelled_labels(run.data),
+        bands=run.data.pixels.to_dict(),
+        input_size=config.input_size,
+        loss=config.loss,
+        class_weights=config.class_weights,
+        augment=config.augment,
+        sampling=config.sampling,
+        rounds=options.rounds,
+        local_steps=options.local_steps or max(1, round(plan.steps / options.rounds)),
+        batch=plan.batch,
+        crop=plan.crop,
+        lr=plan.lr,
+        weight_decay=plan.weight_decay,
+        lr_schedule=plan.lr_schedule,
+        seed=config.seed,
+        local_batch_norm=options.strategy == FEDBN,
+    )
+
+
+def simulate(run: Run, clients: Mapping[str, str], options: FederateOptions) -> None:
+    """Trains with folders of this machine as clients, and records the result in RUN/federate.
+
+    Args:
+        run: The run; its training is done.
+        clients: The `--data` value of each client, by its name.
+        options: How the rounds go.
+
+    Raises:
+        InputError: A client's data does not fit the run, or too few updates were sound.
+    """
+    federate(run, FolderGrid(clients, run.path / FEDERATE / "clients"), options)
+
+
+def federate(run: Run, fleet: Fleet, options: FederateOptions) -> None:
+    """Trains with a fleet of clients, and records the result in RUN/federate.
+
+    Args:
+        run: The run; its training is done.
+        fleet: The clients.
+        options: How the rounds go.
+
+    Raises:
+        InputError: A client's data does not fit the run, or too few updates were sound.
+    """
+    begun, folder = time.monotonic(), run.path / FEDERATE
+    network = run.network("train")
+    task = task_of(run, network, options)
+    state = network.state_dict()
+    rounds = Rounds(
+        path=folder / STATE,
+        key=f"{digest(run.made('train'))} {options.strategy} {options.proximal_mu} {task.to_json()}",
+        task=task,
+        strategy=make_strategy(
+            options.strategy, len(fleet.names), options.clients_per_round, options.min_clients, options.proximal_mu
+        ),
+        fleet=fleet,
+        images={},
+        seconds=options.round_seconds,
+        min_clients=options.min_clients,
+        weights={name: state[name] for name in shared_names(network, task.local_batch_norm)},
+    )
+    rounds.images = described(rounds, network)
+    rounds.load()
+
+    def finished(record: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
+        if not task.local_batch_norm:  # else the server's network has no batch normalization yet
+            apply_weights(network, weights)
+            record["miou"] = run.miou(network)
+        print(format_round(record, task.rounds))
+
+    rounds.run(finished)
+    mious = client_mious(rounds, network)
+    apply_weights(network, {**rounds.weights, **(mean_batch_norm(rounds, network) if task.local_batch_norm else {})})
+    clients = [{"name": name, "images": rounds.images[name], "miou": mious.get(name)} for name in sorted(rounds.images)]
+    asked = {"strategy": options.strategy, "local_steps": task.local_steps, "rounds": rounds.history}
+    record_network(run, FEDERATE, network, run.miou(network), begun, **asked, clients=clients)
+    rounds.path.unlink()
+    for leftover in (folder / "clients").rglob(BATCH_NORM):
+        leftover.unlink()
+
+
+def described(rounds: Rounds, network: Network) -> dict[str, int]:
+    """Asks all clients whether their data fits.
+
+    Args:
+        rounds: The rounds, before the first.
+        network: The network they begin with.
+
+    Returns:
+        The number of training images of each client that takes part, by its name.
+
+    Raises:
+        InputError: A client's data does not fit; the line names all such clients.
+    """
+    state = network.state_dict()
+    arrays = packed(state, shared_names(network, local_batch_norm=False))
+    rounds.images = dict.fromkeys(rounds.fleet.names.values(), 0)
+    answers = ask(rounds.fleet, rounds.question(MessageType.QUERY, arrays, 0), rounds.seconds, figure_fault)
+    if answers.faults:
+        raise InputError("; ".join(f"client {name}: {fault}" for name, fault in answers.faults.items()))
+    return {name: int(reply.content[METRICS][IMAGES]) for name, reply in answers.sound.items()}
+
+
+def figure_fault(client: str, reply: Any) -> str | None:
+    """Says what is wrong with an answer that holds figures only.
+
+    Args:
+        client: The client's name.
+        reply: The answer.
+
+    Returns:
+        A text for people, or None.
+    """
+    figures = dict(reply.content.get(METRICS) or {})
+    sound = IMAGES in figures and figures[IMAGES] >= 1 and all(is_plain(value) for value in figures.values())
+    return None if sound else "a figure of the answer is missing or not a finite number"
+
+
+def client_mious(rounds: Rounds, network: Network) -> dict[str, float]:
+    """Evaluates the last round's network at every client, on its own validation split.
+
+    Args:
+        rounds: The rounds; all are done.
+        network: The network, for the names of its tensors.
+
+    Returns:
+        The mIoU (0..1) of each client that answered, by its name.
+    """
+    after = rounds.task.rounds + 1
+    arrays = packed(rounds.weights, list(rounds.weights))
+    answers = ask(rounds.fleet, rounds.question(MessageType.EVALUATE, arrays, after), rounds.seconds, figure_fault)
+    print_faults(answers, "was not evaluated")
+    found = {name: dict(reply.content[METRICS]) for name, reply in answers.sound.items()}
+    return {name: float(figures["miou"]) for name, figures in found.items() if "miou" in figures}
+
+
+def mean_batch_norm(rounds: Rounds, network: Network) -> dict[str, Tensor]:
+    """The mean of the clients' batch normalization, weighted by their images; they send it this once.
+
+    Args:
+        rounds: The rounds; all are done.
+        network: The network.
+
+    Returns:
+        The tensors by name.
+
+    Raises:
+        InputError: No client sent its batch normalization.
+    """
+    state = network.state_dict()
+    shapes = {name: tuple(state[name].shape) for name in batch_norm_names(network)}
+    messages = rounds.question("query.batch_norm", packed(rounds.weights, list(rounds.weights)), rounds.task.rounds + 1)
+    answers = ask(rounds.fleet, messages, rounds.seconds, Expected(shapes, rounds.images).fault_of)
+    print_faults(answers, "gave no batch normalization")
+    if not answers.sound:
+        raise InputError("no client gave its batch normalization; start again, the rounds are kept")
+    averaged, _ = rounds.strategy.aggregate_train(rounds.task.rounds, list(answers.sound.values()))
+    return unpacked(averaged)
+
+
+def print_faults(answers: Answers, what: str) -> None:
+    """Names the clients that gave no sound answer.
+
+    Args:
+        answers: The answers.
+        what: What they did not do.
+    """
+    for name, fault in answers.faults.items():
+        print(f"federate: client {name} {what}: {fault}")
+
+
+def format_round(record: Mapping[str, Any], rounds: int) -> str:
+    """Spells the record of a round.
+
+    Args:
+        record: The record.
+        rounds: How many rounds there are.
+
+    Returns:
+        A line.
+    """
+    losses = ", ".join(f"{client['name']} {client['loss']:.3f}" for client in record["clients"])
+    miou = f"mIoU {record['miou']:.4f}, " if "miou" in record else ""
+    return f"federate: round {record['round']}/{rounds}: {miou}losses {losses}; {record['seconds']:.0f} s"
