@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from compress.stages.config import RunConfig
 
 COST_NAMES = ("latency_ms", "size_bytes", "arena_bytes")  # of every network
-NPU_COST_NAMES = ("sram_bytes", "cpu_ops")  # of a network on an NPU
+TARGET_COST_NAMES = ("sram_bytes", "cpu_ops", "energy_mj")  # of a network on an NPU, or where energy is measured
 COST_UNITS = {
     "latency_ms": (1, "ms"),
     "size_bytes": (1024, "KiB of file"),
     "arena_bytes": (1024, "KiB of activations"),
     "sram_bytes": (1024, "KiB of SRAM"),
     "cpu_ops": (1, "ops left to the CPU"),
+    "energy_mj": (1, "mJ"),
 }
 COST_FLAGS = {
     "latency_ms": "--budget-ms",
     "size_bytes": "--max-size-kib",
     "arena_bytes": "--max-arena-kib",
     "sram_bytes": "--max-sram-kib",
+    "energy_mj": "--budget-mj",
 }
 
 
@@ -31,6 +33,7 @@ class Costs:
         arena_bytes: Bytes of the int8 activations that are alive at once.
         sram_bytes: The most bytes of SRAM in use at once; None where the target is no NPU.
         cpu_ops: Ops that the NPU leaves to the CPU; None where the target is no NPU.
+        energy_mj: Predicted energy in mJ, idle subtracted; None where it is not measured.
     """
 
     latency_ms: float
@@ -38,6 +41,7 @@ class Costs:
     arena_bytes: int
     sram_bytes: int | None = None
     cpu_ops: int | None = None
+    energy_mj: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Constraints:
         arena_bytes: Bound on the activations alive at once, bytes; None for no bound.
         sram_bytes: Bound on the SRAM in use at once, bytes; None for no bound.
         cpu_ops: 0 for an NPU, which must run a network wholly; None for no bound.
+        energy_mj: Bound on the energy of a run, mJ; None for no bound.
     """
 
     budget_ms: float
@@ -57,11 +62,12 @@ class Constraints:
     arena_bytes: float | None = None
     sram_bytes: float | None = None
     cpu_ops: int | None = None
+    energy_mj: float | None = None
 
     @property
     def bounds(self) -> dict[str, float]:
         """The bounds that were given, by the names of `Costs`."""
-        others = (*COST_NAMES[1:], *NPU_COST_NAMES)
+        others = (*COST_NAMES[1:], *TARGET_COST_NAMES)
         bounds = {"latency_ms": self.budget_ms, **{name: getattr(self, name) for name in others}}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
@@ -95,11 +101,11 @@ def constraints_of(config: RunConfig) -> Constraints:
         config: The run's settings.
 
     Returns:
-        The budget in ms and the bounds in bytes.
+        The budgets in ms and mJ, and the bounds in bytes.
     """
     kibs = (config.max_size_kib, config.max_arena_kib, config.max_sram_kib)
     size, arena, sram = (None if kib is None else kib * 1024 for kib in kibs)
-    return Constraints(config.budget_ms, size, arena, sram, None if config.npu is None else 0)
+    return Constraints(config.budget_ms, size, arena, sram, None if config.npu is None else 0, config.budget_mj)
 
 
 def format_cost(name: str, value: float) -> str:

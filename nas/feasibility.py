@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from nas.constraints import COST_FLAGS, COST_NAMES, COST_UNITS, NPU_COST_NAMES, Constraints, Costs, format_cost
+from nas.constraints import COST_FLAGS, COST_NAMES, COST_UNITS, TARGET_COST_NAMES, Constraints, Costs, format_cost
 from nas.problem import Problem
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
@@ -213,7 +213,7 @@ def record_costs(trial: Trial, costs: Costs, constraints: Constraints) -> bool:
     for name, violation in constraints.violations(costs).items():
         if f"over {name}" not in known:  # a process that was killed here has set some
             trial.set_constraint(f"over {name}", violation)
-    for name in (*COST_NAMES, *NPU_COST_NAMES):
+    for name in (*COST_NAMES, *TARGET_COST_NAMES):
         if getattr(costs, name) is not None:
             trial.set_user_attr(f"predicted_{name}", getattr(costs, name))
     if not feasible:

@@ -7,10 +7,11 @@ resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what t
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compress.latency.busy_machine import Latency
+from compress.stages.config import RunConfig
 from compress.stages.run import Run
 from compress.tflite.writer import random_weight_model
 from nas.score import reward
@@ -18,6 +19,33 @@ from nas.study import Candidate
 from search_spaces import costs, graph_of
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate that was measured on the target.
+
+    Attributes:
+        candidate: The candidate.
+        latency: Its latency.
+        energy_mj: Its energy in mJ; None where the run measures none.
+    """
+
+    candidate: Candidate
+    latency: Latency
+    energy_mj: float | None = None
+
+    def is_within(self, config: RunConfig) -> bool:
+        """Whether the candidate meets the budgets as measured.
+
+        Args:
+            config: The run's settings.
+
+        Returns:
+            True when neither latency nor energy is over its budget.
+        """
+        fits = config.budget_mj is None or self.energy_mj is None or self.energy_mj <= config.budget_mj
+        return self.latency.ms <= config.budget_ms and fits
 
 
 def macs_of(genotype: Genotype) -> int:
@@ -92,40 +120,58 @@ def choose_winner(
     budget_ms = run.config.budget_ms
     ready = [candidate for candidate in found if candidate.latency_ms <= run.config.pruned_ms]
     tight = [candidate for candidate in found if candidate.latency_ms > run.config.pruned_ms]
-    measured: list[tuple[Candidate, Latency]] = []
+    measured: list[Measured] = []
     finalists: list[Candidate] = []
     for some in (ready, tight):
         if not finalists:
             ranked = best_reward_first(some, budget_ms)
             ranked = resolutions_in_turns(ranked) if shares_weights else ranked
             measured += measure_until_enough(run, ranked, run.config.preset_values.finalists)
-            finalists = [candidate for candidate, latency in measured if latency.ms <= budget_ms]
+            finalists = [one.candidate for one in measured if one.is_within(run.config)]
     if not measured:
         raise BudgetError(
             f"the search found no candidate that meets --budget-ms {budget_ms:g} and has a score; raise the budget or "
             "give more --trials"
         )
     if not finalists:
-        least = min(latency.ms for _, latency in measured)
-        raise BudgetError(
-            f"none of {len(measured)} candidates meets --budget-ms {budget_ms:g} when measured: the fastest takes "
-            f"{least:.2f} ms; raise the budget or give more --trials"
-        )
+        raise no_finalist(run.config, measured)
     known = {candidate.genotype for candidate in finalists}
     others = [one for one in best_reward_first(by_hand, budget_ms) if one.genotype not in known]
     measured_by_hand = measure_until_enough(run, others, 1)
     measured += measured_by_hand
-    finalists += [candidate for candidate, latency in measured_by_hand if latency.ms <= budget_ms]
+    finalists += [one.candidate for one in measured_by_hand if one.is_within(run.config)]
     refined = [replace(candidate, miou=refine(candidate)) for candidate in finalists]
     best = best_reward_first(refined, budget_ms)[0]
     after = {
         c.genotype.id: {"refined_miou": c.miou, "refined_score": reward(c.miou, c.latency_ms, budget_ms)}
         for c in refined
     }
-    return best.genotype, [{**finalist_record(c, latency), **after.get(c.genotype.id, {})} for c, latency in measured]
+    return best.genotype, [{**finalist_record(one), **after.get(one.candidate.genotype.id, {})} for one in measured]
 
 
-def measure_until_enough(run: Run, ranked: Sequence[Candidate], count: int) -> list[tuple[Candidate, Latency]]:
+def no_finalist(config: RunConfig, measured: Sequence[Measured]) -> BudgetError:
+    """The error of a search whose candidates are all over a budget when measured.
+
+    Args:
+        config: The run's settings.
+        measured: The candidates.
+
+    Returns:
+        The error. It names the budget, and what comes nearest.
+    """
+    fast = [one for one in measured if one.latency.ms <= config.budget_ms]
+    least_ms = min(one.latency.ms for one in measured)
+    asked, nearest = f"--budget-ms {config.budget_ms:g}", f"the fastest takes {least_ms:.2f} ms"
+    if fast:
+        least_mj = min(one.energy_mj for one in fast if one.energy_mj is not None)
+        asked, nearest = f"--budget-mj {config.budget_mj:g}", f"the least takes {least_mj:.3g} mJ"
+    return BudgetError(
+        f"none of {len(measured)} candidates meets {asked} when measured: {nearest}; raise the budget or give more "
+        "--trials"
+    )
+
+
+def measure_until_enough(run: Run, ranked: Sequence[Candidate], count: int) -> list[Measured]:
     """Measures candidates until enough of them are within the budget.
 
     Args:
@@ -134,30 +180,33 @@ def measure_until_enough(run: Run, ranked: Sequence[Candidate], count: int) -> l
         count: How many are enough. So many candidates are measured at a time.
 
     Returns:
-        Each measured candidate with its latency.
+        Each measured candidate.
     """
-    budget_ms = run.config.budget_ms
-    done: list[tuple[Candidate, Latency]] = []
+    done: list[Measured] = []
     for at in range(0, len(ranked), count):
         group = ranked[at : at + count]
-        latencies = run.target.measure([random_weight_model(graph_of(candidate.genotype)) for candidate in group])
-        for candidate, latency in zip(group, latencies, strict=True):
-            done.append((candidate, latency))
-            if sum(one.ms <= budget_ms for _, one in done) == count:
+        models = [random_weight_model(graph_of(candidate.genotype)) for candidate in group]
+        latencies = run.target.measure(models)
+        energies: list[float | None] = [None] * len(group)
+        if run.config.measures_energy:
+            energies = [energy.mj for energy in run.target.measure_energy(models)]
+        for one in map(Measured, group, latencies, energies):
+            done.append(one)
+            if sum(each.is_within(run.config) for each in done) == count:
                 return done
     return done
 
 
-def finalist_record(candidate: Candidate, latency: Latency) -> dict[str, Any]:
+def finalist_record(one: Measured) -> dict[str, Any]:
     """Describes a measured candidate for search/finalists.json.
 
     Args:
-        candidate: The candidate.
-        latency: Its measured latency.
+        one: The candidate.
 
     Returns:
         The record.
     """
+    candidate, latency = one.candidate, one.latency
     return {
         "id": candidate.genotype.id,
         "macs": macs_of(candidate.genotype),
@@ -165,5 +214,6 @@ def finalist_record(candidate: Candidate, latency: Latency) -> dict[str, Any]:
         "predicted_latency_ms": candidate.latency_ms,
         "latency_ms": latency.ms,
         **latency.mark(),
+        **({} if one.energy_mj is None else {"energy_mj": one.energy_mj}),
         **({"by_hand": candidate.by_hand} if candidate.by_hand else {}),
     }

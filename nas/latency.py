@@ -1,6 +1,7 @@
 """python -m nas.latency build | check | show: latency lookup tables.
 
 build                    measures every op the space can ask for and fits how ops join to whole networks
+build --energy           measures the energy of whole networks too, where the target has a sensor
 check [--json FILE]      compares predictions with fresh random networks, measured whole on the target
 show FILE                prints a table
 """
@@ -13,7 +14,16 @@ from typing import TYPE_CHECKING
 
 from compress.files.atomic import RUNS
 from compress.latency.cores import CORES_FORMS, check_cores
-from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, VELA, check_threads, parse_target
+from compress.latency.target_names import (
+    BINARY_HELP,
+    BINARY_UNSET,
+    SENSOR_HELP,
+    SENSOR_UNSET,
+    TARGET_FORMS,
+    VELA,
+    check_threads,
+    parse_target,
+)
 from compress.stages.choices import PRECISION_NAMES, SPACE_NAMES
 from compress.stages.cli import GOES_ON, Command, run_command
 from compress.stages.config import RunConfig
@@ -51,6 +61,7 @@ class TableFlags:
     threads: int = flag(GROUP, "threads of the runtime on the target", RunConfig.threads, type=int, metavar="N")
     cores: str = flag(GROUP, "cores of the target", RunConfig.cores, listed=CORES_FORMS, metavar="CORES")
     benchmark_model: str = flag(GROUP, BINARY_HELP, RunConfig.benchmark_model, unset=BINARY_UNSET, metavar="FILE")
+    energy_sensor: str = flag(GROUP, SENSOR_HELP, RunConfig.energy_sensor, unset=SENSOR_UNSET, metavar="SENSOR")
     table: Path | None = flag(
         GROUP, "the table's file", None, parse=expand_path, unset="its place under runs/latency", metavar="FILE"
     )
@@ -76,6 +87,9 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
     build, checking, show = (verbs.add_parser(verb) for verb in ("build", "check", "show"))
     for verb in (build, checking):
         add_flags(verb, TableFlags)
+    build.add_argument(
+        "--energy", action="store_true", help="add measured energy to the table, built where it is missing"
+    )
     checking.add_argument("--models", type=int, default=30, help="random networks to measure (default: 30)")
     checking.add_argument("--seed", type=int, default=0, help="seed of the networks (default: 0)")
     checking.add_argument("--convert", action="store_true", help="networks from the converter, 12 s each")
@@ -99,10 +113,18 @@ def run(given: argparse.Namespace) -> None:
     from compress.latency.spec import TableSpec
     from compress.latency.targets import open_target
 
-    target = open_target(chosen.target, chosen.threads, cores=chosen.cores, binary=chosen.benchmark_model)
+    target = open_target(
+        chosen.target,
+        chosen.threads,
+        cores=chosen.cores,
+        binary=chosen.benchmark_model,
+        energy_sensor=chosen.energy_sensor,
+    )
     spec = TableSpec(get_space(chosen.space), chosen.classes, chosen.input_size, chosen.precision, target)
     path = chosen.table or spec.path(RUNS / "latency")
-    if given.verb == "build":
+    if given.verb == "build" and given.energy:
+        build_energy(spec, path)
+    elif given.verb == "build":
         build_table(spec, path)
     else:
         check_table(spec, path, given)
@@ -141,6 +163,30 @@ def build_table(spec: "TableSpec", path: Path) -> None:
     print(
         f"{path}: {table.provenance['ops']} ops in {time.monotonic() - begun:.0f} s, "
         f"RMSPE {table.residuals['rmspe']:.1%} on {table.residuals['models']:.0f} networks not fitted"
+    )
+
+
+def build_energy(spec: "TableSpec", path: Path) -> None:
+    """Adds energy to a table, which is built where it is missing, and prints how well it fits.
+
+    Args:
+        spec: What the table is for.
+        path: The table's file.
+
+    Raises:
+        InputError: The target has no sensor of energy, or the table is for something else.
+    """
+    from compress.latency.energy_builder import add_energy
+    from compress.latency.spec import load_table
+
+    spec.target.energy_sensor_name()  # or there is none, which is said before anything is measured
+    if not path.is_file():
+        build_table(spec, path)
+    table = add_energy(spec, load_table(path, spec), path)
+    assert table.energy
+    print(
+        f"{path}: energy by {table.energy.sensor}, RMSPE {table.energy.residuals['rmspe']:.1%} on "
+        f"{table.energy.residuals['models']:.0f} networks not fitted"
     )
 
 

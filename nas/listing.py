@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from compress.files.atomic import write_atomically
 from compress.files.records import parse_json, read_content
-from nas.constraints import COST_NAMES
+from nas.constraints import COST_NAMES, TARGET_COST_NAMES
 from nas.feasibility import is_infeasible
 from nas.score import reward
 from nas.study import GENOTYPE, MIOU
@@ -33,7 +33,8 @@ def write_listing(study: optuna.Study, path: Path, budget_ms: float) -> None:
 
 def _line(trial: FrozenTrial, budget_ms: float) -> dict[str, Any]:
     miou = trial.user_attrs.get(MIOU)
-    costs = {f"predicted_{name}": trial.user_attrs[f"predicted_{name}"] for name in COST_NAMES}
+    names = [name for name in TARGET_COST_NAMES if f"predicted_{name}" in trial.user_attrs]
+    costs = {f"predicted_{name}": trial.user_attrs[f"predicted_{name}"] for name in (*COST_NAMES, *names)}
     return {
         "number": trial.number,
         "state": "refused" if is_infeasible(trial) else trial.state.name.lower(),

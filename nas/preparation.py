@@ -6,6 +6,7 @@ from pathlib import Path
 from compress.data.check import check
 from compress.files.atomic import RUNS, write_atomically
 from compress.latency.builder import build
+from compress.latency.energy_builder import add_energy
 from compress.latency.latency_model import LatencyModel
 from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import LatencyTable, read_table
@@ -127,8 +128,37 @@ def open_latencies(run: Run, begun: bool, table: Path | None) -> tuple[LatencyMo
     """
     if run.npu is not None:
         return run.latency_model, (json.dumps(run.npu.facts(), indent=1) + "\n").encode()
-    loaded = open_table(table_spec(run), run.path / run.latency_file if begun else table)
+    spec, path = table_spec(run), run.path / run.latency_file if begun else table
+    if run.config.measures_energy:
+        spec.target.energy_sensor_name()  # or there is none, which is said before anything is measured
+    loaded = open_table(spec, path)
+    if run.config.measures_energy:
+        loaded = with_energy(spec, loaded, path)
     return loaded, loaded.to_json().encode()
+
+
+def with_energy(spec: TableSpec, table: LatencyTable, path: Path | None) -> LatencyTable:
+    """Sees to it that a table has energy, as the target's sensor measures it.
+
+    Args:
+        spec: What the table is for.
+        table: The table.
+        path: Its file; None for the one under runs/latency, to which energy is added where it lacks it.
+
+    Returns:
+        The table with energy.
+
+    Raises:
+        InputError: The file has no energy, or another sensor measured it.
+    """
+    sensor = spec.target.energy_sensor_name()
+    if table.energy is not None and table.energy.sensor == sensor:
+        return table
+    own = spec.path(RUNS / "latency")
+    if path is None:
+        return add_energy(spec, table, own)
+    lacks = "has no energy" if table.energy is None else f"has energy of {table.energy.sensor}, not of {sensor}"
+    raise InputError(f"{path} {lacks}; add it with {spec.command(path)} --energy")
 
 
 def table_spec(run: Run) -> TableSpec:
@@ -141,7 +171,13 @@ def table_spec(run: Run) -> TableSpec:
         The space, the number of classes, the input size, the precision and the target.
     """
     config = run.config
-    target = open_target(config.target, config.threads, cores=config.cores, binary=config.benchmark_model)
+    target = open_target(
+        config.target,
+        config.threads,
+        cores=config.cores,
+        binary=config.benchmark_model,
+        energy_sensor=config.energy_sensor,
+    )
     return TableSpec(get_space(config.space), len(run.data.classes), config.input_size, INT8, target)
 
 

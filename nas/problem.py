@@ -99,7 +99,7 @@ def costs_of(graph: Graph, price: Price) -> Costs:
         Its costs.
     """
     sizes = costs.size_bytes(graph), costs.arena_bytes(graph)
-    return Costs(price.latency_ms, *sizes, price.sram_bytes, price.cpu_ops)
+    return Costs(price.latency_ms, *sizes, price.sram_bytes, price.cpu_ops, price.energy_mj)
 
 
 def problem_of(run: Run) -> Problem:

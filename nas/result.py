@@ -52,9 +52,16 @@ def make_result(run: Run) -> dict[str, Any]:
         "genotype": run.metrics(STAGES[-1])["genotype"],
         "model": str(run.path / "model.tflite"),
         **{name: final[name] for name in FIGURES[:3]},
+        **_energy_figures(run),
         "search": _search_figures(run),
         "stages": stages,
     }
+
+
+def _energy_figures(run: Run) -> dict[str, float]:
+    """The energy of the final file; nothing where the run measured none."""
+    metrics = run.metrics(STAGES[-1])
+    return {name: metrics[name] for name in ("energy_mj", "energy_spread", "idle_w") if is_number(metrics.get(name))}
 
 
 def _stage_figures(run: Run, stage: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.latency import device_facts, ssh, timing
+from compress.latency import device_facts, energy_meter, ssh, timing
 from compress.latency.reference import reference_models
 from compress.latency.targets import close_connections, open_target
 from search_spaces.errors import InputError
@@ -78,7 +78,7 @@ def test_a_connection_that_hangs_is_given_up(board: Script, monkeypatch: pytest.
         open_target("ssh:pi@board", 1).facts()
 
 
-@pytest.mark.parametrize("module", [timing, device_facts])
+@pytest.mark.parametrize("module", [timing, device_facts, energy_meter])
 def test_files_that_boards_run_are_for_old_pythons_and_import_nothing_of_the_project(module: object) -> None:
     source = Path(str(module.__file__)).read_text()  # type: ignore[attr-defined]
     tree = ast.parse(source, feature_version=(3, 9))

@@ -139,12 +139,7 @@ class Device:
         Raises:
             InputError: The device cannot be reached, or `benchmark_model` failed.
         """
-        names = [hashlib.sha256(model).hexdigest()[:16] for model in models]
-        with tempfile.TemporaryDirectory() as folder:
-            for name, model in dict(zip(names, models, strict=True)).items():
-                (Path(folder) / f"{name}.tflite").write_bytes(model)
-            (Path(folder) / "models").write_text("".join(f"{name}\n" for name in names))
-            self.adb("push", *(str(file) for file in sorted(Path(folder).iterdir())), self.folder)
+        self.push(models)
         mask = sum(1 << core for core in cores)
         limit = START_TIMEOUT_S + TIMEOUT_FACTOR * max(1.0, seconds) * len(models)
         listed = " ".join(str(core) for core in cores)
@@ -153,6 +148,25 @@ class Device:
         for seen in conditions:
             self.drift.tell(seen, self._name)
         return runs
+
+    def push(self, models: Sequence[bytes], script: str = "") -> None:
+        """Pushes models, and a list of them.
+
+        Args:
+            models: The content of .tflite files. One may be there more than once.
+            script: A script to push as energy.sh.
+
+        Raises:
+            InputError: The device cannot be reached.
+        """
+        names = [hashlib.sha256(model).hexdigest()[:16] for model in models]
+        with tempfile.TemporaryDirectory() as folder:
+            for name, model in dict(zip(names, models, strict=True)).items():
+                (Path(folder) / f"{name}.tflite").write_bytes(model)
+            (Path(folder) / "models").write_text("".join(f"{name}\n" for name in names))
+            if script:
+                (Path(folder) / "energy.sh").write_text(script)
+            self.adb("push", *(str(file) for file in sorted(Path(folder).iterdir())), self.folder)
 
 
 def explain(printed: str) -> str:

@@ -15,11 +15,13 @@ class Price:
         latency_ms: Predicted latency in ms.
         sram_bytes: The most bytes of SRAM in use at once; None where the target is no NPU.
         cpu_ops: Ops that the NPU leaves to the CPU; None where the target is no NPU. Their time is not in `latency_ms`.
+        energy_mj: Predicted energy in mJ, idle subtracted; None where it was not measured on the target.
     """
 
     latency_ms: float
     sram_bytes: int | None = None
     cpu_ops: int | None = None
+    energy_mj: float | None = None
 
 
 class LatencyModel(Protocol):

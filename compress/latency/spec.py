@@ -78,10 +78,15 @@ class TableSpec:
         """
         height, width = self.input_size
         return (
-            f"python -m nas.latency build --target {self.target.name} --space {self.space.name} "
-            f"--precision {self.precision} --input-size {height}x{width} --classes {self.classes} "
-            f"--threads {self.target.threads}" + ("" if self.target.cores == BIG else f" --cores {self.target.cores}")
-        ) + (f" --table {path}" if path not in (None, self.path(RUNS / "latency")) else "")
+            (
+                f"python -m nas.latency build --target {self.target.name} --space {self.space.name} "
+                f"--precision {self.precision} --input-size {height}x{width} --classes {self.classes} "
+                f"--threads {self.target.threads}"
+                + ("" if self.target.cores == BIG else f" --cores {self.target.cores}")
+            )
+            + (f" --energy-sensor {self.target.energy_sensor}" if self.target.energy_sensor else "")
+            + (f" --table {path}" if path not in (None, self.path(RUNS / "latency")) else "")
+        )
 
 
 def load_table(path: Path, spec: TableSpec) -> LatencyTable:

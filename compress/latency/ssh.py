@@ -1,6 +1,6 @@
 """A Linux board reached by ssh.
 
-`compress/latency/timing.py` and `compress/latency/device_facts.py` are sent over the connection and run there, so no
+`timing.py`, `device_facts.py` and `energy_meter.py` of this folder are sent over the connection and run there, so no
 file is written on the board. The board needs python3 (3.9 or newer) with ai-edge-litert (`pip install ai-edge-litert`)
 and a key that logs in without a password.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compress.latency import device_facts, timing
+from compress.latency import device_facts, energy_meter, timing
 from compress.latency.drift import Drift
 from compress.latency.timing import Timed
 from search_spaces.errors import InputError
@@ -40,10 +40,10 @@ class Board:
         self.destination = destination
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the connection)
         login, _, port = destination.partition(":")
-        sources = [Path(str(module.__file__)).read_bytes() for module in (device_facts, timing)]
+        sources = [Path(str(module.__file__)).read_bytes() for module in (device_facts, energy_meter, timing)]
         reads = "; ".join(f"exec(sys.stdin.buffer.read({len(source)}))" for source in sources)
         told = '{"facts": facts(), "cores": described_cores()}'
-        program = f"exec python3 -c 'import sys; {reads}; serve({told}, conditions)'"
+        program = f"exec python3 -c 'import sys; {reads}; serve({told}, conditions, answer_energy)'"
         try:
             self.process = subprocess.Popen(
                 [*SSH, *(["-p", port] if port else []), "--", login, program],
@@ -79,6 +79,28 @@ class Board:
         answer = self._ask({"seconds": seconds, "threads": threads, "cores": list(cores)}, models, limit)
         self.drift.tell(answer["conditions"], f"ssh:{self.destination}")
         return [Timed(**timed) for timed in answer["timed"]], float(answer["fastest_ms"])
+
+    def energies(
+        self, models: Sequence[bytes], seconds: float, threads: int, cores: Sequence[int], sensor: str
+    ) -> dict[str, Any]:
+        """Measures the energy of models.
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs, several times.
+            threads: Threads of the runtime.
+            cores: The numbers of the cores to run on.
+            sensor: The path of the sensor on the board; "" for the processor's own.
+
+        Returns:
+            See `compress.latency.energy_meter.answer_energy`.
+
+        Raises:
+            InputError: The connection broke.
+        """
+        limit = START_TIMEOUT_S + TIMEOUT_FACTOR * max(1.0, seconds) * (len(models) + 1)
+        header = {"seconds": seconds, "threads": threads, "cores": list(cores), "sensor": sensor}
+        return self._ask(header, models, limit)
 
     def close(self) -> None:
         """Ends the connection, and with it the program on the board."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compress.files.records import parse_json, read_content
+from compress.latency.energy import EnergyFit
 from compress.latency.families import BYTES, Family, family, grid_point
 from compress.latency.latency_model import Price
 from search_spaces.backbone import OLDER_BACKBONE
@@ -63,6 +64,7 @@ class LatencyTable:
         residuals: Relative errors of predictions on networks that were not fitted.
         calibration: The speed of the device when the table was built.
         provenance: How the table was made. Nothing is computed from it.
+        energy: How the sums over ops join to energy; None where it was not measured.
     """
 
     made_for: Mapping[str, Any]
@@ -71,6 +73,7 @@ class LatencyTable:
     residuals: Mapping[str, float]
     calibration: Calibration
     provenance: Mapping[str, Any]
+    energy: EnergyFit | None = None
 
     @property
     def backbone(self) -> str:
@@ -125,7 +128,7 @@ class LatencyTable:
         Returns:
             Milliseconds.
         """
-        return self.coefficients["intercept"] + sum(self.coefficients[g] * ms for g, ms in group_ms.items())
+        return _joined(self.coefficients, group_ms)
 
     @property
     def survey_draws(self) -> int:
@@ -139,12 +142,14 @@ class LatencyTable:
             graph: The ops of the network.
 
         Returns:
-            Its latency; a table knows no more.
+            Its latency, and its energy where that was measured.
 
         Raises:
             InputError: The table does not cover an op, which is named.
         """
-        return Price(self.predict(graph))
+        sums = self.group_ms(graph)
+        mj = None if self.energy is None else _joined(self.energy.coefficients, sums)
+        return Price(self.join(sums), energy_mj=mj)
 
     def prices(self, graphs: Sequence[Graph]) -> list[Price]:
         """What many networks cost.
@@ -188,6 +193,7 @@ class LatencyTable:
             "provenance": dict(self.provenance),
             "coefficients": dict(self.coefficients),
             "residuals": dict(self.residuals),
+            **({} if self.energy is None else {"energy": self.energy.to_dict()}),
             "families": {
                 name: {"channels": f.axes, "ms": _nulls(f.ms), "spread": _nulls(f.spread)}
                 for name, f in self.families.items()
@@ -247,6 +253,7 @@ def _table(body: Mapping[str, Any]) -> LatencyTable:
     else:
         calibration = Calibration(**body["calibration"])
     coefficients = {name: float(value) for name, value in body["coefficients"].items()}
+    energy = EnergyFit.from_dict(body["energy"], list(coefficients)) if "energy" in body else None
     if set(coefficients) != {"intercept", *GROUPS}:
         raise ValueError(f"coefficients {sorted(coefficients)}")
     residuals = {name: float(value) for name, value in body["residuals"].items()}
@@ -255,7 +262,7 @@ def _table(body: Mapping[str, Any]) -> LatencyTable:
     if body["made_for"]["precision"] not in BYTES:
         raise ValueError(f"precision {body['made_for']['precision']}")
     families = {name: _family(value) for name, value in body["families"].items()}
-    return LatencyTable(dict(body["made_for"]), families, coefficients, residuals, calibration, provenance)
+    return LatencyTable(dict(body["made_for"]), families, coefficients, residuals, calibration, provenance, energy)
 
 
 def _family(value: Mapping[str, Any]) -> Family:
@@ -266,6 +273,10 @@ def _family(value: Mapping[str, Any]) -> Family:
     if len(found.ms) != points or len(found.spread) not in (0, points) or not ascending:
         raise ValueError(f"points that do not fit channels {value['channels']}")
     return found
+
+
+def _joined(coefficients: Mapping[str, float], sums: Mapping[str, float]) -> float:
+    return coefficients["intercept"] + sum(coefficients[group] * ms for group, ms in sums.items())
 
 
 def _nulls(values: tuple[float, ...]) -> list[float | None]:

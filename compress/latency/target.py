@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from compress.latency.busy_machine import Latency, latency_of, measure_until_quiet
 from compress.latency.cores import BIG, Core, format_cores
 from compress.latency.drift import Drift
+from compress.latency.energy import Energy, energies_of
 from compress.latency.timing import Timed
+from search_spaces.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Target(ABC):
         threads: The runtime's number of threads.
         reference_ms: Undisturbed time of the reference; by default the fastest tenth of what this process has seen.
         cores: Which cores models run on, as `--cores` names them.
+        energy_sensor: The value of `--energy-sensor`; "" for the sensor that the device has.
         runs_float: Whether it runs float ops.
         session_models: How many models are best measured at a time; 1 where it makes no difference.
     """
@@ -26,6 +29,7 @@ class Target(ABC):
     threads: int = 1
     reference_ms: float | None = None
     cores: str = BIG
+    energy_sensor: str = ""
     runs_float: ClassVar[bool] = True
     session_models: ClassVar[int] = 1
 
@@ -107,6 +111,38 @@ class Target(ABC):
             Milliseconds; None on a target that cannot time it.
         """
         return None
+
+    def measure_energy(self, models: Sequence[bytes], seconds: float = 1.0) -> list[Energy]:
+        """Measures the energy of models, idle subtracted.
+
+        Args:
+            models: The content of .tflite files.
+            seconds: For about so long each model runs, several times.
+
+        Returns:
+            The energy of each model.
+
+        Raises:
+            InputError: The target has no sensor, or the sensor cannot be read or does not show the runs.
+        """
+        return energies_of(self._energies(models, seconds), self.name)
+
+    def energy_sensor_name(self) -> str:
+        """Asks for the sensor of energy.
+
+        Returns:
+            Its name, for records.
+
+        Raises:
+            InputError: The target has none, or it cannot be read.
+        """
+        answer = self._energies([], 0.0)
+        energies_of(answer, self.name)
+        return str(answer["sensor"])
+
+    def _energies(self, models: Sequence[bytes], seconds: float) -> dict[str, Any]:
+        """What the device answers (`compress.latency.energy_meter.answer_energy`)."""
+        raise InputError(f"--target {self.name}: its energy is not known")
 
     @property
     def _numbers(self) -> list[int]:

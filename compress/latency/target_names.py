@@ -9,6 +9,8 @@ from search_spaces.errors import InputError
 TARGET_FORMS = "host, ssh:USER@HOST[:PORT], adb[:SERIAL] or vela:NPU"
 BINARY = "SLIMLAB_BENCHMARK_MODEL"  # names `benchmark_model` where `--benchmark-model` does not
 BINARY_HELP, BINARY_UNSET = "TensorFlow Lite's benchmark_model for the device of --target adb", f"${BINARY}"
+SENSOR_HELP = "sensor of energy: on host and ssh a powercap, hwmon or power_supply path, on adb parts of rails' names"
+SENSOR_UNSET = "the device's own"
 VELA = "vela"  # the kind of an NPU whose latency a compiler estimates
 NPUS = (
     *(f"ethos-u55-{macs}" for macs in (32, 64, 128, 256)),

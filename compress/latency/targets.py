@@ -9,14 +9,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from compress.latency import cold_start, device_facts, timing
 from compress.latency.adb import Device
 from compress.latency.adb_session import Runs, in_units_of_reference, interleaved
 from compress.latency.cores import BIG, Core, choose_cores
 from compress.latency.drift import Drift
+from compress.latency.energy_meter import answer_energy
 from compress.latency.npu_target import open_npu
+from compress.latency.power_rails import rail_energies
 from compress.latency.reference import reference_models
 from compress.latency.ssh import Board
 from compress.latency.target import Target
@@ -82,6 +84,11 @@ class HostTarget(Target):
         """
         return cold_start.cold_start_ms(model, self.threads, self._numbers)
 
+    def _energies(self, models: Sequence[bytes], seconds: float) -> dict[str, Any]:
+        with timing.pinned(self._numbers):
+            runs = [timing.load(model, self.threads).invoke for model in models]
+            return answer_energy(runs, self.energy_sensor, seconds)
+
 
 @dataclass(frozen=True)
 class SshTarget(Target):
@@ -127,6 +134,9 @@ class SshTarget(Target):
             The timing of each model, and the undisturbed time of the reference in ms.
         """
         return _board(self.destination).time(models, seconds, self.threads, self._numbers)
+
+    def _energies(self, models: Sequence[bytes], seconds: float) -> dict[str, Any]:
+        return _board(self.destination).energies(models, seconds, self.threads, self._numbers, self.energy_sensor)
 
 
 @dataclass(frozen=True)
@@ -195,13 +205,21 @@ class AdbTarget(Target):
         timed = [Timed(*ratio, run.median_ms, run.runs) for ratio, run in zip(ratios, of_models, strict=True)]
         return timed, min(device.references)
 
+    def _energies(self, models: Sequence[bytes], seconds: float) -> dict[str, Any]:
+        return rail_energies(self._connected, models, seconds, self.threads, self._numbers, self.energy_sensor)
+
 
 def _geometric_mean(runs: Iterable[Runs]) -> float:
     return statistics.geometric_mean(run.median_ms for run in runs)
 
 
 def open_target(
-    name: str, threads: int, reference_ms: float | None = None, cores: str = BIG, binary: str = ""
+    name: str,
+    threads: int,
+    reference_ms: float | None = None,
+    cores: str = BIG,
+    binary: str = "",
+    energy_sensor: str = "",
 ) -> Target:
     """The target that `--target` names. Nothing is connected to yet.
 
@@ -211,6 +229,7 @@ def open_target(
         reference_ms: Undisturbed time of the reference, where it is known from a table.
         cores: Which cores models run on, as `--cores` names them.
         binary: The path of the device's `benchmark_model`, where `--benchmark-model` names it.
+        energy_sensor: The value of `--energy-sensor`.
 
     Returns:
         The target.
@@ -221,12 +240,12 @@ def open_target(
     parsed = parse_target(name)
     check_threads(parsed, threads)
     if parsed.kind == "host":
-        return HostTarget(threads, reference_ms, cores)
+        return HostTarget(threads, reference_ms, cores, energy_sensor)
     if parsed.kind == VELA:
         return open_npu(parsed.address)
     if parsed.kind == "ssh":
-        return SshTarget(threads, reference_ms, cores, parsed.address)
-    return AdbTarget(threads, reference_ms, cores, parsed.address, binary)
+        return SshTarget(threads, reference_ms, cores, energy_sensor, parsed.address)
+    return AdbTarget(threads, reference_ms, cores, energy_sensor, parsed.address, binary)
 
 
 _boards: dict[str, Board] = {}

@@ -259,12 +259,17 @@ def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]] | None:
     return None
 
 
-def serve(facts: dict[str, Any], conditions: Callable[[Sequence[int]], dict[str, list[float]]]) -> None:
+def serve(
+    facts: dict[str, Any],
+    conditions: Callable[[Sequence[int]], dict[str, list[float]]],
+    energies: Callable[[Sequence[Callable[[], object]], str, float], dict[str, Any]],
+) -> None:
     """Answers requests on standard input until they end: first the models of the reference, then each measurement.
 
     Args:
         facts: What is known of this device; the first answer.
         conditions: Reads clock and temperature, of the cores with the given numbers.
+        energies: Measures the energy of runs by the sensor that is named, for so many seconds each.
     """
     requests = sys.stdin.buffer
     with os.fdopen(os.dup(1), "wb") as answers:
@@ -277,6 +282,11 @@ def serve(facts: dict[str, Any], conditions: Callable[[Sequence[int]], dict[str,
         while (request := receive(requests)) is not None:
             header, models = request
             cores = header["cores"]
+            if "sensor" in header:
+                with pinned(cores):
+                    runs = [load(model, header["threads"]).invoke for model in models]
+                    send(answers, energies(runs, header["sensor"], header["seconds"]))
+                continue
             timed = [asdict(t) for t in measure(models, header["seconds"], header["threads"], reference, cores)]
             made = {"timed": timed, "fastest_ms": reference.fastest_ms()}
             send(answers, {**made, "conditions": conditions(cores)})

@@ -22,6 +22,7 @@ PARETO_COSTS: dict[str, tuple[str, ...]] = {
     "latency": ("latency_ms",),
     "size": ("latency_ms", "size_bytes"),
     "arena": ("latency_ms", "arena_bytes"),
+    "energy": ("latency_ms", "energy_mj"),
 }
 IMPORTANCE_NAMES = ("l1", "l2", "bn-scale", "lamp", "taylor", "hessian")  # compress.pruning.importances
 RANGE_ESTIMATORS = ("minmax", "percentile", "mse", "moving-average")  # compress.tflite.ranges

@@ -13,7 +13,16 @@ from compress.data.layouts import LAYOUTS
 from compress.data.spec import expand_data
 from compress.donors.source import IMAGENET, NONE, WEIGHTS_NAMES
 from compress.latency.cores import BIG, CORES_FORMS, check_cores
-from compress.latency.target_names import BINARY_HELP, BINARY_UNSET, TARGET_FORMS, VELA, check_threads, parse_target
+from compress.latency.target_names import (
+    BINARY_HELP,
+    BINARY_UNSET,
+    SENSOR_HELP,
+    SENSOR_UNSET,
+    TARGET_FORMS,
+    VELA,
+    check_threads,
+    parse_target,
+)
 from compress.stages.choices import (
     AUGMENTATIONS,
     CLASS_WEIGHTINGS,
@@ -62,6 +71,10 @@ class RunConfig:
     threads: int = flag(TARGET, "threads of the runtime on the target", 1, type=int, metavar="N")
     cores: str = flag(TARGET, "cores of the target that models are timed on", BIG, listed=CORES_FORMS, metavar="CORES")
     benchmark_model: str = flag(TARGET, BINARY_HELP, "", unset=BINARY_UNSET, metavar="FILE")
+    budget_mj: float | None = flag(
+        TARGET, "bound on the measured energy of a run in mJ, idle subtracted", None, type=float, metavar="MJ"
+    )
+    energy_sensor: str = flag(TARGET, SENSOR_HELP, "", unset=SENSOR_UNSET, metavar="SENSOR")
     input_size: tuple[int, int] = flag(
         DATA, "size of the images that the network sees, in pixels: 512 or HEIGHTxWIDTH", (512, 512),
         parse=parse_input_size, unset="512", metavar="SIZE",
@@ -128,6 +141,11 @@ class RunConfig:
                 raise InputError(f"--{name.replace('_', '-')} {bound}: give a positive number of KiB")
         if self.npu is not None and self.cores != BIG:
             raise InputError(f"--cores {self.cores}: --target {self.target} has none; leave it out")
+        if self.budget_mj is not None and not (isfinite(self.budget_mj) and self.budget_mj > 0):
+            raise InputError(f"--budget-mj {self.budget_mj}: give a positive number of millijoules")
+        if self.measures_energy and self.npu is not None:
+            given = "--budget-mj" if self.budget_mj is not None else "--pareto energy or --energy-sensor"
+            raise InputError(f"{given}: Vela does not estimate the energy of --target {self.target}; leave it out")
         if self.max_sram_kib is not None and self.npu is None:
             raise InputError(f"--max-sram-kib {self.max_sram_kib:g}: needs a --target vela:NPU")
         if self.pruner != "none" and (self.strategy != "train" or self.pareto):
@@ -140,6 +158,11 @@ class RunConfig:
         """The NPU whose compiler estimates the latency; None where the latency is measured."""
         name = parse_target(self.target)
         return name.address if name.kind == VELA else None
+
+    @property
+    def measures_energy(self) -> bool:
+        """Whether energy is measured beside the latency."""
+        return self.budget_mj is not None or "energy_mj" in self.costs or bool(self.energy_sensor)
 
     @property
     def pruned_ms(self) -> float:
@@ -249,9 +272,11 @@ def check_type(name: str, value: object) -> None:
 
 
 # settings that a study does not keep: the same study may be reached by other paths
-PLACES = ("storage", "benchmark_model")
+PLACES = ("storage", "benchmark_model", "energy_sensor")
 # settings that config.json keeps under "search"
-SEARCH_KEYS = ("trials", "strategy", "sampler", "pruner", "pareto", "max_size_kib", "max_arena_kib", "max_sram_kib")
+SEARCH_KEYS = (
+    "trials", "strategy", "sampler", "pruner", "pareto", "budget_mj", "max_size_kib", "max_arena_kib", "max_sram_kib",
+)  # fmt: skip
 
 
 def json_key(name: str) -> str:

@@ -109,7 +109,9 @@ class Run:
         if self.npu is not None:
             return NpuTarget(npu=self.npu)
         config, reference_ms = self.config, self.table.calibration.reference_ms
-        return open_target(config.target, config.threads, reference_ms, config.cores, config.benchmark_model)
+        return open_target(
+            config.target, config.threads, reference_ms, config.cores, config.benchmark_model, config.energy_sensor
+        )
 
     @cached_property
     def genotype(self) -> Genotype:

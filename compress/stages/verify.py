@@ -65,6 +65,7 @@ def verify(run: Run) -> dict[str, Any]:
         "latency_p90_ms": latency.p90_ms,
         **latency.mark(),
         **npu_figures(run, model),
+        **energy_figures(run, model),
         "ops": len(file_ops(model)),
         "int8_ops": int8_ops,
         "float_ops": sorted(float_ops),
@@ -99,6 +100,31 @@ def npu_figures(run: Run, model: bytes) -> dict[str, Any]:
             "search again with a smaller bound"
         )
     return {"sram_bytes": sram, "npu_ops": made.npu_ops, "vela": run.npu.facts()["vela"]}
+
+
+def energy_figures(run: Run, model: bytes) -> dict[str, float]:
+    """Measures the energy of a file.
+
+    Args:
+        run: The run.
+        model: The bytes of the .tflite file.
+
+    Returns:
+        `energy_mj` of a run, idle subtracted, `energy_spread` of its repeats and `idle_w`; nothing where the run
+        measures no energy.
+
+    Raises:
+        BudgetError: The file takes more energy than the run may.
+    """
+    if not run.config.measures_energy:
+        return {}
+    energy, budget_mj = run.target.measure_energy([model])[0], run.config.budget_mj
+    if budget_mj is not None and energy.mj > budget_mj:
+        raise BudgetError(
+            f"{run.path / 'model.tflite'} takes {energy.mj:.3g} mJ, over --budget-mj {budget_mj:g}; "
+            f"cut more with python -m compress.prune {run.path} --target-ms MS, then --resume"
+        )
+    return energy.facts()
 
 
 def simulation_agreements(run: Run, model: bytes, maps: list[np.ndarray]) -> dict[str, float]:

@@ -30,6 +30,7 @@ def phone_figures(exported: Mapping[str, Any]) -> list[tuple[str, str]]:
         "latency_ms": ("latency p50", 1, ".2f", "ms"),
         "latency_p90_ms": ("latency p90", 1, ".2f", "ms"),
         "cold_start_ms": ("cold start", 1, ".1f", "ms"),
+        "energy_mj": ("energy of a run", 1, ".2f", "mJ above idle"),
         "size_bytes": ("file", 1024, ".0f", "KiB"),
         "arena_bytes": ("arena", 1024, ".0f", "KiB"),
     }
