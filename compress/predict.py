@@ -1,9 +1,10 @@
-"""python -m compress.predict RUN|MODEL.tflite IMAGES|FOLDER|VIDEO ... [--out DIR] [--smooth]: runs a finished model on
-your own pictures and videos.
+"""python -m compress.predict RUN|MODEL.tflite IMAGES|FOLDER|VIDEO ... [--out DIR]: runs a finished model on your own
+pictures, scenes and videos.
 
 Every picture gets a mask, whose values are class indices and whose palette has the class colours, and an overlay with a
-legend. Every video gets a video with overlay. One JSON line for each picture or frame says which share of it each class
-has. model.tflite and model.json are enough: they work wherever they are copied.
+legend. A TIFF of more than 16.8 million pixels is a scene and is read tile by tile. A GeoTIFF gets a GeoTIFF. Every
+video gets a video with overlay. One JSON line for each picture or frame says which share of it each class has.
+model.tflite and model.json are enough: they work wherever they are copied.
 """
 
 import argparse
@@ -26,6 +27,10 @@ def add_arguments(flags: argparse.ArgumentParser) -> None:
         "--out", type=expand_path, default=Path("predictions"), help="folder of the results (predictions)"
     )
     flags.add_argument("--smooth", action="store_true", help="smooth the classes of a video over time")
+    flags.add_argument("--scene", action="store_true", help="go over every picture tile by tile, at its own scale")
+    flags.add_argument(
+        "--overlap", type=float, default=0.25, help="share of its side that a tile of a scene is blended over (0.25)"
+    )
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime (1)")
 
 
@@ -35,9 +40,10 @@ def run(given: argparse.Namespace) -> None:
     Args:
         given: The flags.
     """
-    from compress.prediction.predict import predict  # the parser must not wait for torch
+    from compress.prediction.predict import Scenes, predict  # the parser must not wait for torch
 
-    predict(given.model, given.inputs, given.out, given.smooth, given.threads)
+    scenes = Scenes(given.scene, given.overlap)
+    predict(given.model, given.inputs, given.out, given.smooth, given.threads, scenes)
 
 
 COMMAND = Command("compress.predict", __doc__, add_arguments, run)

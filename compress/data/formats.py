@@ -1,6 +1,6 @@
 """Image and mask files of every format as arrays of their own type. Decoders: compress/data/decoders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,8 @@ def read_bands(path: Path, window: Window | None = None) -> np.ndarray:
 
     Args:
         path: The file. Its content decides which format it has, not its ending.
-        window: The part to read, of a TIFF file; None for the whole image.
+        window: The part to read, of a TIFF file; None for the whole image. Pixels of a part that have no opacity are
+            nodata.
 
     Returns:
         H,W,bands in the type of the file. Files of 8 bits other than TIFF are RGB. The array is a
@@ -83,6 +84,8 @@ def read_stored_image(path: Path, window: Window | None = None) -> StoredImage:
         InputError: As `read_bands`.
     """
     raster = _decode(path, window)
+    if window is not None and raster.alpha:
+        raster = _with_clear_as_nodata(raster)
     samples = _colours(raster, path) if raster.palette is not None else _shades(raster)
     if raster.alpha and (samples.shape[2] == 2 or not raster.is_bands):
         samples = samples[..., :-1]
@@ -152,6 +155,15 @@ def _colours(raster: Raster, path: Path) -> np.ndarray:
     if indices.shape[2] > 1 or indices.max() >= len(palette):
         raise unreadable(path, f"index {indices.max()} has no colour in its palette")
     return np.asarray(palette[indices[..., 0]])
+
+
+def _with_clear_as_nodata(raster: Raster) -> Raster:
+    """A part of a scene whose pixels without opacity are nodata, as drone maps have them around the map."""
+    clear = raster.samples[..., -1:] == 0
+    if not clear.any():
+        return raster
+    nodata = np.broadcast_to(clear, raster.samples.shape)
+    return replace(raster, nodata=nodata if raster.nodata is None else raster.nodata | nodata)
 
 
 def _shades(raster: Raster) -> np.ndarray:

@@ -71,13 +71,20 @@ class TileScores:
             scores = scores[rows[:, None], columns]
         return scores[:height, :width]
 
-    def of_scene(self, read: Callable[[Window], np.ndarray], pixels: Pixels, path: Path) -> Callable[[Window], Scored]:
+    def of_scene(
+        self,
+        read: Callable[[Window], np.ndarray],
+        pixels: Pixels,
+        path: Path,
+        seen: Callable[[np.ndarray, Window], None] | None = None,
+    ) -> Callable[[Window], Scored]:
         """Makes the function that scores a tile of a scene.
 
         Args:
             read: Reads a part of the scene: h,w,bands as stored.
             pixels: How bands become bytes.
             path: The file, for messages.
+            seen: Is called with the bytes h,w,bands of each tile and with its place.
 
         Returns:
             The function. A tile without a measured pixel is passed over.
@@ -86,6 +93,8 @@ class TileScores:
         def score(window: Window) -> Scored:
             stored = read(window)
             image = pixels.to_bytes(stored, path)
+            if seen is not None:
+                seen(image, window)
             void = void_pixels(stored, pixels, path)
             if void is not None and void.all():
                 self.empty += 1

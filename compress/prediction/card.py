@@ -22,6 +22,7 @@ class ModelCard:
         pixels: how the bands of an image become the three bytes of a pixel.
         classes: class names in the order of the indices.
         colours: a colour (red, green, blue) for each class.
+        tile: height and width of the part of a scene that the model takes at a time, in pixels of the scene.
         content: the whole JSON object.
     """
 
@@ -29,13 +30,15 @@ class ModelCard:
     pixels: Pixels
     classes: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...]
+    tile: tuple[int, int]
     content: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         if not self.classes or len(self.classes) != len(self.colours):
             raise ValueError(f"{len(self.classes)} classes and {len(self.colours)} colours")
-        if min(self.resolution) < 1:
-            raise ValueError(f"the input is {self.resolution[0]}x{self.resolution[1]} pixels")
+        for what, size in (("input", self.resolution), ("tile", self.tile)):
+            if min(size) < 1:
+                raise ValueError(f"the {what} is {size[0]}x{size[1]} pixels")
         if any(not 0 <= part <= 255 for colour in self.colours for part in colour):
             raise ValueError("a colour is not three numbers from 0 to 255")
 
@@ -58,7 +61,8 @@ def read_card(path: Path) -> ModelCard:
         colours = tuple((int(red), int(green), int(blue)) for red, green, blue in content["colours"])
         classes = tuple(str(name) for name in content["classes"])
         pixels = Pixels.from_dict(content["input"]["bands"])
-        return ModelCard((int(height), int(width)), pixels, classes, colours, content)
+        high, wide = content["input"].get("scene_tile", (height, width))  # cards of older versions have none
+        return ModelCard((int(height), int(width)), pixels, classes, colours, (int(high), int(wide)), content)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{path}: not a model card ({error}); {REMEDY}") from error
 

@@ -47,16 +47,17 @@ def overlay_picture(image: np.ndarray, class_map: np.ndarray, card: ModelCard) -
 
     Args:
         image: H,W,3 bytes, RGB.
-        class_map: class indices H,W.
+        class_map: class indices H,W; what is no class, such as void, gets no colour.
         card: has names and colours.
 
     Returns:
         The picture, H,W.
     """
-    colours = np.array(card.colours, np.float32)[class_map]
+    known = class_map < len(card.colours)
+    colours = np.array(card.colours, np.float32)[np.where(known, class_map, 0)]
     mixed = image.astype(np.float32) * (1 - OPACITY) + colours * OPACITY
-    picture = Image.fromarray(np.round(mixed).astype(np.uint8))
-    shares = class_shares(class_map, card.classes)
+    picture = Image.fromarray(np.where(known[..., None], np.round(mixed), image).astype(np.uint8))
+    shares = class_shares(class_map[known], card.classes) if known.any() else {}
     shown = [(name, share) for name, share in shares.items() if share >= MIN_LEGEND_SHARE]
     _draw_legend(picture, sorted(shown, key=lambda one: -one[1]), dict(zip(card.classes, card.colours, strict=True)))
     return picture

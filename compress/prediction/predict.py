@@ -13,16 +13,39 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from compress.data.formats import IMAGE_ENDINGS, read_bands
-from compress.prediction.card import ModelCard
+from compress.data.scene_files import scene_size
+from compress.evaluation.sliding import MAX_OVERLAP, OVERLAP
+from compress.evaluation.tile_scores import TileScores, open_tile_scores
+from compress.prediction.card import ModelCard, find_model
 from compress.prediction.drawing import class_shares, mask_picture, overlay_picture
+from compress.prediction.geotiff import copied_tags, has_place, write_class_map
+from compress.prediction.output import save_picture
+from compress.prediction.scene import predict_scene
 from compress.prediction.segmenter import Segmenter, open_segmenter
 from compress.prediction.smoothing import TemporalSmoothing, flicker
 from compress.prediction.video import frame_count, frames, frames_per_second, is_video, open_video, write_video
+from compress.tflite.flatbuffer import read_tflite
 from search_spaces.errors import DataError, InputError
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """How scenes are classified (`compress.evaluation.sliding`).
+
+    Attributes:
+        are_all: Whether every picture is a scene. Otherwise TIFF files of more than SCENE_PIXELS pixels are.
+        overlap: Over which share of its side a tile is blended with the next one.
+    """
+
+    are_all: bool = False
+    overlap: float = OVERLAP
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap <= MAX_OVERLAP:
+            raise InputError(f"--overlap {self.overlap:g}: give a share of a tile's side from 0 to {MAX_OVERLAP}")
 
 
 @dataclass
@@ -54,11 +77,14 @@ class Frame:
     shown: np.ndarray
 
 
-def predict(model: Path, inputs: Sequence[Path], out: Path, smooth: bool = False, threads: int = 1) -> None:
+def predict(
+    model: Path, inputs: Sequence[Path], out: Path, smooth: bool = False, threads: int = 1, scenes: Scenes | None = None
+) -> None:
     """Segments pictures and videos and prints one JSON line for each picture and each frame.
 
     A picture NAME.jpg becomes NAME.mask.png, which holds the class indices and shows the class colours, and
-    NAME.overlay.png. A video becomes NAME.overlay.mp4. A picture that cannot be read does not stop the others.
+    NAME.overlay.png. The mask of a scene, and of a picture that says where it lies, is the GeoTIFF NAME.mask.tif. A
+    video becomes NAME.overlay.mp4. A picture that cannot be read does not stop the others.
 
     Args:
         model: a run folder, or a .tflite file with its model.json beside it.
@@ -66,6 +92,7 @@ def predict(model: Path, inputs: Sequence[Path], out: Path, smooth: bool = False
         out: the folder for the results; it is made if it is not there.
         smooth: whether the class maps of a video are smoothed over time.
         threads: of the LiteRT interpreter.
+        scenes: how scenes are classified; None as `Scenes` says by default.
 
     Raises:
         InputError: the model or an input is not there, two results would have one name, or `out` cannot be written.
@@ -78,11 +105,16 @@ def predict(model: Path, inputs: Sequence[Path], out: Path, smooth: bool = False
         raise InputError("--smooth: smooths over the frames of a video, and no input is one; leave it out")
     make_writable(out)
     faults: list[str] = []
+    scores: TileScores | None = None
+    scenes = scenes or Scenes()
     with tqdm(total=len(files), desc="predict", unit="file", dynamic_ncols=True, disable=None) as bar:
         for file in files:
             try:
                 if is_video(file):
                     predict_video(segmenter, file, out, smooth)
+                elif scenes.are_all or scene_size(file) is not None:
+                    scores = scores or open_tile_scores(read_tflite(find_model(model)[0]), segmenter.card.tile, threads)
+                    print(json.dumps(predict_scene(scores, segmenter.card, file, out, scenes.overlap)), flush=True)
                 else:
                     print(json.dumps(predict_image(segmenter, file, out)), flush=True)
             except InputError as error:
@@ -173,8 +205,13 @@ def predict_image(segmenter: Segmenter, file: Path, out: Path) -> dict[str, Any]
     class_map = segmenter.class_map(image)
     milliseconds = (time.perf_counter() - begun) * 1e3
     mask, overlay = out / f"{file.stem}.mask.png", out / f"{file.stem}.overlay.png"
-    _save(mask_picture(class_map, segmenter.card), mask)
-    _save(overlay_picture(image, class_map, segmenter.card), overlay)
+    tags = copied_tags(file)
+    if has_place(tags):
+        mask = mask.with_suffix(".tif")
+        write_class_map(mask, [class_map], class_map.shape, segmenter.card, tags)
+    else:
+        save_picture(mask_picture(class_map, segmenter.card), mask)
+    save_picture(overlay_picture(image, class_map, segmenter.card), overlay)
     return {
         "image": str(file),
         "mask": str(mask),
@@ -268,14 +305,3 @@ def _enlarged(class_map: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _rounded_shares(class_map: np.ndarray, card: ModelCard) -> dict[str, float]:
     return {name: round(share, 4) for name, share in class_shares(class_map, card.classes).items()}
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        picture.save(part, format="PNG")
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -65,6 +65,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
             "type": np.dtype(reads["dtype"]).name,
             "quantization": {"scale": float(scale), "zero_point": int(zero)},
             "from_bytes": "pixel byte (0..255) minus 128; `bands` says how deeper images become bytes",
+            "scene_tile": list(run.config.input_size),
             "resize": "bilinear with antialiasing from the image to height x width",
         },
         "output": {

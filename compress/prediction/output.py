@@ -1,0 +1,27 @@
+"""Pictures in the folder of the results."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from search_spaces.errors import InputError
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Writes a picture as PNG, whole or not at all.
+
+    Args:
+        picture: The picture.
+        path: The file.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        picture.save(part, format="PNG")
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
+    finally:
+        part.unlink(missing_ok=True)
