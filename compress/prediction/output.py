@@ -1,5 +1,6 @@
-"""Pictures in the folder of the results."""
+"""The folder of the results, and pictures in it."""
 
+import os
 from pathlib import Path
 
 from PIL import Image
@@ -25,3 +26,20 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror}); choose another --out") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def make_writable(folder: Path) -> None:
+    """Makes a folder for results.
+
+    Args:
+        folder: its path.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"--out {folder}: cannot be written; choose another folder")

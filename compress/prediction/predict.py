@@ -1,10 +1,8 @@
 """Masks and overlays of a user's own pictures and videos."""
 
 import json
-import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +13,15 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from compress.data.formats import IMAGE_ENDINGS, read_bands
+from compress.data.formats import read_bands
 from compress.data.scene_files import scene_size
 from compress.evaluation.sliding import MAX_OVERLAP, OVERLAP
 from compress.evaluation.tile_scores import TileScores, open_tile_scores
 from compress.prediction.card import ModelCard, find_model
 from compress.prediction.drawing import class_shares, mask_picture, overlay_picture
 from compress.prediction.geotiff import copied_tags, has_place, write_class_map
-from compress.prediction.output import save_picture
+from compress.prediction.inputs import check_names, list_inputs
+from compress.prediction.output import make_writable, save_picture
 from compress.prediction.scene import predict_scene
 from compress.prediction.segmenter import Segmenter, open_segmenter
 from compress.prediction.smoothing import TemporalSmoothing, flicker
@@ -100,7 +99,7 @@ def predict(
     """
     segmenter = open_segmenter(model, threads)
     files = list_inputs(inputs)
-    _check_names(files)
+    check_names(files)
     if smooth and not any(map(is_video, files)):
         raise InputError("--smooth: smooths over the frames of a video, and no input is one; leave it out")
     make_writable(out)
@@ -122,68 +121,6 @@ def predict(
             bar.update()
     if faults:
         raise DataError([f"{len(faults)} of {len(files)} inputs could not be used", *faults])
-
-
-def list_inputs(inputs: Sequence[Path]) -> list[Path]:
-    """Lists the pictures and videos that the user names.
-
-    Args:
-        inputs: files, and folders of which all pictures and videos count.
-
-    Returns:
-        The files, those of a folder in the order of their names.
-
-    Raises:
-        InputError: there is no such file, a file is neither picture nor video, or a folder holds none.
-    """
-    endings = ", ".join(IMAGE_ENDINGS)
-    found: list[Path] = []
-    for path in inputs:
-        if path.is_dir():
-            inside = [file for file in sorted(path.iterdir()) if _is_usable(file)]
-            if not inside:
-                raise InputError(f"{path}: the folder holds no picture ({endings}) and no video; name another one")
-            others = sum(not _is_usable(file) for file in path.iterdir())
-            if others:
-                print(f"{path}: {others} entries are neither pictures nor videos and are left out", file=sys.stderr)
-            found += inside
-        elif not path.exists():
-            raise InputError(f"{path}: there is no such file or folder; check the path")
-        elif not _is_usable(path):
-            raise InputError(f"{path}: neither a picture ({endings}) nor a video; convert it first")
-        else:
-            found.append(path)
-    return found
-
-
-def _is_usable(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.is_file() and not hidden and (path.name.lower().endswith(IMAGE_ENDINGS) or is_video(path))
-
-
-def _check_names(files: Sequence[Path]) -> None:
-    """Raises InputError when two inputs would write one file."""
-    twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
-    if twice:
-        same = ", ".join(str(file) for file in files if file.stem == twice[0])
-        raise InputError(f"{same}: the results would have the same name; rename one or run them one by one")
-
-
-def make_writable(folder: Path) -> None:
-    """Makes a folder for results.
-
-    Args:
-        folder: its path.
-
-    Raises:
-        InputError: it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {folder}: cannot be made ({error.strerror}); choose another folder") from error
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"--out {folder}: cannot be written; choose another folder")
 
 
 def predict_image(segmenter: Segmenter, file: Path, out: Path) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from compress.data.decoders.tiff_windows import open_tiff
 from compress.data.formats import TIFF_ENDINGS, read_bands
-from compress.data.labels import IGNORE
 from compress.data.windows import Size, Window
 from compress.evaluation.sliding import OVERLAP, Scored, Tiling, classify
 from compress.evaluation.tile_scores import TileScores
@@ -127,25 +126,29 @@ def predict_scene(
     with bar:
         write_class_map(mask, rows(), size, card, copied_tags(file))
     save_picture(overlay_picture(reduced.image, reduced.classes, card), overlay)
-    measured = int(reduced.counts[:IGNORE].sum())
+    names = {"image": str(file), "mask": str(mask), "overlay": str(overlay)}
+    return {**names, **_figures(scores, tiling, time.perf_counter() - begun), **_shares(reduced, card)}
+
+
+def _figures(scores: TileScores, tiling: Tiling, seconds: float) -> dict[str, Any]:
+    """The size of a scene, and what its tiles took."""
     return {
-        "image": str(file),
-        "mask": str(mask),
-        "overlay": str(overlay),
-        "height": size[0],
-        "width": size[1],
-        "tile": list(scores.tile),
-        "overlap": [int(overlap * side) for side in scores.tile],
+        "height": tiling.area.height,
+        "width": tiling.area.width,
+        "tile": list(tiling.tile),
+        "overlap": [int(tiling.overlap * side) for side in tiling.tile],
         "tiles": len(tiling),
         "empty_tiles": scores.empty,
         "ms_per_tile": round(statistics.median(scores.times_ms), 2) if scores.times_ms else None,
-        "s": round(time.perf_counter() - begun, 2),
-        "nodata": round(1 - measured / (size[0] * size[1]), 4),
-        "shares": {
-            name: round(int(count) / max(1, measured), 4)
-            for name, count in zip(card.classes, reduced.counts, strict=False)
-        },
+        "s": round(seconds, 2),
     }
+
+
+def _shares(reduced: Reduced, card: ModelCard) -> dict[str, Any]:
+    """The share of a scene where nothing was measured, and of each class in the rest."""
+    counts = reduced.counts[: len(card.classes)].tolist()
+    shares = {name: round(count / max(1, sum(counts)), 4) for name, count in zip(card.classes, counts, strict=True)}
+    return {"nodata": round(1 - sum(counts) / int(reduced.counts.sum()), 4), "shares": shares}
 
 
 def scene_reader(file: Path) -> tuple[Callable[[Window], np.ndarray], Size]:
