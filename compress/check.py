@@ -10,6 +10,7 @@ import argparse
 from compress.data.layouts import LAYOUTS
 from compress.data.spec import parse_data
 from compress.stages.cli import Command, run_command
+from compress.stages.command import add_show_bands_argument
 from compress.stages.flag_values import expand_path, parse_input_size
 from compress.stages.presets import PRESETS
 
@@ -28,6 +29,7 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
     )
     arguments.add_argument("--seed", type=int, default=0, help="draws the split of a folder that has none")
     arguments.add_argument("--preview", type=expand_path, metavar="FILE.png", help="draws some images with their masks")
+    add_show_bands_argument(arguments)
 
 
 def run(given: argparse.Namespace) -> None:
@@ -44,18 +46,20 @@ def run(given: argparse.Namespace) -> None:
     from compress.data.dataset import open_data
     from compress.data.preview import draw_preview, require_png
     from compress.data.scenes import TILE
+    from compress.data.shown_bands import shown_channels
     from compress.data.summary import describe_data, describe_input_size
 
     if given.preview is not None:
         require_png(given.preview)
     data = open_data(given.data, given.seed, input_size or TILE)
+    shown_channels(data.pixels, given.show_bands)  # bands that are not there are said before all files are read
     findings = check(data)
     print(describe_data(data, findings))
     if input_size is not None:
         print(describe_input_size(data, input_size))
         print(describe_crops(data, input_size, PRESETS[CROPS_OF].train.crop, given.seed))
     if given.preview is not None:
-        draw_preview(data, given.preview, findings.turned)
+        draw_preview(data, given.preview, findings.turned, given.show_bands)
         print(f"preview: {given.preview}")
 
 

@@ -1,5 +1,5 @@
-"""python -m compress.predict RUN|MODEL.tflite IMAGES|FOLDER|VIDEO ... [--out DIR]: runs a finished model on your own
-pictures, scenes and videos.
+"""python -m compress.predict RUN|MODEL.tflite IMAGES|FOLDER|VIDEO ... [--out DIR] [--show-bands R,G,B]: runs a finished
+model on your own pictures, scenes and videos.
 
 Every picture gets a mask, whose values are class indices and whose palette has the class colours, and an overlay with a
 legend. A TIFF of more than 16.8 million pixels is a scene and is read tile by tile. A GeoTIFF gets a GeoTIFF. Every
@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from compress.stages.cli import Command, run_command
-from compress.stages.command import add_model_argument
+from compress.stages.command import add_model_argument, add_show_bands_argument
 from compress.stages.flag_values import expand_path
 
 
@@ -31,6 +31,7 @@ def add_arguments(flags: argparse.ArgumentParser) -> None:
     flags.add_argument(
         "--overlap", type=float, default=0.25, help="share of its side that a tile of a scene is blended over (0.25)"
     )
+    add_show_bands_argument(flags)
     flags.add_argument("--threads", type=int, default=1, help="threads of the runtime (1)")
 
 
@@ -43,7 +44,7 @@ def run(given: argparse.Namespace) -> None:
     from compress.prediction.predict import Scenes, predict  # the parser must not wait for torch
 
     scenes = Scenes(given.scene, given.overlap)
-    predict(given.model, given.inputs, given.out, given.smooth, given.threads, scenes)
+    predict(given.model, given.inputs, given.out, given.smooth, given.threads, scenes, given.show_bands)
 
 
 COMMAND = Command("compress.predict", __doc__, add_arguments, run)

@@ -5,6 +5,7 @@ least as good as they are, by all that the search can see.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from nas.problem import Problem
 from nas.study import Candidate
@@ -48,7 +49,8 @@ def _known(problem: Problem, backbone: str, multiplier: float, resolution: tuple
     """A known network whose decoder is no wider than the space has it."""
     space, widest = problem.space.name, max(problem.largest().decoder, default=0)
     decoder = tuple(min(widest, width) for width in usual_head(space, multiplier)["decoder"])
-    return known_network(backbone, multiplier, problem.classes, resolution, space=space, decoder=decoder)
+    head: dict[str, Any] = {"decoder": decoder, "bands": problem.space.bands}
+    return known_network(backbone, multiplier, problem.classes, resolution, space=space, **head)
 
 
 def _is_feasible(problem: Problem, genotype: Genotype, bound_ms: float) -> bool:

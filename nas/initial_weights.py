@@ -7,7 +7,7 @@ wider tensors give it its slices, as in a supernet.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 from search_spaces.ops import CLASSIFIER
 
+STEM = "layers.stem.conv.weight"  # which depends on the number of bands
 LAYERS_PREFIX = "layers."  # of the tensors of `search_spaces.network.Network`
 
 
@@ -63,11 +64,13 @@ class InitialWeights:
         source = Supernet(self.genotype)
         try:
             source.shared.load_state_dict(dict(self.tensors))
-            slices = source.sliced(network.genotype)
+            slices = source.sliced(replace(network.genotype, bands=self.genotype.bands))
         except (KeyError, RuntimeError):  # the network has an op that the file's lacks or has narrower
             return {}
         if self.genotype.classes != network.genotype.classes:  # the first classes of others mean nothing
             slices = {name: value for name, value in slices.items() if CLASSIFIER not in name}
+        if self.genotype.bands != network.genotype.bands:
+            slices = {name: value for name, value in slices.items() if name != STEM}
         return {name: value.detach() for name, value in slices.items()}
 
     def start(self, network: Network) -> None:

@@ -31,6 +31,8 @@ from compress.stages.flag_values import check_input_size, expand_path, parse_inp
 from compress.stages.flags import add_flags, check_choices, flag, values_of
 from search_spaces import get_space
 from search_spaces.errors import InputError
+from search_spaces.genotype import MAX_BANDS
+from search_spaces.ops import RGB_BANDS
 
 if TYPE_CHECKING:  # importing it takes seconds
     from compress.latency.spec import TableSpec
@@ -44,6 +46,7 @@ class TableFlags:
 
     Attributes:
         classes: Classes of the data set; the head's cost depends on them.
+        bands: Bands of its images; the stem's cost depends on them.
         table: The table's file; None for its place under runs/latency.
 
     Raises:
@@ -56,6 +59,7 @@ class TableFlags:
         metavar="SIZE",
     )  # fmt: skip
     classes: int = flag(GROUP, "classes of the data set; the head depends on them", 8, type=int, metavar="N")
+    bands: int = flag(GROUP, "bands of the images; the stem depends on them", RGB_BANDS, type=int, metavar="N")
     precision: str = flag(GROUP, "precision of the ops", "int8", choices=PRECISION_NAMES)
     target: str = flag(GROUP, f"where latency counts: {TARGET_FORMS}", RunConfig.target)
     threads: int = flag(GROUP, "threads of the runtime on the target", RunConfig.threads, type=int, metavar="N")
@@ -75,6 +79,8 @@ class TableFlags:
             raise InputError(f"--target {self.target}: Vela prices whole networks in the search; it needs no table")
         if self.classes < 2:
             raise InputError(f"--classes {self.classes}: give 2 or more")
+        if not 1 <= self.bands <= MAX_BANDS:
+            raise InputError(f"--bands {self.bands}: give 1 to {MAX_BANDS}")
 
 
 def add_arguments(arguments: argparse.ArgumentParser) -> None:
@@ -120,7 +126,7 @@ def run(given: argparse.Namespace) -> None:
         binary=chosen.benchmark_model,
         energy_sensor=chosen.energy_sensor,
     )
-    spec = TableSpec(get_space(chosen.space), chosen.classes, chosen.input_size, chosen.precision, target)
+    spec = TableSpec(get_space(chosen.space, chosen.bands), chosen.classes, chosen.input_size, chosen.precision, target)
     path = chosen.table or spec.path(RUNS / "latency")
     if given.verb == "build" and given.energy:
         build_energy(spec, path)

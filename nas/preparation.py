@@ -18,7 +18,6 @@ from compress.tflite.writer import INT8
 from nas.feasibility import Survey, survey_space
 from nas.problem import run_problem
 from nas.start import start_summary
-from search_spaces import get_space
 from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
 
@@ -178,7 +177,7 @@ def table_spec(run: Run) -> TableSpec:
         binary=config.benchmark_model,
         energy_sensor=config.energy_sensor,
     )
-    return TableSpec(get_space(config.space), len(run.data.classes), config.input_size, INT8, target)
+    return TableSpec(run.space, len(run.data.classes), config.input_size, INT8, target)
 
 
 def open_table(spec: TableSpec, path: Path | None) -> LatencyTable:

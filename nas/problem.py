@@ -7,7 +7,7 @@ from typing import Any
 from compress.latency.latency_model import LatencyModel, Price
 from compress.stages.run import Run
 from nas.constraints import Constraints, Costs, constraints_of
-from search_spaces import Space, costs, get_space
+from search_spaces import Space, costs
 from search_spaces.genotype import Genotype
 from search_spaces.ops import Graph
 from search_spaces.trials import LargestTrial, SmallestTrial
@@ -129,4 +129,4 @@ def run_problem(run: Run, latencies: LatencyModel) -> Problem:
     """
     config, constraints = run.config, constraints_of(run.config)
     classes, form = len(run.data.classes), run.npu.graph_form if run.npu else {}
-    return Problem(get_space(config.space), latencies, classes, config.input_size, constraints, form)
+    return Problem(run.space, latencies, classes, config.input_size, constraints, form)

@@ -16,6 +16,7 @@ from compress.stages.run import Run
 from compress.tflite.int8_file import int8_file
 from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.ranges import observe_extremes
+from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
 CALIBRATION_BATCHES = 6
@@ -51,7 +52,7 @@ def calibration_batches(run: Run) -> list[Tensor]:
         run: The run.
 
     Returns:
-        CALIBRATION_BATCHES batches of N,3,crop,crop training images in 0..1, the same for every candidate.
+        CALIBRATION_BATCHES batches of N,bands,crop,crop training images in 0..1, the same for every candidate.
     """
     schedule = replace(run.config.schedule("train"), steps=CALIBRATION_BATCHES)
     stream = training_batches(run.crops(schedule, seed=9), schedule.batch, 0, workers=0)
@@ -64,7 +65,7 @@ class Scorer:
 
     Attributes:
         validation: The validation split.
-        batches: N,3,crop,crop images on which networks are calibrated.
+        batches: N,bands,crop,crop images on which networks are calibrated.
         input_size: Height and width of the input, pixels.
         threads: How many threads run LiteRT, each on an image of its own.
     """
@@ -112,18 +113,19 @@ class Scorer:
         Returns:
             The mIoU (0..1) over the whole validation split.
         """
-        pixels, classes = self._pixels(network.genotype.resolution), network.genotype.classes
+        pixels, classes = self._pixels(network.genotype), network.genotype.classes
         counts = [counted for counted, _ in run_tflite(model, classes, self.validation, pixels, self.threads)]
         return mean_iou(torch.stack(counts).sum(0))
 
-    def _pixels(self, resolution: tuple[int, int]) -> Iterator[np.ndarray]:
-        """`Validation.pixels`, kept where they fit."""
+    def _pixels(self, genotype: Genotype) -> Iterator[np.ndarray]:
+        """`Validation.pixels` as a network takes them, kept where they fit."""
+        resolution = genotype.resolution
         if resolution in self._cached:
             yield from self._cached[resolution]
             return
         kept = []
         room = CACHE_BYTES - sum(images.nbytes for images in self._cached.values())
-        fits = len(self.validation) * resolution[0] * resolution[1] * 3 <= room
+        fits = len(self.validation) * resolution[0] * resolution[1] * genotype.bands <= room
         for pixels in self.validation.pixels(resolution):
             if fits:
                 kept.append(pixels)
@@ -138,7 +140,7 @@ def recalibrate_network(network: Network, batches: Iterator[Tensor]) -> ValueRan
 
     Args:
         network: The network. It is left in eval mode.
-        batches: N,3,h,w images in 0..1.
+        batches: N,bands,h,w images in 0..1.
 
     Returns:
         The ranges of the network's values on these batches.

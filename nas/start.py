@@ -13,7 +13,6 @@ from compress.stages.run import Run
 from nas.inheritance.slices import inherit
 from nas.inheritance.start import PreparedDonor, backbone_copy, prepare_donor, start_network, start_supernet
 from nas.initial_weights import read_initial_weights
-from search_spaces import get_space
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 from search_spaces.trials import LargestTrial
@@ -101,7 +100,8 @@ def read_run_donor(run: Run, source: WeightsSource) -> Network:
     Raises:
         InputError: Its file cannot be used.
     """
-    return load_donor(source, len(run.data.classes), run.config.input_size, DONOR_OUTPUT_STRIDE)
+    size, colours = run.config.input_size, run.data.pixels.colours
+    return load_donor(source, len(run.data.classes), size, DONOR_OUTPUT_STRIDE, colours=colours)
 
 
 def start_summary(run: Run) -> str:
@@ -137,4 +137,4 @@ def largest_network(run: Run) -> Genotype:
     Returns:
         Its genotype.
     """
-    return get_space(run.config.space).sample(LargestTrial(), len(run.data.classes), run.config.input_size)
+    return run.space.sample(LargestTrial(), len(run.data.classes), run.config.input_size)

@@ -32,7 +32,6 @@ from nas.start import open_start
 from nas.study import Candidate, Score
 from nas.study_identity import tensors_digest
 from nas.supernet import Supernet, extract, largest_networks, sandwich
-from search_spaces import get_space
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
@@ -90,8 +89,7 @@ def supernet_file(run: Run) -> Path:
 
 def _supernet(run: Run) -> Supernet:
     torch.manual_seed(run.config.seed)
-    space = get_space(run.config.space)
-    return Supernet(*largest_networks(space, len(run.data.classes), run.config.input_size)).to(run.device)
+    return Supernet(*largest_networks(run.space, len(run.data.classes), run.config.input_size)).to(run.device)
 
 
 def trained_supernet(run: Run) -> Supernet:

@@ -47,7 +47,7 @@ class Supernet(nn.Module):
         """Runs one subnet.
 
         Args:
-            x: N,3,h,w images in 0..1.
+            x: N,bands,h,w images in 0..1.
             genotype: The subnet.
 
         Returns:
@@ -207,7 +207,7 @@ def shared_channels(graph: Graph, largest: Sequence[Graph]) -> dict[str, Segment
             for name, shape in zip(op.inputs, op.in_shapes, strict=True):
                 offsets[name] = start
                 start += shape[2]
-    held: dict[str, Segments] = {INPUT: ((0, 3),)}
+    held: dict[str, Segments] = {INPUT: ((0, graph[0].in_shapes[0][2]),)}
     for op in graph:
         if op.kind == CONV:
             held[op.name] = ((0, op.shape[2]),)

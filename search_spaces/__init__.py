@@ -1,14 +1,16 @@
 """Which networks exist, and what they cost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import ModuleType
 from typing import Any
 
 from search_spaces import deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
-from search_spaces.ops import Graph
+from search_spaces.ops import RGB_BANDS, Graph
+from search_spaces.trials import Trial
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,13 @@ class Space:
         name: What `--space` calls it.
         sample: Draws a genotype: of (trial, classes, (H, W)).
         graph: Lists the ops of a genotype.
+        bands: Channels of the images that its networks take.
     """
 
     name: str
     sample: Callable[[Any, int, tuple[int, int]], Genotype]
     graph: Callable[[Genotype], Graph]
+    bands: int = RGB_BANDS
 
 
 def _space(module: ModuleType) -> Space:
@@ -33,11 +37,12 @@ def _space(module: ModuleType) -> Space:
 SPACES = {module.NAME: _space(module) for module in (deeplabv1, deeplabv2, deeplabv3, deeplabv3plus, lraspp)}
 
 
-def get_space(name: str) -> Space:
+def get_space(name: str, bands: int = RGB_BANDS) -> Space:
     """Finds a space.
 
     Args:
         name: Its name, such as `deeplabv3plus`.
+        bands: Channels of the images that its networks are to take, 1 to 16.
 
     Returns:
         The space.
@@ -47,7 +52,13 @@ def get_space(name: str) -> Space:
     """
     if name not in SPACES:
         raise InputError(f"--space {name}: no such space; choose from {', '.join(SPACES)}")
-    return SPACES[name]
+    space = SPACES[name]
+    return space if bands == space.bands else replace(space, sample=partial(_sample, space, bands), bands=bands)
+
+
+def _sample(space: Space, bands: int, trial: Trial, classes: int, input_size: tuple[int, int]) -> Genotype:
+    """Draws a genotype of a space for images of so many bands."""
+    return replace(space.sample(trial, classes, input_size), bands=bands)
 
 
 def add_space(space: Space) -> None:
@@ -70,6 +81,6 @@ def graph_of(genotype: Genotype) -> Graph:
         genotype: A genotype of any space.
 
     Returns:
-        The ops, from the image (H, W, 3) to the class map (H, W, 1) or to the logits (H, W, classes).
+        The ops, from the image (H, W, bands) to the class map (H, W, 1) or to the logits (H, W, classes).
     """
     return get_space(genotype.space).graph(genotype)

@@ -49,13 +49,13 @@ def graph(g: Genotype) -> Graph:
         g: The genotype.
 
     Returns:
-        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+        The ops, from the image (H, W, bands) to the class map (H, W, 1).
 
     Raises:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(1, 2), needs=("aspp_out",))
-    b = Builder(g.resolution, doubling=g.doubling)
+    b = Builder(g.resolution, bands=g.bands, doubling=g.doubling)
     _, features = backbone(b, g)
     x = spatial(b, "aspp.rate1", features, g.aspp_widths[0], g.separable, g.aspp_rates[0])
     x = b.conv("aspp.project", x, g.aspp_out)

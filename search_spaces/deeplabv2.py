@@ -51,13 +51,13 @@ def graph(g: Genotype) -> Graph:
         g: The genotype.
 
     Returns:
-        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+        The ops, from the image (H, W, bands) to the class map (H, W, 1).
 
     Raises:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(2, len(BRANCH_RATES) + 1), needs=())
-    b = Builder(g.resolution, doubling=g.doubling)
+    b = Builder(g.resolution, bands=g.bands, doubling=g.doubling)
     _, features = backbone(b, g)
     total = ""
     for i, (rate, width) in enumerate(zip(g.aspp_rates, g.aspp_widths, strict=True), start=1):

@@ -43,12 +43,12 @@ def graph(g: Genotype) -> Graph:
         g: The genotype.
 
     Returns:
-        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+        The ops, from the image (H, W, bands) to the class map (H, W, 1).
 
     Raises:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(len(BRANCH_RATES) + 1), needs=("aspp_1x1", "aspp_out"), may=("image_pooling",))
-    b = Builder(g.resolution, doubling=g.doubling)
+    b = Builder(g.resolution, bands=g.bands, doubling=g.doubling)
     _, features = backbone(b, g)
     return class_map(b, class_scores(b, aspp(b, features, g), g), g)

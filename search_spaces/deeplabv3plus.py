@@ -53,14 +53,14 @@ def graph(g: Genotype) -> Graph:
         g: The genotype.
 
     Returns:
-        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+        The ops, from the image (H, W, bands) to the class map (H, W, 1).
 
     Raises:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     rates = range(len(BRANCH_RATES) + 1)
     require_parts(g, rates, needs=("aspp_1x1", "aspp_out", "low_level", "decoder"), may=("image_pooling",))
-    b = Builder(g.resolution, doubling=g.doubling)
+    b = Builder(g.resolution, bands=g.bands, doubling=g.doubling)
     low_level, features = backbone(b, g)
     merged = decoder(b, aspp(b, features, g), low_level, g)
     return class_map(b, class_scores(b, merged, g), g)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from search_spaces.errors import InputError
+from search_spaces.ops import RGB_BANDS
 
 CHANNEL_STEP = 8  # every width is a multiple: the kernels of phone runtimes work on blocks of 8
+MAX_BANDS = 16  # channels of an image, at most
 MAX_ASPP_BRANCHES = 5  # XNNPACK takes no concat of more values
 
 
@@ -111,6 +113,7 @@ class Genotype:
         separable: Whether the 3x3 convolutions of ASPP and decoder are depthwise separable instead of dense.
         doubling: Whether a value is enlarged in steps of two. Some accelerators run no other bilinear resize.
         logits: Whether the network ends in class scores instead of a class map. Some accelerators run no argmax.
+        bands: Channels of the image, 1 to 16.
     """
 
     space: str
@@ -130,9 +133,12 @@ class Genotype:
     separable: bool = True
     doubling: bool = False
     logits: bool = False
+    bands: int = RGB_BANDS
 
     def __post_init__(self) -> None:
         _require(isinstance(self.classes, int) and 2 <= self.classes <= 255, "classes must be 2 to 255", self.classes)
+        bands_fit = type(self.bands) is int and 1 <= self.bands <= MAX_BANDS
+        _require(bands_fit, f"bands must be 1 to {MAX_BANDS}", self.bands)
         sides_fit = len(self.resolution) == 2 and all(isinstance(s, int) and s >= 32 for s in self.resolution)
         _require(sides_fit, "resolution must be two sides of at least 32 pixels", self.resolution)
         _require(self.output_stride in (8, 16), "output_stride must be 8 or 16", self.output_stride)
@@ -163,6 +169,7 @@ class Genotype:
         decoder = f"-dec_l{self.low_level}_c{'.'.join(map(str, self.decoder)) or '0'}" if self.low_level else ""
         stages = "-".join(map(str, self.stages))
         end = "_x2" * self.doubling + "_logits" * self.logits
+        end += "" if self.bands == RGB_BANDS else f"_b{self.bands}"
         return (
             f"{self.space}-{height}x{width}-stem{self.stem}-{stages}-os{self.output_stride}"
             f"-{aspp}{decoder}-head{self.head_stride}{end}"

@@ -47,13 +47,13 @@ def graph(g: Genotype) -> Graph:
         g: The genotype.
 
     Returns:
-        The ops, from the image (H, W, 3) to the class map (H, W, 1).
+        The ops, from the image (H, W, bands) to the class map (H, W, 1).
 
     Raises:
         InputError: The genotype has parts that this space does not have, or lacks parts.
     """
     require_parts(g, range(1), needs=("aspp_1x1",))
-    b = Builder(g.resolution, doubling=g.doubling)
+    b = Builder(g.resolution, bands=g.bands, doubling=g.doubling)
     finer, features = backbone(b, g, skip_stride=g.output_stride // 2)
     (width,) = g.aspp_widths
     x = b.conv("aspp.1x1", features, width)

@@ -1,4 +1,4 @@
-"""The `nn.Module` of an op list: N,3,H,W images in, N,classes,h,w logits out."""
+"""The `nn.Module` of an op list: N,bands,H,W images in, N,classes,h,w logits out."""
 
 from collections.abc import Mapping
 
@@ -164,7 +164,7 @@ class Network(nn.Module):
         """Runs the network.
 
         Args:
-            x: N,3,H,W images in 0..1.
+            x: N,bands,H,W images in 0..1.
 
         Returns:
             N,classes,h,w logits; h and w are H and W divided by the head's stride.
@@ -176,7 +176,7 @@ class Network(nn.Module):
         """Runs every op before the argmax.
 
         Args:
-            x: N,3,H,W images in 0..1.
+            x: N,bands,H,W images in 0..1.
 
         Returns:
             The N,C,h,w output of each op, by name.

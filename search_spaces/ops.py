@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 Shape = tuple[int, int, int]
 INPUT = "input"
+RGB_BANDS = 3  # channels of an image of red, green and blue
 CLASSIFIER = "classifier"  # in the names of the convolutions that make class scores
 CONV, DEPTHWISE, ADD, MUL = "conv", "depthwise", "add", "mul"
 SIGMOID, CONCAT, MEAN, RESIZE, ARGMAX = "sigmoid", "concat", "mean", "resize", "argmax"
@@ -101,15 +102,17 @@ class Builder:
         ops: The ops so far.
         shapes: The shape (H, W, C) of every value so far, by name.
         doubling: Whether `resize` enlarges in steps of two.
+        bands: Channels of the image.
     """
 
     resolution: tuple[int, int]
     ops: list[Op] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
     doubling: bool = False
+    bands: int = RGB_BANDS
 
     def __post_init__(self) -> None:
-        self.shapes[INPUT] = (*self.resolution, 3)
+        self.shapes[INPUT] = (*self.resolution, self.bands)
 
     def _append(self, op: Op) -> str:
         self.ops.append(op)

@@ -227,8 +227,8 @@ class TestPixels:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("", "0 lines; give one for each of three channels"),
-            ("1\n2\n", "2 lines; give one for each of three channels"),
+            ("", "0 lines; give one for each channel, 1 to 16"),
+            ("1\n" * 2, "lines 1 and 2 are the same band 1"),
             ("red\n", "red: give BAND"),
             ("0\n", "0: give BAND"),
             ("1 5\n", "1 5: give BAND"),

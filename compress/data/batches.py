@@ -48,7 +48,8 @@ def collate_or_error(items: list[Crop | InputError]) -> list[Tensor] | InputErro
         items: Crops or errors.
 
     Returns:
-        N,3,crop,crop images and N,crop,crop masks, both bytes; or the first error. A batch of no items has no pixels.
+        N,bands,crop,crop images and N,crop,crop masks, both bytes; or the first error. A batch of no items has no
+        pixels.
     """
     for item in items:
         if isinstance(item, InputError):
@@ -81,7 +82,7 @@ def training_batches(
         drawn: The indices of the crops of each batch; None for `batch` consecutive ones.
 
     Returns:
-        Of each step N,3,crop,crop images in 0..1 and N,crop,crop masks as whole numbers.
+        Of each step N,bands,crop,crop images in 0..1 and N,crop,crop masks as whole numbers.
 
     Raises:
         InputError: A file cannot be read, or a process has ended because memory ran out.
@@ -91,7 +92,8 @@ def training_batches(
     batches = list(consecutive if drawn is None else drawn)
     if workers is None:
         workers = min(WORKERS, max(1, torch.get_num_threads() - 1))
-    batch_bytes = max(map(len, batches), default=0) * crops.crop * crops.crop * 4
+    pixel_bytes = len(crops.data.pixels.bands) + 1  # and that of the mask
+    batch_bytes = max(map(len, batches), default=0) * crops.crop * crops.crop * pixel_bytes
     workers, prefetch = bound_prefetch(workers, PREFETCH, batch_bytes)
     loader = DataLoader(
         CropsOrErrors(crops),

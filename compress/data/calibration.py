@@ -19,7 +19,7 @@ def calibration_images(data: DataSet, resolution: tuple[int, int], device: torch
         device: Where the images are put.
 
     Returns:
-        At most CALIBRATION_IMAGES images 1,3,h,w in 0..1.
+        At most CALIBRATION_IMAGES images 1,bands,h,w in 0..1.
     """
     pairs = data.train[:: max(1, len(data.train) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
     images = (np.ascontiguousarray(read_pair(pair, data)[0].transpose(2, 0, 1)) for pair in pairs)

@@ -63,7 +63,7 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
             i: Its index.
 
         Returns:
-            Image 3,crop,crop and mask crop,crop, both bytes.
+            Image bands,crop,crop and mask crop,crop, both bytes.
 
         Raises:
             InputError: A file cannot be read.
@@ -80,9 +80,10 @@ class Crops(Dataset[tuple[Tensor, Tensor]]):
         if placed:
             window = placed.window(mask, self.areas, squeeze)
             image, mask = window.of(image), window.of(mask)
-            augment = augmentation_of_window(self.crop, self.augment)
+            augment = augmentation_of_window(self.crop, self.augment, self.data.pixels.colours)
         else:
-            augment = augmentation(self.crop, self.areas, float(f"{squeeze:.3g}"), self.augment)
+            shape = float(f"{squeeze:.3g}")
+            augment = augmentation(self.crop, self.areas, shape, self.augment, self.data.pixels.colours)
         augment.set_random_seed(int(np.random.default_rng((self.seed, i)).integers(2**31)))
         out = augment(image=image, mask=mask)
         return torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))), torch.from_numpy(out["mask"])

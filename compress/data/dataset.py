@@ -212,7 +212,7 @@ def read_pair(pair: Pair, data: DataSet) -> tuple[np.ndarray, np.ndarray]:
         data: The data set, which says how they are read.
 
     Returns:
-        Image H,W,3 and mask H,W, both bytes, void pixels as IGNORE.
+        Image H,W,bands and mask H,W, both bytes, void pixels as IGNORE.
 
     Raises:
         InputError: A file cannot be decoded, the sizes differ, or a value is no class.
@@ -230,7 +230,7 @@ def map_pairs(
     Args:
         pairs: The pairs.
         data: The data set, which says how they are read.
-        work: The function of a pair, its image H,W,3 and its mask H,W.
+        work: The function of a pair, its image H,W,bands and its mask H,W.
         title: The title of a progress bar.
 
     Returns:

@@ -21,7 +21,7 @@ class Decoded:
 
     Attributes:
         stored: The image as the file has it: H,W,bands in the file's own type, masked where it marks nodata.
-        image: The image as a network sees it: H,W,3 bytes.
+        image: The image as a network sees it: H,W,bands bytes.
         mask: The class of each pixel: H,W bytes, IGNORE for void.
         image_alone_turned: The image's orientation tag turns or mirrors it without changing its size, and the mask has
             no such tag. So the sizes do not show whether the mask lies on the image as shown or as stored.
@@ -79,7 +79,7 @@ def decode_image(path: Path, pixels: Pixels, window: Window | None = None) -> np
         window: The part to read; None for the whole image.
 
     Returns:
-        H,W,3 bytes.
+        H,W,bands bytes.
 
     Raises:
         InputError: The file cannot be decoded, or its values are not those of the others.

@@ -42,8 +42,9 @@ def fingerprint_of_sizes(files: Sequence[Path], labels: Labels, pixels: Pixels) 
 
 def _described(labels: Labels, pixels: Pixels) -> tuple[str, str]:
     """How files are read, spelled out field by field: fields that are added later leave fingerprints as they are."""
+    names = f", names={pixels.names!r}" if pixels.names else ""
     return (
         f"Labels(names={labels.names!r}, colours={labels.colours!r}, values={labels.values!r}, void={labels.void!r}, "
         f"paint={labels.paint!r})",
-        f"Pixels(dtype={pixels.dtype!r}, bands={pixels.bands!r}, ranges={pixels.ranges!r})",
+        f"Pixels(dtype={pixels.dtype!r}, bands={pixels.bands!r}, ranges={pixels.ranges!r}{names})",
     )

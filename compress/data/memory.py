@@ -13,9 +13,9 @@ def training_bytes(data: DataSet) -> int:
         data: The data set. The sizes of its images are those that the check has read.
 
     Returns:
-        Bytes: three for each pixel of an image and one for each pixel of a mask.
+        Bytes: one for each channel of a pixel of an image and one for each pixel of a mask.
     """
-    return sum(4 * height * width for height, width in data.statistics["train"].sizes)
+    return sum(_pixel_bytes(data) * height * width for height, width in data.statistics["train"].sizes)
 
 
 def validation_bytes(data: DataSet, input_size: tuple[int, int]) -> int:
@@ -26,6 +26,11 @@ def validation_bytes(data: DataSet, input_size: tuple[int, int]) -> int:
         input_size: Height and width, in pixels.
 
     Returns:
-        Bytes: three for each pixel of an image and one for each pixel of a mask.
+        Bytes: one for each channel of a pixel of an image and one for each pixel of a mask.
     """
-    return 4 * len(data.val) * input_size[0] * input_size[1]
+    return _pixel_bytes(data) * len(data.val) * input_size[0] * input_size[1]
+
+
+def _pixel_bytes(data: DataSet) -> int:
+    """Bytes of a pixel of an image and of its mask."""
+    return len(data.pixels.bands) + 1

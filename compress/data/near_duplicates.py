@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from compress.data.area import shrunk
+
 SIDE = 32  # pixels of the small grey image
 FREQUENCIES = 8  # a side; 64 bits
 MIN_CONTRAST = 4.0  # standard deviation of the small image; flat images all look alike
@@ -20,12 +22,12 @@ def perceptual_hash(image: np.ndarray) -> int | None:
     """The hash of an image.
 
     Args:
-        image: H,W,3 bytes.
+        image: H,W,bands bytes.
 
     Returns:
         64 bits; None for an image with hardly any contrast.
     """
-    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).mean(axis=2)
+    small = np.atleast_3d(shrunk(image, (SIDE, SIDE))).astype(np.float32).mean(axis=2)
     if small.std() < MIN_CONTRAST:
         return None
     lowest = cv2.dct(small)[:FREQUENCIES, :FREQUENCIES]

@@ -21,7 +21,7 @@ LIKELY_NODATA = (-9999, -99999, 65535, -32768, -32767, 2**31 - 1, -(2**31), 2**3
 
 
 def choose_bands(image: np.ndarray, bands: Channels, path: Path) -> np.ndarray:
-    """Three bands of an image.
+    """The bands of an image that a network sees.
 
     Args:
         image: H,W,bands.
@@ -29,7 +29,7 @@ def choose_bands(image: np.ndarray, bands: Channels, path: Path) -> np.ndarray:
         path: The file of the image, for the message.
 
     Returns:
-        H,W,3.
+        H,W,channels.
 
     Raises:
         InputError: The image has too few bands.
@@ -40,7 +40,7 @@ def choose_bands(image: np.ndarray, bands: Channels, path: Path) -> np.ndarray:
     if max(bands) >= count:
         asked = f"band {max(bands) + 1} is asked for, there are {count}"
         raise InputError(f"{path}: {asked}; say in bands.txt which bands to use")
-    return image[..., :3] if bands == FIRST_BANDS else image[..., bands]
+    return image[..., : len(bands)] if bands == tuple(range(len(bands))) else image[..., bands]
 
 
 def find_nodata(image: np.ndarray) -> np.ndarray | None:
@@ -68,7 +68,7 @@ def percentiles(images: Sequence[Path], bands: Channels) -> list[ByteRange]:
         bands: The band of each channel, counted from 0.
 
     Returns:
-        The lower and upper percentile of each of three channels.
+        The lower and upper percentile of each channel.
 
     Raises:
         InputError: Many values look like nodata that is not marked.
@@ -78,36 +78,38 @@ def percentiles(images: Sequence[Path], bands: Channels) -> list[ByteRange]:
         try:
             image = choose_bands(read_sample(path), bands, path)
         except InputError:  # the check of all files will name it
-            return np.empty((0, 3), np.float32)
+            return np.empty((0, len(bands)), np.float32)
         nodata = find_nodata(image)
         step = image.shape[0] * image.shape[1] // SAMPLED_PIXELS | 1  # odd, so that columns take turns
-        few = np.ma.getdata(image).reshape(-1, 3)[::step].astype(np.float32)
-        return few if nodata is None else few[~nodata.reshape(-1, 3)[::step].any(axis=1)]
+        few = np.ma.getdata(image).reshape(-1, len(bands))[::step].astype(np.float32)
+        return few if nodata is None else few[~nodata.reshape(-1, len(bands))[::step].any(axis=1)]
 
     chosen = images[:: max(1, len(images) // SAMPLED_IMAGES)]
     pixels = np.concatenate(list(map_in_threads(sample, chosen, "value ranges")))
     if not len(pixels):
-        return [(0.0, 1.0)] * 3
+        return [(0.0, 1.0)] * len(bands)
     low, high = np.percentile(pixels, PERCENTILES, axis=0).tolist()
     _refuse_unmarked(pixels, low, high, chosen[0].parent)
     return [(a, b) if a < b else (a, a + 1) for a, b in zip(low, high, strict=True)]
 
 
-def parse_ranges(value: Any) -> list[ByteRange]:
+def parse_ranges(value: Any, channels: int) -> list[ByteRange]:
     """Checks the ranges that `percentiles` found and a file kept.
 
     Args:
         value: Plain JSON values.
+        channels: How many channels there are.
 
     Returns:
-        The lower and upper percentile of each of three channels.
+        The lower and upper percentile of each channel.
 
     Raises:
         TypeError: The values have another form.
-        ValueError: They have another form, or a range ends before it begins.
+        ValueError: They have another form, are not as many, or a range ends before it begins.
     """
-    red, green, blue = ((low, high) for low, high in value)
-    ranges = [red, green, blue]
+    ranges = [(low, high) for low, high in value]
+    if len(ranges) != channels:
+        raise ValueError(f"{len(ranges)} ranges for {channels} channels")
     if not all(isinstance(end, float) and isfinite(end) for one in ranges for end in one):
         raise TypeError("an end of a range is no number")
     if not all(low <= high for low, high in ranges):

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from compress.data.dataset import DataSet, Pair, read_pair
 from compress.data.labels import Colour
+from compress.data.shown_bands import Shown, picture, shown_channels
 from compress.data.summary import printable
 from compress.files.atomic import write_atomically
 from search_spaces.errors import InputError
@@ -34,17 +35,19 @@ def require_png(path: Path) -> None:
         raise InputError(f"--preview {path}: give the name of a PNG file, such as preview.png")
 
 
-def draw_preview(data: DataSet, path: Path, doubtful: Collection[Path] = ()) -> None:
+def draw_preview(data: DataSet, path: Path, doubtful: Collection[Path] = (), show_bands: str | None = None) -> None:
     """Draws pairs that are spread over both splits: the image, and the image with its classes in colour.
 
     Args:
         data: The data set.
         path: The PNG file to write.
         doubtful: Images to look at; they come first.
+        show_bands: The value of `--show-bands`; None for the visible bands.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or there are no such bands.
     """
+    channels = shown_channels(data.pixels, show_bands)
     splits = {"training": data.train, "validation": data.val}
     shown = {split: _chosen(pairs, set(doubtful)) for split, pairs in splits.items()}
     columns = max(map(len, shown.values()))
@@ -59,7 +62,7 @@ def draw_preview(data: DataSet, path: Path, doubtful: Collection[Path] = ()) -> 
                 axes.set_yticks([])
                 axes.set_frame_on(False)
             if column < len(pairs):
-                used |= _draw(data, pairs[column], split, upper, lower)
+                used |= _draw(data, pairs[column], split, channels, upper, lower)
     handles = [_patch(data.colours[i], data.classes[i]) for i in sorted(used)[:MAX_LEGEND]]
     handles.append(_patch(VOID_COLOUR, "void"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), fontsize=9)
@@ -98,9 +101,10 @@ def _chosen(pairs: tuple[Pair, ...], doubtful: set[Path]) -> list[Pair]:
     return list(dict.fromkeys([*first, *(pairs[i] for i in places)]))[:COLUMNS]
 
 
-def _draw(data: DataSet, pair: Pair, split: str, upper: Axes, lower: Axes) -> set[int]:
+def _draw(data: DataSet, pair: Pair, split: str, shown: Shown, upper: Axes, lower: Axes) -> set[int]:
     """Draws a pair and returns its classes."""
     image, mask = read_pair(pair, data)
+    image = picture(image, shown)
     colours = np.tile(np.array(VOID_COLOUR, np.uint8), (256, 1))
     colours[: len(data.colours)] = data.colours
     upper.imshow(image)

@@ -12,11 +12,11 @@ def at_resolution(images: Tensor, resolution: tuple[int, int]) -> Tensor:
     """Images at a network's resolution, resized with antialiasing and rounded to whole bytes as an app would do it.
 
     Args:
-        images: N,3,H,W bytes.
+        images: N,bands,H,W bytes.
         resolution: The height h and width w that the network takes, in pixels.
 
     Returns:
-        N,3,h,w floats in 0..1.
+        N,bands,h,w floats in 0..1.
     """
     pixels = images.float()
     if images.shape[-2:] != resolution:
@@ -28,12 +28,12 @@ def at_scale(images: Tensor, resolution: tuple[int, int], input_size: tuple[int,
     """Training crops at the scale at which a network sees its images: its resolution against the input size.
 
     Args:
-        images: N,3,crop,crop floats.
+        images: N,bands,crop,crop floats.
         resolution: The height and width that the network takes, in pixels.
         input_size: The height and width at which masks are compared, in pixels.
 
     Returns:
-        N,3,h,w floats; the images themselves when both sizes are equal.
+        N,bands,h,w floats; the images themselves when both sizes are equal.
     """
     if resolution == input_size:
         return images

@@ -5,8 +5,10 @@ from collections import Counter
 from compress.data.check import Findings
 from compress.data.dataset import DataSet
 from compress.data.memory import CROP_CACHE_BYTES, VALIDATION_CACHE_BYTES, training_bytes, validation_bytes
+from compress.data.percentiles import FIRST_BANDS
 from compress.data.pixels import BYTE
 from compress.data.statistics import Size, SplitStatistics
+from search_spaces.genotype import MAX_BANDS
 
 MAX_CLASSES = 24  # lines; of more classes those with the most pixels are listed
 MAX_STRETCH = 1.1  # of an image's width against its height, before it is said
@@ -115,7 +117,10 @@ def _class_lines(data: DataSet, train: SplitStatistics, val: SplitStatistics) ->
 def _bands(data: DataSet) -> str:
     """Which bands are used, and which of their values become the bytes 0 and 255."""
     pixels = data.pixels
-    numbers = ", ".join(str(band + 1) for band in pixels.bands)
+    names = pixels.names or ("",) * len(pixels.bands)
+    numbers = ", ".join(f"{band + 1} {name}".strip() for band, name in zip(pixels.bands, names, strict=True))
+    if pixels.stored > len(FIRST_BANDS) == len(pixels.bands) and not pixels.names:
+        numbers += f" of {pixels.stored} (bands.txt may name up to {MAX_BANDS})"
     if set(pixels.ranges) == {BYTE}:
         return f"{numbers} of {pixels.dtype}, as they are"
     ranges = ", ".join(f"{low:g} to {high:g}" for low, high in pixels.ranges)

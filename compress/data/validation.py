@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compress.data.area import shrunk
 from compress.data.dataset import IGNORE, DataSet, Pair, map_pairs
 from compress.data.decoding import decode_image, decode_mask
 from compress.data.memory import VALIDATION_CACHE_BYTES, validation_bytes
@@ -55,7 +56,7 @@ class Validation:
     """The validation split at the input size.
 
     Attributes:
-        images: N,3,H,W bytes, or as many images 3,H,W that are read when they are asked for.
+        images: N,bands,H,W bytes, or as many images bands,H,W that are read when they are asked for.
         masks: N,H,W bytes, or as many masks H,W that are read when they are asked for.
         ignore: The value of void pixels in masks.
     """
@@ -75,7 +76,7 @@ class Validation:
             size: The number of images in a batch.
 
         Returns:
-            Of each batch N,3,h,w images in 0..1, and N,H,W masks at the input size as whole numbers.
+            Of each batch N,bands,h,w images in 0..1, and N,H,W masks at the input size as whole numbers.
         """
         for images, masks in zip(_batched(self.images, size), _batched(self.masks, size), strict=True):
             yield at_resolution(images, resolution), masks.long()
@@ -87,7 +88,7 @@ class Validation:
             resolution: The height h and width w that a network takes, in pixels.
 
         Returns:
-            Of each image h,w,3 bytes less 128.
+            Of each image h,w,bands bytes less 128.
         """
         for images in _batched(self.images, 1):
             at_size = at_resolution(images, resolution)[0]
@@ -140,15 +141,17 @@ def resized_image(image: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
     """An image at the input size.
 
     Args:
-        image: H,W,3 bytes.
+        image: H,W,bands bytes.
         input_size: Height h and width w, in pixels.
 
     Returns:
-        3,h,w bytes.
+        bands,h,w bytes.
     """
     height, width = input_size
-    how = cv2.INTER_AREA if image.shape[0] > height else cv2.INTER_LINEAR
-    return np.ascontiguousarray(cv2.resize(image, (width, height), interpolation=how).transpose(2, 0, 1))
+    shrinks = image.shape[0] > height
+    size = (width, height)
+    resized = shrunk(image, size) if shrinks else cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(np.atleast_3d(resized).transpose(2, 0, 1))
 
 
 def resized_mask(mask: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Opens teachers that other programs wrote: TorchScript, exported programs, ONNX.
 
-Each function returns a teacher: N,3,h,w images in 0..1 to N,classes,h',w' logits, on the device of the images.
+Each function returns a teacher: N,bands,h,w images in 0..1 to N,classes,h',w' logits, on the device of the images.
 """
 
 from collections.abc import Callable

@@ -62,7 +62,7 @@ class TappedNetwork(Network):
         """Runs every op before the argmax, and passes values to the taps.
 
         Args:
-            x: N,3,H,W images in 0..1.
+            x: N,bands,H,W images in 0..1.
 
         Returns:
             The N,C,h,w output of each op, by name.
@@ -127,7 +127,7 @@ class LayerDistillation:
     def _linear_maps(self) -> list[nn.Module]:
         """The maps between layers of different widths; a blank image tells nni the widths."""
         self.student.eval()  # batch norm must learn nothing from a blank image
-        self._distiller.track_forward(torch.zeros(1, 3, *self.student.genotype.resolution))
+        self._distiller.track_forward(torch.zeros(1, self.student.genotype.bands, *self.student.genotype.resolution))
         self._distiller._register_trans_linear()
         maps = (linear for linears in self._distiller.trans_linears.values() for linear in linears.values())
         return [linear for linear in maps if linear is not None]

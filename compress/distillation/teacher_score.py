@@ -36,7 +36,7 @@ def teacher_miou(
             what = " ".join(str(error).split())[:200]
             raise InputError(
                 f"--teacher {name}: it fails on validation images {tuple(images.shape)} "
-                f"({type(error).__name__}: {what}); export it for images N,3,H,W of any N, H and W"
+                f"({type(error).__name__}: {what}); export it for images N,{images.shape[1]},H,W of any N, H and W"
             ) from error
         if not bool(torch.isfinite(logits).all()):
             raise InputError(

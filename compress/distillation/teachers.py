@@ -6,9 +6,9 @@ A teacher is a function of images to logits. Its file is one of:
 - an exported program (.pt2),
 - ONNX.
 
-A file of the user's own takes N,3,H,W images in 0..1 of any N, H and W, normalizes them itself, and gives N,classes,h,w
-logits in the data set's order of classes. TorchScript and exported programs are programs: users should name only files
-they made or trust. Files that hold pickled Python objects or compiled code are refused.
+A file of the user's own takes N,bands,H,W images in 0..1 of any N, H and W, normalizes them itself, and gives
+N,classes,h,w logits in the data set's order of classes. TorchScript and exported programs are programs: users should
+name only files they made or trust. Files that hold pickled Python objects or compiled code are refused.
 """
 
 import zipfile
@@ -24,8 +24,9 @@ from compress.distillation.foreign_teachers import open_exported_program, open_o
 from compress.files.tensors import load_network
 from search_spaces.errors import InputError
 from search_spaces.network import Network
+from search_spaces.ops import RGB_BANDS
 
-Teacher = Callable[[Tensor], Tensor]  # N,3,h,w crops at the scale of the input size to N,classes,h',w' logits
+Teacher = Callable[[Tensor], Tensor]  # N,bands,h,w crops at the scale of the input size to N,classes,h',w' logits
 TEACHER_FILES = "a network.pt of a run, TorchScript, an exported program (.pt2) or ONNX"
 FOREIGN_OPENERS: dict[str, Callable[[Path, torch.device], Teacher]] = {
     "torchscript": open_torchscript,
@@ -50,7 +51,7 @@ class OwnTeacher:
         """The teacher's logits.
 
         Args:
-            images: N,3,h,w crops in 0..1 at the scale of the input size.
+            images: N,bands,h,w crops in 0..1 at the scale of the input size.
 
         Returns:
             N,classes,h',w' logits.
@@ -73,7 +74,14 @@ def own_teacher(network: Network, input_size: tuple[int, int], device: torch.dev
     return OwnTeacher(network.to(device).eval(), input_size)
 
 
-def open_teacher(path: Path, classes: int, input_size: tuple[int, int], crop: int, device: torch.device) -> Teacher:
+def open_teacher(
+    path: Path,
+    classes: int,
+    input_size: tuple[int, int],
+    crop: int,
+    device: torch.device,
+    bands: int = RGB_BANDS,
+) -> Teacher:
     """Opens a teacher's file and tries it on two blank crops.
 
     Args:
@@ -82,6 +90,7 @@ def open_teacher(path: Path, classes: int, input_size: tuple[int, int], crop: in
         input_size: The run's input size (H, W) in pixels.
         crop: Side of the training crops in pixels.
         device: The training device.
+        bands: The number of bands of the images.
 
     Returns:
         The teacher.
@@ -95,12 +104,12 @@ def open_teacher(path: Path, classes: int, input_size: tuple[int, int], crop: in
     teacher: Teacher = opener(path, device) if opener else own_teacher(_load(path), input_size, device)
     try:
         with torch.no_grad():
-            logits = teacher(torch.zeros(2, 3, crop, crop, device=device))
+            logits = teacher(torch.zeros(2, bands, crop, crop, device=device))
     except Exception as error:  # whatever a foreign program raises
         what = " ".join(str(error).split())[:200]
         raise InputError(
-            f"--teacher {path}: fails on 2,3,{crop},{crop} images ({type(error).__name__}: {what}); "
-            "export it for images N,3,H,W of any N, H and W"
+            f"--teacher {path}: fails on 2,{bands},{crop},{crop} images ({type(error).__name__}: {what}); "
+            f"export it for images N,{bands},H,W of any N, H and W"
         ) from error
     shape = tuple(logits.shape)
     if len(shape) != 4 or shape[:2] != (2, classes) or not logits.is_floating_point():

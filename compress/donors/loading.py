@@ -1,5 +1,7 @@
 """Makes a network of a space from a donor's weights: the same function of images in 0..1.
 
+A band that is red, green or blue has the stem weights of that colour. Any other band starts from their mean.
+
 Three things differ between a donor and a network of ours, and all are folded into the weights:
 
 - The donor subtracts a mean from its input and divides by a deviation. Both go into the stem. At the image's border
@@ -25,6 +27,8 @@ from search_spaces.genotype import Genotype, Stage
 from search_spaces.known_networks import LITE_KERNELS, usual_head
 from search_spaces.network import Network, layer_name
 
+Colours = tuple[int | None, ...]  # of each band: 0 red, 1 green, 2 blue, None for a band that is no colour
+RGB: Colours = (0, 1, 2)
 EPS = 1e-5  # of batch norm in `search_spaces.network`
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 KNOWN_FILES = "torchvision's mobilenet_v2 or timm's mobilenetv2_* or tf_efficientnet_lite0, 1 or 2"
@@ -85,6 +89,7 @@ def load_donor(
     output_stride: int = 16,
     *,
     space: str = "deeplabv3plus",
+    colours: Colours = RGB,
     **head: Any,
 ) -> Network:
     """Makes a network whose backbone is a donor's. The head has random weights.
@@ -95,6 +100,7 @@ def load_donor(
         resolution: The (H, W) in pixels that the network runs at.
         output_stride: Pixels of the image for one feature of the backbone, a side.
         space: The name of the space.
+        colours: What each band of the images shows.
         head: Fields of the genotype in place of those of `usual_head`.
 
     Returns:
@@ -103,7 +109,8 @@ def load_donor(
     Raises:
         InputError: The file is damaged, or is not of a known donor.
     """
-    return donor_network(read_donor(source), classes, resolution, output_stride, space=space, **head)
+    donor = read_donor(source)
+    return donor_network(donor, classes, resolution, output_stride, space=space, colours=colours, **head)
 
 
 def read_donor(source: WeightsSource) -> DonorWeights:
@@ -191,6 +198,7 @@ def donor_network(
     output_stride: int = 16,
     *,
     space: str = "deeplabv3plus",
+    colours: Colours = RGB,
     **head: Any,
 ) -> Network:
     """Makes a network whose backbone has the donor's weights; arguments as of `load_donor`.
@@ -201,6 +209,7 @@ def donor_network(
         resolution: The (H, W) in pixels that the network runs at.
         output_stride: Pixels of the image for one feature of the backbone, a side.
         space: The name of the space.
+        colours: What each band of the images shows.
         head: Fields of the genotype in place of those of `usual_head`.
 
     Returns:
@@ -209,11 +218,12 @@ def donor_network(
     Raises:
         InputError: A value breaks a rule of genotypes.
     """
-    fields = {**usual_head(space, donor.stem / 32), **head, "stem": donor.stem, "stages": donor.stages}
+    backbone = {"stem": donor.stem, "stages": donor.stages, "bands": len(colours)}
+    fields = {**usual_head(space, donor.stem / 32), **head, **backbone}
     genotype = Genotype(space=space, classes=classes, resolution=resolution, output_stride=output_stride, **fields)
     network = Network(genotype)
     state = network.state_dict()
-    for name, value in backbone_tensors(donor):
+    for name, value in backbone_tensors(donor, colours):
         if state[name].shape != value.shape:
             raise ValueError(f"{name} has shape {tuple(value.shape)} in place of {tuple(state[name].shape)}")
         state[name] = value
@@ -221,11 +231,12 @@ def donor_network(
     return network
 
 
-def backbone_tensors(donor: DonorWeights) -> Iterator[tuple[str, Tensor]]:
+def backbone_tensors(donor: DonorWeights, colours: Colours = RGB) -> Iterator[tuple[str, Tensor]]:
     """The tensors of the donor's backbone as a network of ours has them.
 
     Args:
         donor: The donor's weights.
+        colours: What each band of the images shows.
 
     Yields:
         Names of `search_spaces.network.Network` and tensors.
@@ -239,8 +250,8 @@ def backbone_tensors(donor: DonorWeights) -> Iterator[tuple[str, Tensor]]:
         "stem",
         {
             **stem,
-            "conv.weight": weight,
-            "bn.running_mean": stem["bn.running_mean"] + (weight * mean).sum((1, 2, 3)),
+            "conv.weight": for_bands(weight, colours),
+            "bn.running_mean": stem["bn.running_mean"] + for_bands(weight * mean, colours, 0.0).sum((1, 2, 3)),
         },
     )
     for i, blocks in enumerate(donor.layers.stages, start=1):
@@ -248,6 +259,21 @@ def backbone_tensors(donor: DonorWeights) -> Iterator[tuple[str, Tensor]]:
             kinds = ("expand", "depthwise", "project")[-len(block) :]
             for kind, layer in zip(kinds, block, strict=True):
                 yield from _named(f"stage{i}.{b}.{kind}", dict(_layer(donor, layer)))
+
+
+def for_bands(weight: Tensor, colours: Colours, others: float = 1.0) -> Tensor:
+    """The weights of a stem for images of any bands.
+
+    Args:
+        weight: width,3,k,k weights for red, green and blue.
+        colours: What each band of the images shows.
+        others: The weights of a band that shows no colour, in units of the mean over the three colours.
+
+    Returns:
+        width,bands,k,k weights.
+    """
+    mean = others * weight.mean(1)
+    return torch.stack([mean if colour is None else weight[:, colour] for colour in colours], 1)
 
 
 def _named(op_name: str, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

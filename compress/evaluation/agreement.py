@@ -71,14 +71,14 @@ def check_agreements(found: Mapping[str, float], folder: Path) -> None:
     """Refuses an exported file that does not compute what its network computes.
 
     Args:
-        found: The agreement (0..1) by each name of AGREEMENT_BOUNDS.
+        found: The agreement (0..1) by the names of AGREEMENT_BOUNDS; without those of files that the network lacks.
         folder: The run folder.
 
     Raises:
         InputError: An agreement is below its bound. The message names the file.
     """
     for name, bound in AGREEMENT_BOUNDS.items():
-        if not found[name] >= bound.minimum:
+        if name in found and not found[name] >= bound.minimum:
             raise InputError(
                 f"{folder / bound.file}: gives {bound.gives} of {bound.against} on {found[name]:.4f} of {bound.of}, "
                 f"less than {bound.minimum:g}: the file is wrong; do not use it, run python -m compress.quantize and "

@@ -45,7 +45,7 @@ def file_values(content: bytes, pixels: np.ndarray) -> list[np.ndarray]:
 
     Args:
         content: The bytes of a .tflite file.
-        pixels: The image h,w,3 as int8.
+        pixels: The image h,w,bands as int8.
 
     Returns:
         The values h,w,c that each of its ops makes, conversions left out; int8, or float where an op runs in float.
@@ -65,7 +65,7 @@ def op_agreement(content: bytes, simulated: FakeQuantized, images: Sequence[tupl
     Args:
         content: The bytes of the int8 .tflite file.
         simulated: The network with int8 simulated, on the CPU.
-        images: Each image as 1,3,h,w in 0..1, and as h,w,3 in int8.
+        images: Each image as 1,bands,h,w in 0..1, and as h,w,bands in int8.
 
     Returns:
         The share (0..1) of values that are the same step of int8.

@@ -70,7 +70,8 @@ def class_maps(model: bytes, pixels: Iterable[np.ndarray], interpreters: int) ->
 
     Args:
         model: The bytes of the .tflite file.
-        pixels: Images h,w,3 as int8, bytes minus 128. A uint8 file reads the bytes, a float file reads them as 0..1.
+        pixels: Images h,w,bands as int8, bytes minus 128. A uint8 file reads the bytes, a float file
+            reads them as 0..1.
         interpreters: How many interpreters run side by side.
 
     Yields:
@@ -103,11 +104,11 @@ def as_fed(image: np.ndarray, dtype: type) -> np.ndarray:
     """An image in the type that a file reads.
 
     Args:
-        image: h,w,3 as int8, bytes minus 128.
+        image: h,w,bands as int8, bytes minus 128.
         dtype: Of the file's input: int8, uint8 or float32.
 
     Returns:
-        h,w,3 of that type: the same integers, the bytes, or 0..1.
+        h,w,bands of that type: the same integers, the bytes, or 0..1.
     """
     if dtype is np.int8:
         return image

@@ -80,7 +80,7 @@ def model_file(genotype: Genotype, precision: str, convert: bool) -> bytes:
         write_float_tflite(Network(genotype).eval(), path, log)
         if precision == FLOAT32:
             return path.read_bytes()
-        samples = [np.random.default_rng(0).random((1, *genotype.resolution, 3), np.float32)]
+        samples = [np.random.default_rng(0).random((1, *genotype.resolution, genotype.bands), np.float32)]
         return quantize_tflite(path, samples, log)
 
 

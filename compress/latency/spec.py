@@ -12,6 +12,7 @@ from compress.latency.target import Target
 from search_spaces import Space
 from search_spaces.backbone import BACKBONE
 from search_spaces.errors import InputError
+from search_spaces.ops import RGB_BANDS
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,12 @@ class TableSpec:
             Plain values, as they stand in the table's file.
         """
         facts = self.target.facts()
+        bands = {} if self.space.bands == RGB_BANDS else {"bands": self.space.bands}
         return {
             "space": self.space.name,
             "backbone": BACKBONE,
             "classes": self.classes,
+            **bands,
             "input_size": list(self.input_size),
             "precision": self.precision,
             "target": self.target.name,
@@ -65,7 +68,8 @@ class TableSpec:
         target = re.sub(r"[^\w.@-]", "-", self.target.name)
         stem = f"{target}-{self.space.name}-{self.precision}-{height}x{width}"
         cores = "" if self.target.cores == BIG else f"-cores-{self.target.cores.replace(',', '.')}"
-        return folder / f"{stem}-c{self.classes}-t{self.target.threads}{cores}.json"
+        bands = "" if self.space.bands == RGB_BANDS else f"-b{self.space.bands}"
+        return folder / f"{stem}-c{self.classes}{bands}-t{self.target.threads}{cores}.json"
 
     def command(self, path: Path | None = None) -> str:
         """The command that builds the table.
@@ -77,11 +81,12 @@ class TableSpec:
             A line for a shell.
         """
         height, width = self.input_size
+        bands = "" if self.space.bands == RGB_BANDS else f"--bands {self.space.bands} "
         return (
             (
                 f"python -m nas.latency build --target {self.target.name} --space {self.space.name} "
                 f"--precision {self.precision} --input-size {height}x{width} --classes {self.classes} "
-                f"--threads {self.target.threads}"
+                f"{bands}--threads {self.target.threads}"
                 + ("" if self.target.cores == BIG else f" --cores {self.target.cores}")
             )
             + (f" --energy-sensor {self.target.energy_sensor}" if self.target.energy_sensor else "")
@@ -105,8 +110,9 @@ def load_table(path: Path, spec: TableSpec) -> LatencyTable:
     if not path.is_file():
         raise InputError(f"{path} is missing; build it with {spec.command(path)}")
     table = read_table(path, f"build it again with {spec.command(path)}")
-    known = {"cores": BIG, **table.made_for, "backbone": table.backbone}  # older versions had no --cores
-    for name, value in spec.made_for().items():
+    asked, known = ({"cores": BIG, "bands": RGB_BANDS, **found} for found in (spec.made_for(), table.made_for))
+    known["backbone"] = table.backbone
+    for name, value in asked.items():
         made = known.get(name)
         if made != value:
             raise InputError(f"{path}: made for {name} {made}, not {value}; build one with {spec.command()}")

@@ -8,6 +8,7 @@ from typing import Any
 from compress.data.pixels import Pixels
 from compress.files.records import read_json
 from search_spaces.errors import InputError
+from search_spaces.ops import RGB_BANDS
 
 CARD_NAME, MODEL_NAME = "model.json", "model.tflite"
 REMEDY = "copy the model.json that python -m compress.export writes beside the model"
@@ -65,6 +66,25 @@ def read_card(path: Path) -> ModelCard:
         return ModelCard((int(height), int(width)), pixels, classes, colours, (int(high), int(wide)), content)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"{path}: not a model card ({error}); {REMEDY}") from error
+
+
+def require_rgb(card: ModelCard, file: Path, what: str) -> None:
+    """Checks that a model takes pictures of a camera.
+
+    Args:
+        card: The model's card.
+        file: The model or its run folder, for the message.
+        what: What gives such pictures, for the message.
+
+    Raises:
+        InputError: The model takes images of other bands.
+    """
+    bands = len(card.pixels.bands)
+    if bands != RGB_BANDS:
+        raise InputError(
+            f"{file}: {what} gives pictures of {RGB_BANDS} bands, this model takes {bands}; use compress.predict, "
+            "compress.demo --images, or feed model.uint8.tflite yourself as model.json says"
+        )
 
 
 def find_model(path: Path) -> tuple[Path, Path]:

@@ -28,6 +28,7 @@ from compress.prediction.smoothing import TemporalSmoothing, flicker
 from compress.prediction.video import frame_count, frames, frames_per_second, is_video, open_video, write_video
 from compress.tflite.flatbuffer import read_tflite
 from search_spaces.errors import DataError, InputError
+from search_spaces.ops import RGB_BANDS
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,13 @@ class Frame:
 
 
 def predict(
-    model: Path, inputs: Sequence[Path], out: Path, smooth: bool = False, threads: int = 1, scenes: Scenes | None = None
+    model: Path,
+    inputs: Sequence[Path],
+    out: Path,
+    smooth: bool = False,
+    threads: int = 1,
+    scenes: Scenes | None = None,
+    show_bands: str | None = None,
 ) -> None:
     """Segments pictures and videos and prints one JSON line for each picture and each frame.
 
@@ -92,12 +99,13 @@ def predict(
         smooth: whether the class maps of a video are smoothed over time.
         threads: of the LiteRT interpreter.
         scenes: how scenes are classified; None as `Scenes` says by default.
+        show_bands: the bands that overlays show; None for the visible ones.
 
     Raises:
         InputError: the model or an input is not there, two results would have one name, or `out` cannot be written.
         DataError: some pictures could not be read; the others are done.
     """
-    segmenter = open_segmenter(model, threads)
+    segmenter = open_segmenter(model, threads, show_bands)
     files = list_inputs(inputs)
     check_names(files)
     if smooth and not any(map(is_video, files)):
@@ -113,7 +121,8 @@ def predict(
                     predict_video(segmenter, file, out, smooth)
                 elif scenes.are_all or scene_size(file) is not None:
                     scores = scores or open_tile_scores(read_tflite(find_model(model)[0]), segmenter.card.tile, threads)
-                    print(json.dumps(predict_scene(scores, segmenter.card, file, out, scenes.overlap)), flush=True)
+                    card, overlap, picture = segmenter.card, scenes.overlap, segmenter.picture
+                    print(json.dumps(predict_scene(scores, card, file, out, overlap, picture)), flush=True)
                 else:
                     print(json.dumps(predict_image(segmenter, file, out)), flush=True)
             except InputError as error:
@@ -148,7 +157,7 @@ def predict_image(segmenter: Segmenter, file: Path, out: Path) -> dict[str, Any]
         write_class_map(mask, [class_map], class_map.shape, segmenter.card, tags)
     else:
         save_picture(mask_picture(class_map, segmenter.card), mask)
-    save_picture(overlay_picture(image, class_map, segmenter.card), overlay)
+    save_picture(overlay_picture(segmenter.picture(image), class_map, segmenter.card), overlay)
     return {
         "image": str(file),
         "mask": str(mask),
@@ -172,8 +181,11 @@ def predict_video(segmenter: Segmenter, file: Path, out: Path, smooth: bool) -> 
         smooth: whether the class maps are smoothed over time.
 
     Raises:
-        InputError: the video cannot be read or the result cannot be written.
+        InputError: the model takes other bands, the video cannot be read or the result cannot be written.
     """
+    bands = len(segmenter.card.pixels.bands)
+    if bands != RGB_BANDS:
+        raise InputError(f"{file}: a video has {RGB_BANDS} bands, the model takes {bands}; give pictures of {bands}")
     total = Flicker()
     target = out / f"{file.stem}.overlay.mp4"
     with open_video(file) as capture:

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from compress.data.resizing import at_resolution
+from compress.data.shown_bands import Shown, picture, shown_channels
 from compress.evaluation.tflite_file import read_runnable
 from compress.latency.timing import load
 from compress.prediction.card import ModelCard, find_model, read_card
@@ -22,16 +23,29 @@ class Segmenter:
     Attributes:
         card: says how images are fed.
         interpreter: the LiteRT interpreter of the file.
+        shown: the channels of an image that a picture shows as red, green and blue.
     """
 
     card: ModelCard
     interpreter: Any
+    shown: Shown = (0, 1, 2)
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """The picture of an image that the model takes.
+
+        Args:
+            image: H,W,bands bytes.
+
+        Returns:
+            H,W,3 bytes, RGB.
+        """
+        return picture(image, self.shown)
 
     def class_map(self, image: np.ndarray) -> np.ndarray:
         """Segments an image.
 
         Args:
-            image: H,W,3 bytes, RGB, of any size.
+            image: H,W,bands bytes, of any size.
 
         Returns:
             Class indices H,W (uint8), enlarged by nearest neighbour from the size that the model gives.
@@ -47,7 +61,7 @@ class Segmenter:
         """Segments an image at the size that the model gives.
 
         Args:
-            image: H,W,3 bytes, RGB, of any size.
+            image: H,W,bands bytes, of any size.
 
         Returns:
             Class indices h,w (uint8).
@@ -64,23 +78,25 @@ class Segmenter:
         return np.asarray(found.argmax(-1) if found.ndim == 3 else found, np.uint8)
 
 
-def open_segmenter(path: Path, threads: int = 1) -> Segmenter:
+def open_segmenter(path: Path, threads: int = 1, show_bands: str | None = None) -> Segmenter:
     """Loads a model and its card.
 
     Args:
         path: a run folder, or a .tflite file with its model.json beside it.
         threads: of the LiteRT interpreter.
+        show_bands: the value of `--show-bands`; None for the visible bands.
 
     Returns:
         The model, ready to run.
 
     Raises:
-        InputError: the model or the card is missing or damaged, or the two do not fit each other.
+        InputError: the model or the card is missing or damaged, or the two do not fit each other; or the model has
+            no such bands to show.
     """
     model, card_file = find_model(path)
     card = read_card(card_file)
     interpreter = load(read_runnable(model), threads)
     shape = [int(side) for side in interpreter.get_input_details()[0]["shape"]]
-    if shape != [1, *card.resolution, 3]:
+    if shape != [1, *card.resolution, len(card.pixels.bands)]:
         raise InputError(f"{card_file} does not fit {model}, which reads {shape}; copy the two from one run")
-    return Segmenter(card, interpreter)
+    return Segmenter(card, interpreter, shown_channels(card.pixels, show_bands))

@@ -48,8 +48,9 @@ def prune_to(
     if importance in SQUARED:
         assert losses is not None
         set_mean_gradients(pruned, losses(pruned), SQUARED[importance])
-    graph = tp.DependencyGraph().build_dependency(pruned, torch.rand(1, 3, TRACED_SIDE, TRACED_SIDE, device=device))
     genotype = network.genotype
+    traced = torch.rand(1, genotype.bands, TRACED_SIDE, TRACED_SIDE, device=device)
+    graph = tp.DependencyGraph().build_dependency(pruned, traced)
     now = start = latencies.predict(network.graph)
     bar = tqdm(total=round(max(0.0, start - target_ms), 2), desc="prune", unit="ms", dynamic_ncols=True)
     while now > target_ms:

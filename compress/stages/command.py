@@ -32,6 +32,16 @@ def add_model_argument(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("model", type=expand_path, metavar="RUN|MODEL.tflite", help=what)
 
 
+def add_show_bands_argument(arguments: argparse.ArgumentParser) -> None:
+    """Adds the bands that pictures show.
+
+    Args:
+        arguments: The command's parser.
+    """
+    what = "bands that pictures show as red, green and blue, by name or number (default: the visible ones)"
+    arguments.add_argument("--show-bands", metavar="R,G,B", help=what)
+
+
 def stage_command(stage: str, doc: str | None, options: type | None = None) -> Command:
     """The command of a stage. It runs the function of the stage's name in `compress.stages.STAGE`.
 

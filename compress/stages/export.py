@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from compress.data.pixels import Pixels
 from compress.files.atomic import write_atomically
 from compress.files.records import write_json
 from compress.latency.timing import load
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import Run
-from compress.stages.shipped_files import FILES, LOGITS_FILES
+from compress.stages.shipped_files import FILES, LOGITS_FILES, shipped_files
 from compress.stages.variants import write_variants
 from compress.stages.verify import verify
 from compress.tflite.flatbuffer import read_tflite
+from search_spaces.ops import RGB_BANDS
 
 
 def export(run: Run) -> None:
@@ -53,14 +55,15 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
     interpreter = load(model, 1)
     (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero = reads["quantization"]
-    _, height, width, _ = (int(side) for side in reads["shape"])
+    _, height, width, bands = (int(side) for side in reads["shape"])
     genotype = run.network("distill").genotype
     quantized = run.metrics("quantize")
+    files = {**FILES, **LOGITS_FILES} if genotype.logits else FILES
     return {
         "input": {
-            "shape": [1, height, width, 3],
+            "shape": [1, height, width, bands],
             "layout": "N,H,W,C",
-            "channels": "RGB",
+            "channels": channels_of(run.data.pixels),
             "bands": run.data.pixels.to_dict(),
             "type": np.dtype(reads["dtype"]).name,
             "quantization": {"scale": float(scale), "zero_point": int(zero)},
@@ -75,11 +78,25 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
             "stride": genotype.head_stride,
         },
         "float_ops": sorted(quantized["float_ops"]),
-        "files": {**FILES, **LOGITS_FILES} if genotype.logits else FILES,
+        "files": {name: form for name, form in files.items() if name in shipped_files(bands)},
         "classes": list(run.data.classes),
         "colours": [list(colour) for colour in run.data.colours],
         "genotype": genotype.to_dict(),
     }
+
+
+def channels_of(pixels: Pixels) -> str | list[str]:
+    """What the channels of the input are.
+
+    Args:
+        pixels: How images become bytes.
+
+    Returns:
+        `RGB` for three channels without names; otherwise the name or the number of each band, in order.
+    """
+    if not pixels.names and len(pixels.bands) == RGB_BANDS:
+        return "RGB"
+    return list(pixels.names) or [f"band {band + 1}" for band in pixels.bands]
 
 
 def output_form(logits: bool, quantization: tuple[float, int]) -> dict[str, Any]:

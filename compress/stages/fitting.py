@@ -26,7 +26,7 @@ def network_losses(
 
     Args:
         run: The run, whose loss on the labels is taken.
-        network: Takes N,3,h,w images and gives N,classes,h',w' logits.
+        network: Takes N,bands,h,w images and gives N,classes,h',w' logits.
         resolution: The resolution (H, W) in pixels that the network is made for.
         teaching: The teacher and the losses that compare the network with it.
 

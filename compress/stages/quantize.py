@@ -124,7 +124,7 @@ def convert_source(network: Network, ranges: ValueRanges, path: Path, images: Se
         network: The network. It comes back on the device it was on.
         ranges: The range of each value.
         path: The float file to write.
-        images: Calibration images 1,3,h,w in 0..1; the first few rank the layers.
+        images: Calibration images 1,bands,h,w in 0..1; the first few rank the layers.
 
     Returns:
         What int8 files are made from.

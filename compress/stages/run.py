@@ -25,20 +25,22 @@ from compress.latency.target import Target
 from compress.latency.targets import open_target
 from compress.stages.config import RunConfig
 from compress.stages.config_file import read_config
-from compress.stages.shipped_files import SHIPPED
+from compress.stages.shipped_files import shipped_files
 from compress.training.class_weights import class_weights
 from compress.training.device import training_device
 from compress.training.label_losses import LABEL_TERMS, LabelLoss, label_loss
 from compress.training.schedule import Schedule
 from compress.training.term_weights import parse_terms
+from search_spaces import Space, get_space
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
+from search_spaces.ops import RGB_BANDS
 
 STAGES = ("train", "prune", "distill", "quantize", "export")
 FEDERATE = "federate"  # stands after train in a run that has it
 MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "export": ("model.tflite",)}
-METRICS = "metrics.json"
+METRICS, GENOTYPE = "metrics.json", "genotype.json"
 TABLE, NPU_FACTS = LATENCY_FILES = ("table.json", "npu.json")  # what latencies are predicted with: one of them
 SEARCH = "search"  # what stands before the first stage
 
@@ -59,6 +61,11 @@ class Run:
     def data(self) -> DataSet:
         """The data set. Raises InputError when it is not there."""
         return open_data(self.config.data, self.config.seed, self.config.input_size)
+
+    @cached_property
+    def space(self) -> Space:
+        """The search space, for images of as many bands as the data set has."""
+        return get_space(self.config.space, len(self.data.pixels.bands))
 
     @cached_property
     def validation(self) -> Validation:
@@ -116,8 +123,7 @@ class Run:
     @cached_property
     def genotype(self) -> Genotype:
         """The search's winner. Raises InputError before there is one."""
-        path = self.path / "genotype.json"
-        return read_genotype(path, "run python -m nas.search first")
+        return read_genotype(self.path / GENOTYPE, "run python -m nas.search first")
 
     @cached_property
     def device(self) -> torch.device:
@@ -183,7 +189,10 @@ class Run:
         if stage == SEARCH:
             return [self.path / SEARCH / "winner.pt"]
         made = [self.path / stage / name for name in MADE.get(stage, ("network.pt",))]
-        return made + [self.path / name for name in SHIPPED] if stage == STAGES[-1] else made
+        if stage != STAGES[-1]:
+            return made
+        bands = self.genotype.bands if (self.path / GENOTYPE).is_file() else RGB_BANDS
+        return made + [self.path / name for name in shipped_files(bands)]
 
     def made(self, stage: str) -> Path:
         """The file of a stage that the next stage starts from.

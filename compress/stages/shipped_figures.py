@@ -7,7 +7,7 @@ from torch import Tensor
 
 from compress.evaluation.metrics import iou_per_class, share_per_class
 from compress.stages.run import Run
-from compress.stages.shipped_files import SHIPPED
+from compress.stages.shipped_files import shipped_files
 from search_spaces import costs
 from search_spaces.network import Network
 
@@ -31,7 +31,7 @@ def shipped_figures(run: Run, model: bytes, network: Network) -> dict[str, Any]:
     return {
         **({} if start_ms is None else {"cold_start_ms": start_ms}),
         "arena_bytes": costs.arena_bytes(network.graph),
-        "file_bytes": {name: (run.path / name).stat().st_size for name in SHIPPED},
+        "file_bytes": {name: (run.path / name).stat().st_size for name in shipped_files(network.genotype.bands)},
     }
 
 

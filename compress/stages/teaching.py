@@ -49,7 +49,8 @@ def open_run_teacher(run: Run, teacher: str) -> tuple[Teacher, str]:
         InputError: The file is missing, cannot be opened, or gives no logits of the run's classes.
     """
     path, crop = teacher_file(run, teacher), run.config.schedule("distill").crop
-    return open_teacher(path, len(run.data.classes), run.config.input_size, crop, run.device), digest(path)
+    classes, bands = len(run.data.classes), len(run.data.pixels.bands)
+    return open_teacher(path, classes, run.config.input_size, crop, run.device, bands), digest(path)
 
 
 def open_teaching(

@@ -12,16 +12,20 @@ from compress.evaluation.tflite_file import evaluate_tflite, read_runnable
 from compress.files.atomic import write_atomically
 from compress.files.tensors import load_network
 from compress.stages.run import Run
+from compress.stages.shipped_files import shipped_files
 from compress.tflite.conversion import write_int8_onnx, write_onnx
 from compress.tflite.metadata import ModelInfo, with_metadata
 from compress.tflite.qdq_network import QDQNetwork
 from compress.tflite.variants import with_class_map, with_logits_output, with_uint8_input
+from search_spaces.ops import RGB_BANDS
 
 UINT8, MEDIAPIPE, INT8_ONNX = "model.uint8.tflite", "model.mediapipe.tflite", "model.int8.onnx"
 
 
 def write_variants(run: Run, model: bytes, log: Path) -> None:
     """Writes model.uint8.tflite, model.mediapipe.tflite, model.onnx and model.int8.onnx.
+
+    MediaPipe feeds pictures of three bands. For other networks its file is left out, and a line says so.
 
     Args:
         run: The run, quantized.
@@ -31,7 +35,11 @@ def write_variants(run: Run, model: bytes, log: Path) -> None:
     network = run.network("distill")
     plain = with_uint8_input(with_class_map(model))  # for CPU runtimes, which run an argmax
     write_atomically(run.path / UINT8, plain)
-    write_atomically(run.path / MEDIAPIPE, with_metadata(with_logits_output(plain), model_info(run)))
+    bands = network.genotype.bands
+    if bands == RGB_BANDS:
+        write_atomically(run.path / MEDIAPIPE, with_metadata(with_logits_output(plain), model_info(run)))
+    else:
+        print(f"export: {MEDIAPIPE} is left out: MediaPipe takes pictures of three bands, this network takes {bands}")
     write_onnx(network, run.path / "model.onnx", log)
     write_int8_onnx(int8_network(run, for_onnx=True), run.path / INT8_ONNX, log)
 
@@ -76,7 +84,10 @@ def variant_figures(run: Run, maps: list[np.ndarray]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     network = run.network("distill")
-    for name, file in (("uint8", UINT8), ("mediapipe", MEDIAPIPE)):
+    files = {"uint8": UINT8, "mediapipe": MEDIAPIPE}
+    for name, file in files.items():
+        if file not in shipped_files(network.genotype.bands):
+            continue
         counts, same = evaluate_tflite(read_runnable(run.path / file), network, run.validation, f"verify {file}")
         found[f"{name}_miou"] = mean_iou(counts)
         found[f"{name}_agreement"] = _share_alike(same, maps)

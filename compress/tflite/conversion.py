@@ -35,7 +35,7 @@ class Deployed(nn.Module):
         """The class map.
 
         Args:
-            pixels: N,H,W,3 in 0..1.
+            pixels: N,H,W,bands in 0..1.
 
         Returns:
             Class indices N,h,w, or logits N,h,w,classes.
@@ -51,9 +51,10 @@ def example_input(network: Network) -> Tensor:
         network: The network.
 
     Returns:
-        1,H,W,3 in 0..1 at its resolution; the same each time.
+        1,H,W,bands in 0..1 at its resolution; the same each time.
     """
-    return torch.rand(1, *network.genotype.resolution, 3, generator=torch.Generator().manual_seed(0))
+    genotype = network.genotype
+    return torch.rand(1, *genotype.resolution, genotype.bands, generator=torch.Generator().manual_seed(0))
 
 
 def write_float_tflite(network: Network, path: Path, log: Path) -> None:
@@ -71,7 +72,7 @@ def convert(deployed: nn.Module, example: Tensor, path: Path, log: Path) -> None
     """Writes the float .tflite file of any module.
 
     Args:
-        deployed: A module from pixels 1,H,W,3 to class indices 1,h,w.
+        deployed: A module from pixels 1,H,W,bands to class indices 1,h,w.
         example: Its input.
         path: The file to write.
         log: The file for what the converter prints.

@@ -65,7 +65,7 @@ class QuantizationSource:
         network: The float network.
         float_file: The float .tflite file converted from it.
         ranges: The range of each value.
-        images: Images 1,3,h,w in 0..1 to rank the layers on.
+        images: Images 1,bands,h,w in 0..1 to rank the layers on.
     """
 
     network: Network

@@ -22,7 +22,7 @@ def int8_file(network: Network, ranges: ValueRanges) -> bytes:
         ranges: The range of each value before the argmax (`compress.tflite.ranges.observe_extremes`).
 
     Returns:
-        The bytes of the .tflite file. It reads 1,H,W,3 bytes minus 128 and makes 1,h,w class indices.
+        The bytes of the .tflite file. It reads 1,H,W,bands bytes minus 128 and makes 1,h,w class indices.
     """
     folded = fold_batch_norm(network)
     weights: dict[str, tuple[np.ndarray, np.ndarray]] = {}

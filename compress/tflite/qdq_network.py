@@ -65,7 +65,7 @@ class QDQNetwork(Network):
         """Computes the logits.
 
         Args:
-            x: Images N,3,h,w in 0..1.
+            x: Images N,bands,h,w in 0..1.
 
         Returns:
             Logits N,classes,h',w'.

@@ -24,7 +24,7 @@ def quantize_tflite(float_model: Path, samples: Sequence[np.ndarray], log: Path)
 
     Args:
         float_model: The float .tflite file.
-        samples: Images 1,H,W,3 in 0..1, float32.
+        samples: Images 1,H,W,bands in 0..1, float32.
         log: The file for what the quantizer prints.
 
     Returns:

@@ -156,7 +156,7 @@ def watch_values(network: Network, batches: Iterable[Tensor]) -> Iterator[tuple[
 
     Args:
         network: The network, run in the mode it is in.
-        batches: Images N,3,h,w in 0..1 at its resolution.
+        batches: Images N,bands,h,w in 0..1 at its resolution.
 
     Yields:
         For each batch and each op in order, the name of the op and the value N,C,H,W that it makes.
@@ -175,7 +175,7 @@ def observe_histograms(network: Network, batches: Iterable[Tensor]) -> dict[str,
 
     Args:
         network: The network. Its batch norm is folded, as in the file.
-        batches: Images N,3,h,w in 0..1 at its resolution. They are gone through twice.
+        batches: Images N,bands,h,w in 0..1 at its resolution. They are gone through twice.
 
     Returns:
         The histogram of each value.
@@ -193,7 +193,7 @@ def observe_ranges(network: Network, batches: Iterable[Tensor], estimator: str =
 
     Args:
         network: The float network.
-        batches: Images N,3,h,w in 0..1 at its resolution. They are gone through twice.
+        batches: Images N,bands,h,w in 0..1 at its resolution. They are gone through twice.
         estimator: One of ESTIMATORS.
 
     Returns:
@@ -215,7 +215,7 @@ def observe_extremes(network: Network, batches: Iterable[Tensor]) -> ValueRanges
 
     Args:
         network: The network, run in the mode it is in. In training mode this also updates its BN statistics.
-        batches: Images N,3,h,w in 0..1 at its resolution.
+        batches: Images N,bands,h,w in 0..1 at its resolution.
 
     Returns:
         Ranges by value name, tied, with zero inside.

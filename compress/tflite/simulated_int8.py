@@ -43,7 +43,7 @@ def fake_quantize(network: Network, ranges: ValueRanges, float_ops: Collection[s
 
 
 class FakeQuantized(Network):
-    """N,3,h,w images in 0..1 to N,classes,h',w' logits as int8 gives them.
+    """N,bands,h,w images in 0..1 to N,classes,h',w' logits as int8 gives them.
 
     Args:
         network: The float network.
@@ -67,7 +67,7 @@ class FakeQuantized(Network):
         """Runs the network in int8.
 
         Args:
-            x: Images N,3,h,w in 0..1.
+            x: Images N,bands,h,w in 0..1.
 
         Returns:
             Logits N,classes,h',w'.

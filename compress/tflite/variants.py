@@ -24,7 +24,7 @@ def with_uint8_input(content: bytes) -> bytes:
     Both types have the same scale, and their zero points differ by 128. So every pixel reaches the network unchanged.
 
     Args:
-        content: a .tflite file with one int8 input (1,H,W,3), as `compress.quantize` makes it.
+        content: a .tflite file with one int8 input (1,H,W,bands), as `compress.quantize` makes it.
 
     Returns:
         The .tflite file with one uint8 input of the same shape.

@@ -46,7 +46,7 @@ def fit(
 
     Args:
         model: The model, on the device it trains on.
-        losses: Gives one loss or several of (images N,3,crop,crop in 0..1, masks N,crop,crop, step from 0). Each is
+        losses: Gives one loss or several of (images N,bands,crop,crop in 0..1, masks N,crop,crop, step from 0). Each is
             propagated before the next one is computed, so that several subnets need the memory of one.
         crops: The crops, steps * batch of them.
         schedule: The length and the learning rate.

@@ -17,7 +17,7 @@ def image_windows(images: Sequence[Tensor], resolution: tuple[int, int]) -> list
     Windows keep the work within bounds, and objects keep the size that the network sees.
 
     Args:
-        images: N,3,H,W images in 0..1, each of any size.
+        images: N,bands,H,W images in 0..1, each of any size.
         resolution: The height h and width w in pixels at which the network sees whole images.
 
     Returns:

@@ -45,7 +45,7 @@ def value_statistics(network: Network, batches: list[Tensor], positions: int = P
 
     Args:
         network: The network. It is left in eval mode.
-        batches: N,3,h,w images in 0..1.
+        batches: N,bands,h,w images in 0..1.
         positions: How many pixels of a value are kept at most; the choice is the same every time.
 
     Returns:
@@ -73,7 +73,7 @@ def ordered(network: Network, batches: list[Tensor]) -> Network:
 
     Args:
         network: The network, which is left as it is apart from its mode: eval.
-        batches: N,3,h,w images in 0..1 on which the values are observed.
+        batches: N,bands,h,w images in 0..1 on which the values are observed.
 
     Returns:
         A copy in eval mode with the same outputs.
@@ -104,7 +104,7 @@ def equalized(network: Network, batches: list[Tensor]) -> Network:
 
     Args:
         network: The network, which is left as it is apart from its mode: eval.
-        batches: N,3,h,w images in 0..1 on which the ranges are observed.
+        batches: N,bands,h,w images in 0..1 on which the ranges are observed.
 
     Returns:
         A copy in eval mode with the same outputs.

@@ -44,7 +44,7 @@ def refit(
     Args:
         target: The network, which inherited from the donor. It is left in eval mode.
         donor: The donor, with BN statistics of the same images (`calibrate`) and the output stride of the network.
-        batches: N,3,h,w images in 0..1.
+        batches: N,bands,h,w images in 0..1.
         positions: How many pixels a projection is fitted to.
         ridge: The strength of the ridge, as a fraction of the mean variance of the hidden channels.
 

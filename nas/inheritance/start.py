@@ -25,7 +25,7 @@ class PreparedDonor:
 
     Attributes:
         network: The donor's backbone, ordered, with a small head that means nothing.
-        images: N,3,H,W images in 0..1 of the user's.
+        images: N,bands,H,W images in 0..1 of the user's.
     """
 
     network: Network
@@ -84,7 +84,7 @@ def prepare_donor(donor: Network, images: Sequence[Tensor]) -> PreparedDonor:
 
     Args:
         donor: The donor, which is left as it is.
-        images: N,3,H,W whole images in 0..1 of the user's, at the input size. 32 are enough.
+        images: N,bands,H,W whole images in 0..1 of the user's, at the input size. 32 are enough.
 
     Returns:
         The donor, from which any number of networks may start.

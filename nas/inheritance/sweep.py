@@ -55,7 +55,7 @@ class Sweep:
 
     Args:
         network: The network.
-        batches: N,3,h,w images in 0..1.
+        batches: N,bands,h,w images in 0..1.
 
     Attributes:
         network: The network.
@@ -134,7 +134,7 @@ def calibrate(network: Network, batches: list[Tensor]) -> None:
 
     Args:
         network: The network. It is left in eval mode.
-        batches: N,3,h,w images in 0..1.
+        batches: N,bands,h,w images in 0..1.
     """
     sweep = Sweep(network, batches)
     for op in sweep.ops():

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from compress.data.dataset import IGNORE
+from compress.data.shown_bands import picture, shown_channels
 from compress.data.validation import Validation
 from compress.evaluation.metrics import confusion, mean_iou
 from compress.stages.run import Run
@@ -97,7 +98,8 @@ def worst_images(mious: Sequence[float], count: int) -> list[int]:
 
 
 def _picture(run: Run, i: int, class_map: np.ndarray, miou: float) -> Picture:
-    photo = Image.fromarray(run.validation.images[i].permute(1, 2, 0).numpy())
+    image = run.validation.images[i].permute(1, 2, 0).numpy()
+    photo = Image.fromarray(picture(image, shown_channels(run.data.pixels)))
     photo.thumbnail((MAX_SIDE, MAX_SIDE))
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(run.data.colours)] = run.data.colours

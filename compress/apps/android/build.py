@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 from compress.apps.demo.build import icon
 from compress.files.atomic import make_folder
-from compress.prediction.card import ModelCard, find_model, read_card
+from compress.prediction.card import ModelCard, find_model, read_card, require_rgb
 from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.metadata import ModelInfo, with_metadata
 from compress.tflite.variants import with_logits_output, with_uint8_input
@@ -37,11 +37,13 @@ def build_android(model: Path, out: Path, application_id: str, name: str) -> Non
         name: the app's name as the phone shows it.
 
     Raises:
-        InputError: the model or the card is missing, a flag is wrong, or `out` is not empty.
+        InputError: the model or the card is missing, the model takes other bands than a camera gives, a flag is wrong,
+            or `out` is not empty.
     """
     check_names(application_id, name)
     model_file, card_file = find_model(model)
     card = read_card(card_file)
+    require_rgb(card, model, "the camera of the Android app")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: is there already; choose another folder, your changes may be in it")
     info = ModelInfo(name, f"Semantic segmentation of {len(card.classes)} classes", "1", "", card.classes)

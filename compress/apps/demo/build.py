@@ -12,8 +12,9 @@ import numpy as np
 from PIL import Image
 
 from compress.apps.demo.runtime import runtime_folder
+from compress.apps.demo.samples import read_samples, write_samples
 from compress.files.atomic import make_folder
-from compress.prediction.card import find_model, read_card
+from compress.prediction.card import find_model, read_card, require_rgb
 from compress.tflite.flatbuffer import read_tflite
 from compress.tflite.variants import with_uint8_input
 from search_spaces.errors import InputError
@@ -25,18 +26,24 @@ THEME = "#12161b"
 MARKER = "manifest.webmanifest"  # by which a folder is known as a demo
 
 
-def build_demo(model: Path, out: Path) -> None:
+def build_demo(model: Path, out: Path, images: Sequence[Path] = (), show_bands: str | None = None) -> None:
     """Writes the page, its runtime, the model and the card.
 
     Args:
         model: a run folder, or a .tflite file with its model.json beside it.
         out: the folder; a demo that is there already is replaced, any other folder is refused.
+        images: that the page offers beside photo and camera. A model of other than three bands needs some.
+        show_bands: the bands that their pictures show; None for the visible ones.
 
     Raises:
-        InputError: the model or the card is missing, the runtime cannot be fetched, or `out` holds something else.
+        InputError: the model, the card or an image is missing or cannot be read, there are no such bands, the runtime
+            cannot be fetched, or `out` holds something else.
     """
     model_file, card_file = find_model(model)
     card = read_card(card_file)
+    if not images:
+        require_rgb(card, model, "a camera")
+    samples = read_samples(images, card, show_bands)
     content = with_uint8_input(read_tflite(model_file))
     if out.exists() and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out {out}: holds something else than a demo; choose another folder")
@@ -49,6 +56,7 @@ def build_demo(model: Path, out: Path) -> None:
         shutil.copytree(runtime, folder / "vendor")
         (folder / "model.tflite").write_bytes(content)
         (folder / "model.json").write_bytes(card_file.read_bytes())
+        write_samples(samples, folder)
         for side in ICON_SIDES:
             (folder / f"icon-{side}.png").write_bytes(icon(side, card.colours))
         (folder / MARKER).write_text(json.dumps(manifest(), indent=1))

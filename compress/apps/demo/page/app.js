@@ -18,12 +18,31 @@ async function start() {
   const canvas = Object.assign(document.createElement('canvas'), {width, height});
   state.work = canvas.getContext('2d', {willReadFrequently: true});
   showLegend();
+  await showSamples();
   const begun = performance.now();
   await loadLiteRt(WASM);
   state.model = await loadAndCompile('model.tflite', {accelerator: 'wasm'});
   state.input = state.model.getInputDetails()[0];
   by('about').textContent = `${state.card.genotype.space}, ${height}×${width}, int8`;
   say(`The model was ready after ${Math.round(performance.now() - begun)} ms.`);
+}
+
+/** A button for each image that the page brings along. Photo and camera have three bands. */
+async function showSamples() {
+  const samples = await (await fetch('samples.json')).json(), other = state.card.input.shape[3] !== 3;
+  for (const id of ['photo', 'camera', 'flip']) by(id).hidden = other;
+  by('hint').textContent = other ? 'Choose an image.' : 'Take a photo or start the camera.';
+  by('samples').replaceChildren(...samples.map(({name, pixels, picture}) => {
+    const button = Object.assign(document.createElement('button'), {type: 'button', title: name});
+    button.append(Object.assign(document.createElement('img'), {src: picture, alt: name}));
+    button.addEventListener('click', async () => {
+      stop();
+      const [image, bytes] = await Promise.all([picture, pixels].map(async url => (await fetch(url))));
+      await segment(await createImageBitmap(await image.blob()), new Uint8Array(await bytes.arrayBuffer()));
+      say(name);
+    });
+    return button;
+  }));
 }
 
 /** A line for each class; `state.palette` has the colours as RGBA words. */
@@ -62,12 +81,18 @@ async function classify(packed) {
   return classes;
 }
 
-/** Segments a picture or a frame and shows it. */
-async function segment(source) {
-  const {width, height} = state.size, begun = performance.now();
+/** RGB bytes of a picture or a frame at the model's size. */
+function shrink(source) {
+  const {width, height} = state.size;
   state.work.imageSmoothingQuality = 'high';
   state.work.drawImage(source, 0, 0, width, height);
-  const packed = pack(state.work.getImageData(0, 0, width, height).data);
+  return pack(state.work.getImageData(0, 0, width, height).data);
+}
+
+/** Segments a picture or a frame and shows it. `given` are the bytes that the model reads, where they are known. */
+async function segment(source, given = null) {
+  const begun = performance.now();
+  const packed = given ?? shrink(source);
   const fed = performance.now();
   const classes = await classify(packed);
   const ran = performance.now();
