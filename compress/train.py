@@ -6,8 +6,9 @@ teacher than itself: all steps at once are worth more (benchmarks/stages.md).
 
 from compress.stages.cli import run_command
 from compress.stages.command import stage_command
+from compress.stages.options import TrainOptions
 
-COMMAND = stage_command("train", __doc__)
+COMMAND = stage_command("train", __doc__, TrainOptions)
 main = COMMAND.main
 
 if __name__ == "__main__":

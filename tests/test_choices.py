@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 
 from compress.data.augmentation import AUGMENTS
+from compress.data.calibration import CALIBRATION_SPLITS
 from compress.data.sampling import SAMPLINGS
 from compress.distillation.layer_distillation import PLACES
 from compress.distillation.losses import TEACHING_TERMS
@@ -37,6 +38,7 @@ from nas.samplers import SAMPLERS, SINGLE_OBJECTIVE
         (choices.PRUNER_NAMES, PRUNERS),
         (choices.IMPORTANCE_NAMES, IMPORTANCES),
         (choices.RANGE_ESTIMATORS, ESTIMATORS),
+        (choices.CALIBRATION_SPLIT_NAMES, CALIBRATION_SPLITS),
         (choices.DISTILLATION_LOSSES, TEACHING_TERMS),
         (choices.FEATURE_PLACES, PLACES),
         (choices.PRECISION_NAMES, PRECISIONS),

@@ -15,11 +15,12 @@ from compress.data.crops import CropsOfImages
 from compress.data.dataset import IGNORE, open_data
 from compress.files.tensors import load_tensors
 from compress.training import checkpoint as checkpoint_module
-from compress.training import private
+from compress.training import privacy_ledger, private
 from compress.training.label_losses import cross_entropy
 from compress.training.privacy import Privacy
 from compress.training.privacy_accounting import BudgetSpentError, NoisePlan, epsilon_of, plan_noise
-from compress.training.private import Ledger, SampleLosses, fit_privately
+from compress.training.privacy_ledger import Ledger
+from compress.training.private import SampleLosses, fit_privately
 from compress.training.sample_gradients import sample_gradients
 from compress.training.schedule import Schedule
 from search_spaces import SPACES
@@ -99,7 +100,7 @@ def schedule_of(batch: int = 3, ema: float = 0.0) -> Schedule:
 
 
 def with_secret(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr(private.secrets, "randbits", lambda bits: number)
+    monkeypatch.setattr(privacy_ledger.secrets, "randbits", lambda bits: number)
 
 
 def first_gradient(network: Network, crops: CropsOfImages, plan: NoisePlan, folder: Path) -> list[Tensor]:
@@ -215,6 +216,9 @@ def test_a_killed_training_goes_on_with_the_same_noise(
     whole, spent = train("whole")
     with pytest.raises(KilledError):
         train("killed", killed_at=3)
+    other = network_of(tiny)
+    with pytest.raises(InputError, match=r"c\.pt is of a killed private training with other settings"):
+        fit_privately(other, sample_losses(other), crops, schedule, plan_of(2.0), tmp_path / "killed" / "c.pt", "other")
     with_secret(monkeypatch, 8)  # it must not be asked for again
     killed, resumed_spent = train("killed")
     assert spent == resumed_spent == [(1.0, 0.5, STEPS)]

@@ -26,6 +26,7 @@ PARETO_COSTS: dict[str, tuple[str, ...]] = {
 }
 IMPORTANCE_NAMES = ("l1", "l2", "bn-scale", "lamp", "taylor", "hessian")  # compress.pruning.importances
 RANGE_ESTIMATORS = ("minmax", "percentile", "mse", "moving-average")  # compress.tflite.ranges
+CALIBRATION_SPLIT_NAMES = ("train", "val")  # compress.data.calibration
 # compress.distillation.losses
 DISTILLATION_LOSSES = ("kl", "cwd", "dist", "skd", "boundary", "dynamic", "adaptive")
 FEATURE_PLACES = ("backbone", "aspp", "decoder")  # compress.distillation.layer_distillation

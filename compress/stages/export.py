@@ -9,6 +9,7 @@ from compress.data.pixels import Pixels
 from compress.files.atomic import write_atomically
 from compress.files.records import write_json
 from compress.latency.timing import load
+from compress.stages.private_record import PRIVACY_KEY, privacy_card
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import Run
 from compress.stages.shipped_files import FILES, LOGITS_FILES, shipped_files
@@ -50,7 +51,8 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
 
     Returns:
         The content of model.json: the input (shape, type, quantization, how an image becomes it), the output (shape,
-        type, form, stride), the ops in float, the other files, the classes with their colours, the genotype.
+        type, form, stride), the ops in float, the other files, the classes with their colours, the genotype; after a
+        private training what it promised and spent.
     """
     interpreter = load(model, 1)
     (reads,), (makes,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -59,6 +61,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
     genotype = run.network("distill").genotype
     quantized = run.metrics("quantize")
     files = {**FILES, **LOGITS_FILES} if genotype.logits else FILES
+    private = privacy_card(run)
     return {
         "input": {
             "shape": [1, height, width, bands],
@@ -82,6 +85,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
         "classes": list(run.data.classes),
         "colours": [list(colour) for colour in run.data.colours],
         "genotype": genotype.to_dict(),
+        **({} if private is None else {PRIVACY_KEY: private}),
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from compress.data.calibration import calibration_images
+from compress.data.calibration import TRAIN, VALIDATION, calibration_images
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.atomic import write_atomically
@@ -25,6 +25,7 @@ from compress.files.tensors import save_network
 from compress.stages.fitting import CHECKPOINT
 from compress.stages.int8_training import train_in_int8
 from compress.stages.options import QuantizeOptions
+from compress.stages.private_record import trained_on_own_data
 from compress.stages.records import cost_metrics, write_metrics
 from compress.stages.run import METRICS, Run
 from compress.tflite.conversion import write_float_tflite
@@ -54,6 +55,7 @@ def quantize(
     ranges: str = QuantizeOptions.ranges,
     qat_steps: int = QuantizeOptions.qat_steps,
     max_drop: float = QuantizeOptions.max_drop,
+    calibration: str = "",
 ) -> None:
     """Runs the stage on a run folder whose distilled network is there.
 
@@ -62,16 +64,19 @@ def quantize(
         ranges: The range estimator, one of `compress.tflite.ranges.ESTIMATORS`.
         qat_steps: Training steps with int8 simulated; 0 for none.
         max_drop: The mIoU (0..1) that int8 may cost before layers run in float.
+        calibration: The split whose images ranges are estimated from; empty for `train`, or `val` after a private
+            training on the run's own images.
 
     Raises:
         InputError: A flag is out of range, or an op that should be int8 is not.
     """
-    QuantizeOptions(ranges, qat_steps, max_drop)  # refuses values out of range
+    QuantizeOptions(ranges, qat_steps, max_drop, calibration)  # refuses values out of range
     begun = time.monotonic()
     folder = run.path / "quantize"
     (folder / METRICS).unlink(missing_ok=True)  # from here on the folder is half-written
     network = run.network("distill").to(run.device)
-    sources = open_sources(run, network, ranges, qat_steps, folder)
+    calibration = calibration or (VALIDATION if trained_on_own_data(run) else TRAIN)
+    sources = open_sources(run, network, ranges, qat_steps, folder, calibration)
     in_float = run_float_file(run, sources[0])
     best, all_int8_miou = best_int8(run, sources, in_float.miou - max_drop)
     if best.file.miou < in_float.miou - max_drop:
@@ -88,6 +93,7 @@ def quantize(
         "estimator": ranges,
         "qat_steps": qat_steps,
         "max_drop": max_drop,
+        "calibration": calibration,
         "all_int8_miou": all_int8_miou,
         **fallback_metrics(best),
     }
@@ -96,7 +102,9 @@ def quantize(
         leftover.unlink(missing_ok=True)
 
 
-def open_sources(run: Run, network: Network, estimator: str, qat_steps: int, folder: Path) -> list[QuantizationSource]:
+def open_sources(
+    run: Run, network: Network, estimator: str, qat_steps: int, folder: Path, calibration: str = TRAIN
+) -> list[QuantizationSource]:
     """Makes what int8 files can be made from.
 
     Args:
@@ -105,11 +113,12 @@ def open_sources(run: Run, network: Network, estimator: str, qat_steps: int, fol
         estimator: The range estimator.
         qat_steps: Training steps with int8 simulated; 0 for none.
         folder: The folder of the float files.
+        calibration: The split of the calibration images.
 
     Returns:
         The source from the distilled network; with `qat_steps` also that from the network trained in int8.
     """
-    images = calibration_images(run.data, network.genotype.resolution, run.device)
+    images = calibration_images(run.data, network.genotype.resolution, run.device, calibration)
     pairs = [(network, observe_ranges(network, images, estimator))]
     if qat_steps:  # before anything is converted: the converter starts threads, and loading crops forks
         pairs.append(train_in_int8(run, *pairs[0], qat_steps, folder))

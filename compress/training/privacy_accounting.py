@@ -9,6 +9,7 @@ from compress.training.privacy import UNIT, Privacy, require_opacus
 from search_spaces.errors import InputError
 
 ACCOUNTANT = "prv"  # privacy loss random variables (Gopi et al. 2021), tighter than Renyi divergences
+MIN_SHARE = 0.1  # of what is left of epsilon; with less a network learns nothing
 Spent = Sequence[tuple[float, float, int]]  # noise multiplier, sampling rate and number of steps of each training
 
 
@@ -83,7 +84,7 @@ class NoisePlan:
         }
 
 
-def plan_noise(privacy: Privacy, images: int, batch: int, steps: int) -> NoisePlan:
+def plan_noise(privacy: Privacy, images: int, batch: int, steps: int, spent: Spent = ()) -> NoisePlan:
     """Finds the least noise with which a training keeps its bound.
 
     Args:
@@ -91,20 +92,30 @@ def plan_noise(privacy: Privacy, images: int, batch: int, steps: int) -> NoisePl
         images: How many training images there are.
         batch: The expected number of images of a step; all images where it is more.
         steps: The steps of the whole training, all rounds of a federated one together.
+        spent: What earlier trainings on the same images have spent.
 
     Returns:
         The plan.
 
     Raises:
+        BudgetSpentError: Earlier trainings have left nothing.
         InputError: Opacus is not installed, or no noise is enough.
     """
     require_opacus()
     privacy, batch = privacy.of_images(images), min(batch, images)
-    try:
-        noise = _noise_multiplier(privacy.epsilon, _delta(privacy), batch / images, steps)
-    except ValueError as error:  # Opacus gives up at a great deviation
-        raise InputError(f"--dp-epsilon {privacy.epsilon:g}: no noise is enough for {steps} steps ({error})") from error
-    return NoisePlan(privacy, images, batch, steps, noise)
+    delta, rate = _delta(privacy), batch / images
+    already = epsilon_of(spent, delta)
+    share = 1.0
+    while share > MIN_SHARE and already < privacy.epsilon:
+        # Opacus looks for the noise of one training alone
+        noise = _noise_multiplier(share * (privacy.epsilon - already), delta, rate, steps)
+        if epsilon_of([*spent, (noise, rate, steps)], delta) <= privacy.epsilon:
+            return NoisePlan(privacy, images, batch, steps, noise)
+        share *= 0.8
+    raise BudgetSpentError(
+        f"--dp-epsilon {privacy.epsilon:g}: earlier trainings on these images have spent {already:.3g} of it; give a "
+        "greater --dp-epsilon, or other images and another run"
+    )
 
 
 @lru_cache(100)
@@ -112,8 +123,10 @@ def _noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: i
     from opacus.accountants.utils import get_noise_multiplier
 
     wanted = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": sample_rate, "steps": steps}
-    # within a thousandth of epsilon where epsilon is small
-    return float(get_noise_multiplier(**wanted, accountant=ACCOUNTANT, epsilon_tolerance=min(0.01, epsilon / 100)))
+    try:
+        return float(get_noise_multiplier(**wanted, accountant=ACCOUNTANT, epsilon_tolerance=min(0.01, epsilon / 100)))
+    except ValueError as error:  # Opacus gives up at a great deviation
+        raise InputError(f"--dp-epsilon {epsilon:g}: no noise is enough for {steps} steps ({error})") from error
 
 
 def epsilon_of(spent: Spent, delta: float) -> float:

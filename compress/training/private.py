@@ -6,21 +6,16 @@
 Each image is in a step with the same probability, by itself (Poisson sampling), with one crop. Its gradient is clipped
 to a norm, the clipped gradients are added up, and noise is added to the sum. Opacus clips, adds the noise and counts.
 
-The noise and the choice of images must stay secret. They come from a number that is drawn anew for each training, not
-from the run's seed. The number stands in the checkpoint, so a killed training goes on with the same noise: a step done
-again gives the very same result and spends nothing more. The checkpoint is deleted at the end.
+A killed training goes on with the same noise (`compress.training.privacy_ledger`).
 """
 
 import math
-import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from opacus.accountants import create_accountant
 from opacus.optimizers import DPOptimizer
 from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 from torch import Tensor, nn
@@ -28,81 +23,18 @@ from torch import Tensor, nn
 from compress.data.crops import CropsOfImages
 from compress.training import distributed
 from compress.training.averaging import average_of
+from compress.training.checkpoint import origin_of
 from compress.training.finite import require_finite_loss
 from compress.training.loop import fit
-from compress.training.privacy_accounting import ACCOUNTANT, NoisePlan, Spent
+from compress.training.privacy_accounting import NoisePlan, Spent
+from compress.training.privacy_ledger import LEDGER, Ledger, require_same_training
 from compress.training.sample_gradients import sample_gradients, train_by_image
 from compress.training.schedule import LR_SCHEDULES, Schedule
 from compress.training.trainee import Trainee, optimizer_of
 from search_spaces.errors import InputError
 
 PART = 16  # images whose gradients are in memory at once
-SECRET_BITS = 256
 SampleLosses = Callable[[Tensor, Tensor], Tensor]  # of (images, masks): a loss for each image
-
-
-@dataclass
-class Ledger:
-    """The secret of a private training and what it has spent; a part of its checkpoint.
-
-    Attributes:
-        accountant: Opacus's accountant, which counts the steps.
-        secret: The number from which the noise and the choice of images come.
-    """
-
-    accountant: Any
-    secret: str = field(default_factory=lambda: f"{secrets.randbits(SECRET_BITS):x}")
-
-    @staticmethod
-    def after(spent: Spent) -> "Ledger":
-        """Opens the ledger of a new training.
-
-        Args:
-            spent: What earlier trainings on the same images have spent.
-
-        Returns:
-            The ledger with a secret of its own.
-        """
-        accountant = create_accountant(mechanism=ACCOUNTANT)
-        accountant.history = [(float(noise), float(rate), int(steps)) for noise, rate, steps in spent]
-        return Ledger(accountant)
-
-    @property
-    def spent(self) -> list[tuple[float, float, int]]:
-        """What all trainings have spent, this one included."""
-        return list(self.accountant.history)
-
-    def generator(self, step: int, purpose: str, device: torch.device) -> torch.Generator:
-        """The random numbers of a step.
-
-        Args:
-            step: The step, from 0.
-            purpose: What they are for.
-            device: Where they are drawn.
-
-        Returns:
-            A generator that is the same each time.
-        """
-        # the steps of earlier trainings are counted too, so that no two trainings share noise
-        digest = sha256(f"{self.secret} {step} {purpose}".encode()).digest()
-        return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big"))
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds.
-
-        Returns:
-            Plain values.
-        """
-        return {"secret": self.secret, "accountant": dict(self.accountant.state_dict())}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a checkpoint.
-
-        Args:
-            state: What `state_dict` gave.
-        """
-        self.accountant.load_state_dict(state["accountant"])
-        self.secret = state["secret"]
 
 
 @dataclass(frozen=True)
@@ -147,7 +79,7 @@ class PrivateTrainee(Trainee):
     @property
     def parts(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        return {**super().parts, "ledger": self.ledger}
+        return {**super().parts, LEDGER: self.ledger}
 
     def start(self) -> None:
         """Sets the model to training mode, its batch norm frozen."""
@@ -217,6 +149,8 @@ def fit_privately(
     training_key: str = "",
     save: Callable[[float, list[tuple[float, float, int]]], None] | None = None,
     spent: Spent = (),
+    whole: Schedule | None = None,
+    done: int = 0,
 ) -> list[tuple[float, float, int]]:
     """Trains a network in place as `compress.training.loop.fit` does, with differential privacy.
 
@@ -227,7 +161,7 @@ def fit_privately(
         losses: A loss for each image of (images N,3,crop,crop in 0..1, masks N,crop,crop). No loss may depend on
             another image.
         crops: The crops, one of each image for each step.
-        schedule: The length and the learning rate. The steps may be fewer than the plan's: a round of several.
+        schedule: The length and the learning rate.
         plan: The noise.
         checkpoint: The file that keeps the state.
         title: What the training is called in the progress bar and in messages.
@@ -235,6 +169,8 @@ def fit_privately(
         save: Writes the result, given the seconds the training took and what is spent with it. Without it the
             checkpoint stays.
         spent: What earlier trainings, or rounds, on the same images have spent.
+        whole: The schedule of all rounds, where this training is one of several.
+        done: The steps of `whole` that earlier rounds took.
 
     Returns:
         What is spent with this training.
@@ -251,7 +187,8 @@ def fit_privately(
         raise InputError(f"--data {crops.data.spec}: --dp-epsilon needs single images, not scenes; cut them into files")
     plan.require(spent, schedule.steps)
     ledger = Ledger.after(spent)
-    trainee = PrivateTrainee.private(model, schedule, plan, ledger)
+    trainee = PrivateTrainee.private(model, whole or schedule, plan, ledger)
+    trainee.advance(done)
 
     def parts(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
         for at in range(0, len(images), PART):
@@ -261,7 +198,8 @@ def fit_privately(
         if save is not None:
             save(seconds, ledger.spent)
 
-    key = f"{training_key} {plan} {list(spent)}"
+    key = f"{training_key} {plan} {list(spent)} {done}"
+    require_same_training(checkpoint, origin_of(model, schedule, key))
     with sample_gradients(model):
         fit(model, parts, crops, schedule, checkpoint, title, None, key, saved if save else None, trainee)
     return ledger.spent

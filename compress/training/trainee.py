@@ -1,5 +1,6 @@
 """What changes in a training: the model, its optimizer, its learning rate and the average of its weights."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,17 @@ class Trainee:
     def start(self) -> None:
         """Sets the model to training mode."""
         self.model.train()
+
+    def advance(self, steps: int) -> None:
+        """Moves the learning rate on, as if steps had been taken.
+
+        Args:
+            steps: How many steps.
+        """
+        with warnings.catch_warnings():  # the scheduler misses the optimizer's steps, which other rounds took
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            for _ in range(steps):
+                self.rate.step()
 
     def drawn(self, start: int, steps: int) -> list[list[int]] | None:
         """Which crops make up each step.
