@@ -8,10 +8,17 @@ from ai_edge_litert import schema_py_generated as schema
 from commands import Command
 
 import compress.delegates
-from compress.evaluation.accelerators import GPU_OPS, NOT_TRIED, by_list, core_ml, on_gpu, on_npu, on_xnnpack
+from compress.evaluation import hexagon
+from compress.evaluation.accelerators import by_list, core_ml, on_npu, on_xnnpack
+from compress.evaluation.gpu_run import on_gpu
+from compress.evaluation.hexagon import on_hexagon, write_aot
+from compress.evaluation.placement import NOT_TRIED
+from compress.evaluation.published_ops import GPU_OPS
+from compress.latency.npu import file_op_names
 from compress.tflite.flatbuffer import pack, read_model
 from compress.tflite.writer import FLOAT32, random_weight_model
 from search_spaces import get_space
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.trials import SmallestTrial
 
@@ -74,6 +81,57 @@ def test_an_npu_names_what_falls_to_the_cpu(model: bytes) -> None:
     assert small.left is not None and "RESIZE_BILINEAR" in small.left
     assert large.left == {}
     assert "Vela" in large.source and "estimate" in large.note
+
+
+def with_buckets(content: bytes) -> bytes:
+    """The file with a BUCKETIZE at its end."""
+    model = read_model(content)
+    subgraph = model.subgraphs[0]
+    code = schema.OperatorCodeT()
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = schema.BuiltinOperator.BUCKETIZE, 127, 1
+    model.operatorCodes.append(code)
+    classes, buckets = subgraph.tensors[subgraph.outputs[0]], schema.TensorT()
+    buckets.name, buckets.shape, buckets.type = b"buckets", list(classes.shape), schema.TensorType.INT32
+    subgraph.tensors.append(buckets)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = len(model.operatorCodes) - 1
+    operator.inputs, operator.outputs = [int(subgraph.outputs[0])], [len(subgraph.tensors) - 1]
+    operator.builtinOptionsType = schema.BuiltinOptions.BucketizeOptions
+    operator.builtinOptions = schema.BucketizeOptionsT()
+    operator.builtinOptions.boundaries = [0.5, 2.5]
+    subgraph.operators.append(operator)
+    subgraph.outputs = operator.outputs
+    return pack(model)
+
+
+def test_hexagon_takes_the_file_and_leaves_buckets(model: bytes, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime_qnn", reason="the extra hexagon is not installed")
+    path, other, aot = tmp_path / "model.tflite", tmp_path / "buckets.tflite", tmp_path / "aot.tflite"
+    path.write_bytes(model)
+    other.write_bytes(with_buckets(model))
+    taken, cut = on_hexagon(path), on_hexagon(other)
+    assert (taken.left, taken.parts) == ({}, 1)
+    assert (cut.left, cut.parts) == ({"BUCKETIZE": 1}, 1)
+    write_aot(path, "SM8750", aot)
+    assert all(name.startswith("CUSTOM") for name in file_op_names(aot.read_bytes()))
+    with pytest.raises(InputError, match=r"XX9: Qualcomm's compiler does not know this chip; give a name such"):
+        write_aot(path, "XX9", aot)
+
+
+def test_hexagon_without_its_libraries_is_not_tried(
+    model: bytes, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hexagon, "find_spec", lambda name: None)
+    (tmp_path / "model.tflite").write_bytes(model)
+    found = on_hexagon(tmp_path / "model.tflite")
+    assert (found.source, found.left) == (NOT_TRIED, None)
+    assert "pip install 'slimlab[hexagon]'" in found.note
+    code, _, err = command(
+        compress.delegates.main, tmp_path, "--without-gpu", "--npu", "ethos-u85-512", "--aot", "SM8750"
+    )
+    assert (code, "slimlab[hexagon]" in err) == (2, True)
+    code, _, err = command(compress.delegates.main, tmp_path, "--aot", "../SM8750")
+    assert (code, "--aot ../SM8750: give the name of a chip" in err) == (2, True)
 
 
 def test_published_lists(model: bytes, smallest: Genotype) -> None:

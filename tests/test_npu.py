@@ -11,6 +11,7 @@ import torch
 from compress.latency import npu as npu_module
 from compress.latency.npu import Npu, check_same_vela
 from compress.latency.npu_model import NpuModel
+from compress.latency.npu_target import NpuTarget
 from compress.latency.target_names import NPUS, parse_target
 from compress.latency.targets import open_target
 from compress.latency.timing import load
@@ -145,3 +146,19 @@ def test_a_file_is_priced_as_it_is_and_the_cpu_s_ops_are_named(tmp_path: Path) -
     assert target.measure([fits])[0].ms == Npu("ethos-u55-256").compile(fits).price.latency_ms
     with pytest.raises(InputError, match="to the CPU: RESIZE_BILINEAR"):
         target.measure([random_weight_model(space.graph(replace(genotype, logits=True)))])
+
+
+def test_a_file_that_is_measured_and_looked_at_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = get_space("deeplabv3plus")
+    genotype = space.sample(SmallestTrial(), 4, (64, 64))
+    model = random_weight_model(space.graph(replace(genotype, doubling=True, logits=True)))
+    compiled = []
+    real = Npu._compile
+    monkeypatch.setattr(Npu, "_compile", lambda self, content: compiled.append(len(content)) or real(self, content))
+    npu = Npu("ethos-u55-256")
+    target = NpuTarget(npu=npu)
+    latency = target.measure([model])[0]
+    assert npu.compile(model).price.latency_ms == latency.ms
+    assert compiled == [len(model)]
+    npu.compile(random_weight_model(space.graph(replace(genotype, doubling=True, logits=True, classes=5))))
+    assert len(compiled) == 2

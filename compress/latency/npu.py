@@ -115,6 +115,18 @@ class Npu:
         Raises:
             InputError: Vela is not installed or cannot compile the file.
         """
+        if content not in self._last:
+            made = self._compile(content)
+            self._last.clear()
+            self._last[content] = made
+        return self._last[content]
+
+    @cached_property
+    def _last(self) -> dict[bytes, CompiledModel]:
+        """The last file: what is measured is often looked at once more."""
+        return {}
+
+    def _compile(self, content: bytes) -> CompiledModel:
         regor = _regor()
         series = "".join(part.capitalize() for part in self.series.split("-"))
         try:

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from compress.latency.latency_model import Price
 from compress.latency.npu import Npu
@@ -84,7 +84,8 @@ class NpuModel:
         if len(new) >= MIN_PARALLEL and cores > 1:
             # not forked: torch has threads
             with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-                found = pool.map(price_on, [self.npu] * len(new), new, chunksize=CHUNK)
+                plain = replace(self.npu)  # without the file that it keeps
+                found = pool.map(price_on, [plain] * len(new), new, chunksize=CHUNK)
                 self._known.update(zip(map(_work, new), found, strict=True))
         return [self.price(graph) for graph in graphs]
 

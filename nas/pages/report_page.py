@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from compress.evaluation.accelerators import ROWS_HEAD
 from compress.evaluation.metrics import iou_per_class, share_per_class
 from compress.evaluation.tflite_file import evaluate_tflite, read_runnable
 from compress.files.records import read_json
@@ -18,6 +19,7 @@ from nas.pages.tables import (
     FILES_HEAD,
     FINALISTS_HEAD,
     STAGES_HEAD,
+    accelerator_rows,
     file_rows,
     finalist_rows,
     phone_figures,
@@ -81,6 +83,8 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         stages_head=STAGES_HEAD,
         files=part("exported files", lambda: file_rows(run.metrics("export"))),
         files_head=FILES_HEAD,
+        accelerators=part("accelerators", lambda: accelerator_rows(run)),
+        accelerators_head=ROWS_HEAD,
         remarks=part("remarks", lambda: remarks(run)),
         curves=part("training logs", lambda: curve_figures(run)),
         evaluation=evaluation,

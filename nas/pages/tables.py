@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from compress.evaluation.accelerators import placement_rows, placements
 from compress.evaluation.agreement import AGREEMENT_BOUNDS
+from compress.evaluation.placement import ACCELERATORS, Placement
+from compress.evaluation.tflite_file import read_runnable
+from compress.files.atomic import digest
 from compress.files.records import read_json
 from compress.stages.run import SEARCH, STAGES, Run
 from compress.stages.shipped_figures import mean_over
@@ -66,6 +70,32 @@ def file_rows(exported: Mapping[str, Any]) -> list[tuple[str, ...]]:
         for name, form in FILES.items()
         if name in sizes
     ]
+
+
+def accelerator_rows(run: Run) -> list[tuple[str, ...]]:
+    """Makes the table of accelerators.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        A row of cells for each accelerator: those of accelerators.json where it is of this model.tflite, else what is
+        found out at once (XNNPACK, the run's NPU, published lists).
+
+    Raises:
+        InputError: When model.tflite or accelerators.json is damaged.
+    """
+    model, path = run.path / "model.tflite", run.path / ACCELERATORS
+    content = read_runnable(model)
+    if path.exists():
+        remedy = f"run python -m compress.delegates {run.path} again"
+        stored = read_json(path, remedy, dict)
+        try:
+            if stored["digest"] == digest(model):
+                return placement_rows(content, [Placement(**one) for one in stored["accelerators"]])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path}: not a table of accelerators ({error}); {remedy}") from error
+    return placement_rows(content, placements(model, [run.config.npu] if run.config.npu else [], gpu=False))
 
 
 def finalist_rows(run: Run) -> list[tuple[str, ...]]:
