@@ -1,10 +1,12 @@
 """The stage `export`: puts model.tflite, its variants for other runtimes and model.json into RUN and verifies them."""
 
+import statistics
 import time
 from typing import Any
 
 import numpy as np
 
+from compress.data.dataset import DataSet
 from compress.data.pixels import Pixels
 from compress.files.atomic import write_atomically
 from compress.files.records import write_json
@@ -71,7 +73,7 @@ def model_card(run: Run, model: bytes) -> dict[str, Any]:
             "type": np.dtype(reads["dtype"]).name,
             "quantization": {"scale": float(scale), "zero_point": int(zero)},
             "from_bytes": "pixel byte (0..255) minus 128; `bands` says how deeper images become bytes",
-            "scene_tile": list(run.config.input_size),
+            "scene_tile": scene_tile(run.data),
             "resize": "bilinear with antialiasing from the image to height x width",
         },
         "output": {
@@ -101,6 +103,20 @@ def channels_of(pixels: Pixels) -> str | list[str]:
     if not pixels.names and len(pixels.bands) == RGB_BANDS:
         return "RGB"
     return list(pixels.names) or [f"band {band + 1}" for band in pixels.bands]
+
+
+def scene_tile(data: DataSet) -> list[int]:
+    """The part of a scene that a network sees as it saw an image in training.
+
+    Args:
+        data: The data set that it was trained on.
+
+    Returns:
+        Height and width in pixels of the scene: the medians over the training images, or the size of the tiles where
+        these are scenes.
+    """
+    heights, widths = zip(*data.statistics["train"].sizes, strict=True)
+    return [int(statistics.median_low(sides)) for sides in (heights, widths)]
 
 
 def output_form(logits: bool, quantization: tuple[float, int]) -> dict[str, Any]:
