@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
