@@ -1,5 +1,6 @@
 """Data sets with scenes: images so large that they are read by tiles."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,14 @@ from compress.data.crops import Crops
 from compress.data.dataset import DataSet, open_data, read_pair
 from compress.data.decoders import tiff_windows
 from compress.data.labels import IGNORE
+from compress.data.scenes import shifted
 from compress.data.statistics import mask_counts
 from compress.data.validation import read_validation
 from compress.data.windows import Window
+from compress.evaluation.metrics import mean_iou
+from compress.evaluation.sliding import Tiling
+from compress.evaluation.tile_scores import TileScores
+from compress.stages.scene_figures import _count, scene_figures
 
 TILE = (32, 48)
 SIDES = (320, 250)  # H, W of a scene in these tests
@@ -92,8 +98,6 @@ def test_crops_lie_between_tiles_too(small: Path) -> None:
     crops = Crops(data, TILE, 24, 30, 0)
     again = Crops(data, TILE, 24, 30, 0)
     assert all((crops[i][0] == again[i][0]).all() for i in range(30))
-    from compress.data.scenes import shifted
-
     moved = [shifted(pair, 0, i) for i, pair in enumerate(data.train)]
     assert {pair.window for pair in moved} - {pair.window for pair in data.train}
     for pair in moved:
@@ -155,3 +159,29 @@ def test_what_is_wrong_with_a_scene(small: Path, wrong: str, command) -> None:
     }[wrong]
     assert expected in err
     assert len([line for line in err.splitlines() if not line.startswith(("note", "warning"))]) == 1
+
+
+def test_whole_scenes_are_evaluated(small: Path) -> None:
+    """A file that gives the truth reaches an mIoU of 1; tiles overlap, and every labelled pixel counts once."""
+    _, mask = write_scene(small / "val", "map", 0, nodata_rows=40)
+    write_scene(small / "train", "other", 1)
+    data = open_data(f"folder:{small}", tile=TILE)
+    scores = TileScores(None, TILE)
+    scores.score = lambda image: np.stack([image[..., 0] < 100, image[..., 1] > 130, image[..., 0] > 200], -1)  # type: ignore[method-assign]
+    pair = data.val[0]
+    counts = _count(data, pair, Tiling(Window(0, 0, *SIDES), TILE), scores)
+    assert counts.sum() == (mask != IGNORE).sum()
+    assert mean_iou(counts) == 1.0
+    assert scene_figures(replace(data, val=tuple(replace(one, area=None) for one in data.val)), TILE, b"") == {}
+
+
+def test_the_shipped_file_on_a_scene(small: Path) -> None:
+    write_scene(small / "train", "other", 1)
+    write_scene(small / "val", "map", 0)
+    (small / "classes.txt").write_text("".join(f"class{i}\n" for i in range(11)))
+    data = open_data(f"folder:{small}", tile=(360, 480))
+    model = (Path(__file__).parent.parent / "runs" / "camvid" / "model.tflite").read_bytes()
+    found = scene_figures(data, (360, 480), model)["scenes"]
+    assert (found["scenes"], found["tiles"], found["empty_tiles"]) == (1, 1, 0)
+    assert 0 <= found["miou"] <= 1
+    assert found["s_per_scene"] > 0

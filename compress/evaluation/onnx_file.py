@@ -30,7 +30,7 @@ def run_onnx(path: Path, resolution: tuple[int, int], validation: Validation, im
         maps = []
         for pixels, _ in islice(validation.batches(resolution), images):
             (class_map,) = session.run(None, {"pixels": np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())})
-            maps.append(np.asarray(class_map)[0])
+            maps.append(np.asarray(class_map)[0].astype(np.uint8))  # not the eight bytes a pixel of an argmax
     except Exception as error:  # onnxruntime raises kinds of its own
         what = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: ONNX Runtime cannot run it ({what}); run python -m compress.export again") from error

@@ -91,6 +91,7 @@ def variant_figures(run: Run, maps: list[np.ndarray]) -> dict[str, float]:
         counts, same = evaluate_tflite(read_runnable(run.path / file), network, run.validation, f"verify {file}")
         found[f"{name}_miou"] = mean_iou(counts)
         found[f"{name}_agreement"] = _share_alike(same, maps)
+        del same  # the maps of a large split take gigabytes
     in_onnx = run_onnx(run.path / INT8_ONNX, network.genotype.resolution, run.validation, len(run.validation))
     found["int8_onnx_miou"] = mean_iou(_counts(in_onnx, run))
     found["int8_onnx_agreement"] = _share_alike(in_onnx, maps)

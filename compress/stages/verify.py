@@ -16,6 +16,7 @@ from compress.evaluation.op_agreement import op_agreement
 from compress.evaluation.tflite_file import class_maps, evaluate_tflite, read_runnable
 from compress.files.tensors import load_network
 from compress.stages.run import Run
+from compress.stages.scene_figures import scene_figures
 from compress.stages.shipped_figures import class_figures, shipped_figures
 from compress.stages.variants import variant_figures
 from compress.tflite.reader import check_all_int8, file_ops
@@ -36,7 +37,7 @@ def verify(run: Run) -> dict[str, Any]:
     Returns:
         What was found: mIoU (0..1), latency (ms), number of ops, agreements (0..1), mIoU of the
         variants, size (bytes); start, memory, size of each file and figures of each class
-        (`compress.stages.shipped_figures`).
+        (`compress.stages.shipped_figures`), and figures of whole scenes (`compress.stages.scene_figures`).
 
     Raises:
         InputError: A file cannot be run, has an op that should be int8 and is not, or does not agree with its network.
@@ -73,6 +74,7 @@ def verify(run: Run) -> dict[str, Any]:
         "size_bytes": len(model),
         **shipped_figures(run, model, network),
         "classes": class_figures(run, counts),
+        **scene_figures(run.data, run.config.input_size, model),
     }
 
 
