@@ -119,7 +119,7 @@ def _no_list(folder: Path, train: int, val: int) -> None:
 
 SETS = {
     "cityscapes": BigSet(
-        "cityscapes", 2975, 500, (1024, 2048), 34, _write_cityscapes, _no_list, ("512x1024", "1024x2048")
+        "cityscapes", 2975, 500, (1024, 2048), 34, _write_cityscapes, _no_list, ("1024x2048", "512x1024")
     ),
     "voc": BigSet("voc", 1464, 1449, (375, 500), 21, _write_voc, _list_voc, ("512x512",)),
     "voc-sbd": BigSet("voc", 10_582, 1449, (375, 500), 21, _write_voc, _list_voc, ("512x512",)),

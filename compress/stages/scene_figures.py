@@ -28,8 +28,8 @@ def scene_figures(data: DataSet, tile: Size, model: bytes) -> dict[str, Any]:
 
     Returns:
         Under `scenes`: mIoU (0..1) over the pixels that were measured and have a label, the number of scenes or of
-        their parts, of tiles and of those that were passed over, the overlap, ms per tile and seconds per scene. Nothing
-        where the split has no scene.
+        their parts, of tiles and of those that were passed over, the overlap, ms per tile and seconds per scene.
+        Nothing where the split has no scene.
     """
     parts = {(pair.image, pair.area): pair for pair in data.val if pair.area is not None}
     if not parts:
