@@ -113,7 +113,13 @@ RECIPES = {
         30,
         "the folder of CamVid in SegNet's copy",
         # the published figures of small networks are of at most a million parameters
-        {"preset": "standard", "input_size": "360x480", "augment": "road", "max_size_kib": 1000.0},
+        {
+            "preset": "standard",
+            "input_size": "360x480",
+            "augment": "road",
+            "loss": "ce,dice=0.5",
+            "max_size_kib": 1000.0,
+        },
     ),
     "landuse": Recipe("land use: the land cover shipped with the project", landuse_data, 30),
     "medical": Recipe(
