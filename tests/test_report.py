@@ -11,6 +11,7 @@ from commands import Command
 from PIL import Image
 
 import nas.report
+from compress.files.atomic import digest
 from compress.files.records import read_record, write_json, write_record
 
 FIGURES = "<svg "
@@ -90,6 +91,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, int]] = {
     "search.jsonl is gone": (lambda run: (run / "search.jsonl").unlink(), "candidates", 2),
     "finalists are a number": (write("search/finalists.json", b"5"), "finalists", 3),
     "finalists lack figures": (write("search/finalists.json", b'[{"id": "<b>"}]'), "finalists", 3),
+    "accelerators are a number": (write("accelerators.json", b"5"), "accelerators", 3),
     "a log is a text": (write("train/log.csv", b"step,loss\n1,x\n"), "training logs", 1),
     "a log is bytes": (write("search/log.csv", b"\xff\x00"), "training logs", 1),
     "the data is gone": (no_data, "evaluation of model.tflite", 3),
@@ -163,4 +165,16 @@ def test_the_page_shows_what_export_recorded(run: Path, command: Command) -> Non
     assert f"<td>model.onnx<td>{exported['file_bytes']['model.onnx'] / 1024:.0f}<td>" in page
     assert f"{exported['uint8_agreement']:.2%} of the pixels as model.tflite" in page
     assert all(f"<td>{figures['share'] * 100:.1f} %" in page for figures in exported["classes"].values())
-    assert page.count('<div class="wide') == 4  # finalists, stages, files and classes scroll by themselves
+    assert "<td>XNNPACK (CPU)<td>" in page and "1 ARG_MAX" in page
+    # finalists, stages, files, accelerators and classes scroll by themselves
+    assert page.count('<div class="wide') == 5
+
+
+def test_the_page_shows_the_last_table_of_accelerators(run: Path, command: Command) -> None:
+    """But not one of another model.tflite."""
+    one = {"accelerator": "Some <NPU>", "source": "compiled here", "left": {"MEAN": 1}, "parts": 2}
+    for digests, shown in ((digest(run / "model.tflite"), True), ("another", False)):
+        write_json(run / "accelerators.json", {"digest": digests, "accelerators": [one]})
+        code, _, err = command(nas.report.main, run)
+        assert code == 0, err
+        assert ("<td>Some &lt;NPU&gt;<td>" in (run / "report.html").read_text()) is shown
