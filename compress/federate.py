@@ -1,8 +1,12 @@
 """python -m compress.federate RUN --clients DIR DIR ...: trains the run's network further at clients whose data stays
 where it is. Each client trains on its own images, and the server averages their weights, round after round.
 
-Without --serve and --join the clients are folders of this machine, one after the other. The result is a network like
-any other: prune, distill, quantize, export and verify go on from it. See docs/federated.md.
+    python -m compress.federate RUN --clients DIR DIR ...            folders of this machine, one after the other
+    python -m compress.federate RUN --serve HOST:PORT ...            the server, on its machine
+    python -m compress.federate FOLDER --join HOST:PORT --data DATA  a client, on its machine
+
+The result is a network like any other: prune, distill, quantize, export and verify go on from it. A client keeps its
+files in FOLDER. Beyond this machine, server and clients need certificates and keys. See docs/federated.md.
 """
 
 import argparse
@@ -10,7 +14,7 @@ import argparse
 from compress.stages.cli import GOES_ON, Command, run_command
 from compress.stages.command import add_run_argument
 from compress.stages.config_file import read_config
-from compress.stages.federate_options import FederateOptions, client_specs
+from compress.stages.federate_options import FederateOptions, JoinOptions, ServeOptions, client_specs, require_one
 from compress.stages.flags import add_flags, values_of
 
 
@@ -20,28 +24,32 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
     Args:
         arguments: The command's parser.
     """
-    add_run_argument(arguments)
-    arguments.add_argument(
-        "--clients",
-        nargs="+",
-        required=True,
-        metavar="DIR",
-        help="data sets of clients on this machine",
-    )
-    add_flags(arguments, FederateOptions)
+    add_run_argument(arguments, "a run folder; with --join the folder of a client")
+    arguments.add_argument("--clients", nargs="+", metavar="DIR", help="data sets of clients on this machine")
+    add_flags(arguments, ServeOptions, JoinOptions, FederateOptions)
 
 
 def run(given: argparse.Namespace) -> None:
-    """Trains with clients.
+    """Trains with clients, or joins a server.
 
     Args:
         given: The flags.
     """
+    require_one(given.clients, given.serve, given.join)
+    if given.join:
+        joining = JoinOptions(**values_of(JoinOptions, vars(given)))
+
+        from compress.stages.federation import join_server
+
+        join_server(given.run, joining)
+        return
     options = FederateOptions(**values_of(FederateOptions, vars(given)))
+    serving = ServeOptions(**values_of(ServeOptions, vars(given)))
     config = read_config(given.run)
-    clients = client_specs(given.clients, config.data)
+    clients = client_specs(given.clients, config.data) if given.clients else {}
 
     from compress.stages.federate import simulate
+    from compress.stages.federation import serve_clients
     from compress.stages.records import require
     from compress.stages.run import FEDERATE, open_run
     from compress.training.device import share_cores
@@ -49,7 +57,10 @@ def run(given: argparse.Namespace) -> None:
     share_cores()
     opened = open_run(given.run)
     require(opened, opened.before(FEDERATE))
-    simulate(opened, clients, options)
+    if clients:
+        simulate(opened, clients, options)
+    else:
+        serve_clients(opened, serving, options)
 
 
 COMMAND = Command("compress.federate", __doc__, add_arguments, run, GOES_ON)

@@ -22,7 +22,7 @@ from compress.federated.rounds import Rounds
 from compress.federated.simulation import FolderGrid
 from compress.federated.strategies import make_strategy
 from compress.federated.task import Task
-from compress.federated.updates import ARRAYS, IMAGES, METRICS, batch_norm_names
+from compress.federated.updates import ARRAYS, IMAGES, METRICS, batch_norm_names, packed
 from compress.stages.federate import federate, simulate, task_of
 from compress.stages.federate_options import FederateOptions
 from compress.stages.prune import prune
@@ -125,6 +125,12 @@ class Fleet:
         TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
         self.asked: list[list[str]] = []
 
+    def newcomers(self) -> list[int]:
+        return []
+
+    def admit(self, node: int, said: str, fault: str | None) -> str:
+        raise NotImplementedError
+
     def get_node_ids(self) -> list[int]:
         return list(self.names)
 
@@ -146,8 +152,8 @@ class Fleet:
 
 def rounds_of(fleet: Fleet, task: Task, path: Path, strategy: str = "fedavg", drawn: int | None = None) -> Rounds:
     images = {name: count for name, (count, _) in fleet.sent.items()}
-    made = make_strategy(strategy, len(images), drawn, 1, 0.1)
-    return Rounds(path / "rounds.pt", "key", task, made, fleet, images, None, 1, {"w": torch.zeros(2, 3)})
+    made, weights = make_strategy(strategy, drawn, 1, 0.1), {"w": torch.zeros(2, 3)}
+    return Rounds(path / "rounds.pt", "key", task, made, fleet, packed(weights, ["w"]), None, 1, weights, images)
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +258,14 @@ def test_the_server_reads_no_file_name_of_a_client(
 WRONG = {
     ("--clients", "CLIENT"): "one client learns nothing from others",
     ("--clients", "CLIENT", "CLIENT"): "another client's folder has the name 'north'",
+    ("--clients", "CLIENT", "folder:a", "--min-clients", "3"): "--clients: 2 are fewer than the 3 that a round needs",
+    (): "give one of --clients DIR DIR ..., --serve HOST:PORT and --join HOST:PORT",
+    ("--join", "127.0.0.1:9", "--serve", "127.0.0.1:9"): "give one of --clients",
+    ("--join", "127.0.0.1:9"): "name the client's data set with --data",
+    ("--join", "example.org:9", "--data", "folder:x"): "open to others; give --root and --key",
+    ("--serve", "0.0.0.0:9"): "others can reach it; give --certificate, --certificate-key and --client-keys",
+    ("--serve", "127.0.0.1:9", "--client-keys", "x"): "all three",
+    ("--serve", "9092"): "give HOST:PORT",
     ("--clients", "a", "--rounds", "0"): "--rounds 0: give a positive number",
     ("--clients", "a", "--strategy", "best"): "choose from fedavg, fedprox, fedbn",
     ("--clients", "a", "--clients-per-round", "1"): "--min-clients 2: more than --clients-per-round 1",

@@ -14,7 +14,16 @@ from compress.data.validation import read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
 from compress.federated.client import KEY, Client, client_of
-from compress.federated.flower import ClientApp, Context, Error, ErrorCode, Message, MetricRecord, RecordDict
+from compress.federated.flower import (
+    ClientApp,
+    ConfigRecord,
+    Context,
+    Error,
+    ErrorCode,
+    Message,
+    MetricRecord,
+    RecordDict,
+)
 from compress.federated.local_training import train_locally
 from compress.federated.task import RefusedError, Task, same_data
 from compress.federated.updates import (
@@ -22,6 +31,7 @@ from compress.federated.updates import (
     CONFIG,
     IMAGES,
     METRICS,
+    NAME,
     TASK,
     apply_weights,
     array_fault,
@@ -35,6 +45,7 @@ from search_spaces.errors import InputError
 from search_spaces.network import Network
 
 ROUND, PROXIMAL_MU = "server-round", "proximal-mu"
+END = "query.end"  # the message after which a client leaves
 
 app = ClientApp()
 
@@ -124,7 +135,7 @@ def describe(asked: Asked) -> RecordDict:
         asked: What the server asks.
 
     Returns:
-        The number of training images.
+        The number of training images and the client's name.
 
     Raises:
         RefusedError: Classes, label map or bands are not the run's.
@@ -135,7 +146,8 @@ def describe(asked: Asked) -> RecordDict:
     check(client.data)
     if asked.task.local_batch_norm and not client.stored(asked.key):
         client.keep_batch_norm(asked.key, 0, asked.network)
-    return RecordDict({METRICS: MetricRecord({IMAGES: len(client.data.train)})})
+    figures = MetricRecord({IMAGES: len(client.data.train)})
+    return RecordDict({METRICS: figures, CONFIG: ConfigRecord({NAME: client.name})})
 
 
 def train(asked: Asked) -> RecordDict:
@@ -196,3 +208,4 @@ app.query()(answering(describe))
 app.train()(answering(train))
 app.evaluate()(answering(evaluate))
 app.query("batch_norm")(answering(show_batch_norm))
+app.query("end")(lambda message, context: Message(RecordDict(), reply_to=message))

@@ -33,7 +33,7 @@ except ImportError as error:
         f"federated training needs the package flwr ({error}); pip install 'slimlab[federated]'"
     ) from error
 
-logging.getLogger("flwr").setLevel(logging.ERROR)
+logging.getLogger("flwr").setLevel(logging.CRITICAL)  # what goes wrong is said in one line here
 
 __all__ = [
     "Array",

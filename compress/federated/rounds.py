@@ -7,100 +7,37 @@ whole.
 import json
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
 from compress.federated.client import KEY
-from compress.federated.flower import ArrayRecord, ConfigRecord, FedAvg, Message, RecordDict
+from compress.federated.flower import ArrayRecord, ConfigRecord, FedAvg, Message, MessageType, RecordDict
+from compress.federated.questions import Fleet, ask, figure_fault
 from compress.federated.task import Task
-from compress.federated.updates import ARRAYS, CONFIG, IMAGES, METRICS, TASK, Expected, packed, size_bytes, unpacked
+from compress.federated.updates import (
+    ARRAYS,
+    CONFIG,
+    IMAGES,
+    METRICS,
+    NAME,
+    TASK,
+    Expected,
+    packed,
+    size_bytes,
+    unpacked,
+)
 from compress.files.records import parse_json
 from compress.files.tensors import load_tensors, save_tensors
 from search_spaces.errors import InputError
 
+WAIT_SECONDS = 0.5
 MAX_ATTEMPTS = 3  # at one round, one after the other
 DELETE = "delete it: the rounds begin again without it"
-
-
-class Fleet(Protocol):
-    """Clients that can be asked: those of a simulation, or those that have joined a server.
-
-    Attributes:
-        names: The name of each client, by the number that Flower gives it.
-    """
-
-    names: dict[int, str]
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Lists the clients that are there.
-
-        Returns:
-            Their numbers.
-        """
-        ...
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Asks clients.
-
-        Args:
-            messages: A message for each client that is asked.
-            timeout: The seconds to wait; None for no limit.
-
-        Returns:
-            The answers that came in time.
-        """
-        ...
-
-
-@dataclass
-class Answers:
-    """The answers to one question.
-
-    Attributes:
-        sound: The replies that can be used, by the client's name, in the order of names.
-        faults: What was wrong with the others, by the client's name.
-    """
-
-    sound: dict[str, Message] = field(default_factory=dict)
-    faults: dict[str, str] = field(default_factory=dict)
-
-
-def ask(
-    fleet: Fleet, messages: Iterable[Message], timeout: float | None, fault_of: Callable[[str, Message], str | None]
-) -> Answers:
-    """Asks clients and sorts their answers.
-
-    Args:
-        fleet: The clients.
-        messages: A message for each client that is asked.
-        timeout: The seconds to wait; None for no limit.
-        fault_of: Says what is wrong with a reply of a client, or None.
-
-    Returns:
-        The answers.
-    """
-    messages = list(messages)
-    asked = sorted(fleet.names[message.metadata.dst_node_id] for message in messages)
-    replies = {
-        fleet.names[reply.metadata.src_node_id]: reply for reply in fleet.send_and_receive(messages, timeout=timeout)
-    }
-    answers = Answers()
-    for name in asked:
-        reply = replies.get(name)
-        if reply is None:
-            fault: str | None = f"no answer within {timeout:g} s" if timeout else "no answer"
-        else:
-            fault = str(reply.error.reason) if reply.has_error() else fault_of(name, reply)
-        if fault is None and reply is not None:
-            answers.sound[name] = reply
-        else:
-            answers.faults[name] = str(fault)
-    return answers
 
 
 @dataclass
@@ -113,10 +50,11 @@ class Rounds:
         task: The task.
         strategy: Flower's strategy.
         fleet: The clients.
-        images: The training images of each client, by its name.
+        start: All weights at the beginning, which a client gets when it is asked about its data.
         seconds: How long a round waits for answers; None for no limit.
         min_clients: The fewest sound updates that make a round.
         weights: The tensors that are exchanged, after the last round that is done.
+        images: The training images of each client that takes part, by its name.
         history: The record of each round that is done.
     """
 
@@ -125,10 +63,11 @@ class Rounds:
     task: Task
     strategy: FedAvg
     fleet: Fleet
-    images: dict[str, int]
+    start: ArrayRecord
     seconds: float | None
     min_clients: int
     weights: dict[str, Tensor]
+    images: dict[str, int] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def load(self) -> None:
@@ -208,6 +147,7 @@ class Rounds:
         Returns:
             The round's record, and the averaged weights; None where too few updates were sound.
         """
+        self.gather()
         begun, arrays = time.monotonic(), packed(self.weights, list(self.weights))
         with drawing(f"{self.task.seed} {number}"):
             messages = list(self.strategy.configure_train(number, arrays, self.config(), self.fleet))
@@ -236,19 +176,44 @@ class Rounds:
         record["seconds"] = time.monotonic() - begun
         return record, unpacked(averaged)
 
-    def question(self, kind: str, arrays: ArrayRecord, number: int) -> list[Message]:
+    def gather(self) -> None:
+        """Asks new clients whether their data fits, and waits until enough clients take part."""
+        self.welcome()
+        waited = False
+        while (there := len(list(self.fleet.get_node_ids()))) < self.min_clients:
+            if not waited:
+                print(f"federate: waiting for clients: {there} of {self.min_clients} take part", flush=True)
+            waited = True
+            time.sleep(WAIT_SECONDS)
+            self.welcome()
+
+    def welcome(self) -> None:
+        """Asks the clients that are new whether their data fits."""
+        nodes = list(self.fleet.newcomers())
+        if not nodes:
+            return
+        messages = self.question(MessageType.QUERY, self.start, 0, nodes)
+        for reply in self.fleet.send_and_receive(messages, timeout=self.seconds):
+            fault = str(reply.error.reason) if reply.has_error() else figure_fault("", reply)
+            said = "" if reply.has_error() else str((reply.content.get(CONFIG) or {}).get(NAME, ""))
+            name = self.fleet.admit(reply.metadata.src_node_id, said, fault)
+            if fault is None:
+                self.images[name] = int(reply.content[METRICS][IMAGES])
+
+    def question(self, kind: str, arrays: ArrayRecord, number: int, nodes: list[int] | None = None) -> list[Message]:
         """A message to every client that takes part.
 
         Args:
             kind: The type of the message.
             arrays: The weights it carries.
             number: The round.
+            nodes: The clients' numbers; None for all that take part.
 
         Returns:
             The messages.
         """
         config = ConfigRecord({**self.config(), "server-round": number})
-        nodes = [node for node in sorted(self.fleet.get_node_ids()) if self.fleet.names[node] in self.images]
+        nodes = sorted(self.fleet.get_node_ids()) if nodes is None else nodes
         return [
             Message(RecordDict({ARRAYS: arrays, CONFIG: config}), dst_node_id=node, message_type=kind) for node in nodes
         ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from compress.federated.client_app import app
 from compress.federated.flower import Context, Message, RecordDict, TaskIdentity
+from search_spaces.errors import InputError
 
 
 class FolderGrid:
@@ -31,7 +32,35 @@ class FolderGrid:
             node: {"name": name, "data": clients[name], "folder": str(folder / name)}
             for node, name in self.names.items()
         }
+        self._new = list(self.names)
         TaskIdentity.run_id = TaskIdentity.task_id = TaskIdentity.node_id = 1
+
+    def newcomers(self) -> list[int]:
+        """Lists the clients that have not been asked about their data.
+
+        Returns:
+            Their numbers.
+        """
+        return self._new
+
+    def admit(self, node: int, said: str, fault: str | None) -> str:
+        """Lets a client take part. One whose data does not fit ends the training: all clients are at hand.
+
+        Args:
+            node: The client's number.
+            said: The name it says; the folder's name counts.
+            fault: Why it may not take part, or None.
+
+        Returns:
+            Its name.
+
+        Raises:
+            InputError: The client may not take part.
+        """
+        if fault is not None:
+            raise InputError(f"client {self.names[node]}: {fault}")
+        self._new.remove(node)
+        return self.names[node]
 
     def get_node_ids(self) -> Iterable[int]:
         """Lists the clients.

@@ -10,12 +10,11 @@ STRATEGIES: dict[str, type[FedAvg]] = {
 }
 
 
-def make_strategy(name: str, clients: int, drawn: int | None, min_clients: int, proximal_mu: float) -> FedAvg:
+def make_strategy(name: str, drawn: int | None, min_clients: int, proximal_mu: float) -> FedAvg:
     """Sets a strategy up. Updates are weighted by the client's number of training images.
 
     Args:
         name: A key of STRATEGIES.
-        clients: How many clients take part.
         drawn: How many are drawn for a round; None for all.
         min_clients: The fewest that a round begins with.
         proximal_mu: The weight of FedProx's term.
@@ -24,8 +23,8 @@ def make_strategy(name: str, clients: int, drawn: int | None, min_clients: int, 
         Flower's strategy.
     """
     share = {
-        "fraction_train": min(1.0, drawn / clients) if drawn else 1.0,
-        "min_train_nodes": min(drawn, clients) if drawn else min_clients,
+        "fraction_train": 1e-9 if drawn else 1.0,  # Flower draws min_train_nodes where the fraction is less
+        "min_train_nodes": drawn or min_clients,
         "min_available_nodes": min_clients,
     }
     return FedProx(proximal_mu=proximal_mu, **share) if name == "fedprox" else STRATEGIES[name](**share)

@@ -16,7 +16,7 @@ from search_spaces.network import Network
 
 ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"  # the records of a message
 IMAGES = "num-examples"  # by which Flower weights an update
-TASK = "task"
+TASK, NAME = "task", "name"
 COUNTERS = "num_batches_tracked"  # of batch normalization; no network uses them
 HEADER_BYTES = 1024  # of a .npy file, at most
 

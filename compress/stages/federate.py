@@ -12,17 +12,16 @@ from torch import Tensor
 
 from compress.federated.client import BATCH_NORM
 from compress.federated.flower import MessageType
-from compress.federated.rounds import Answers, Fleet, Rounds, ask
+from compress.federated.questions import Answers, Fleet, ask, figure_fault
+from compress.federated.rounds import Rounds
 from compress.federated.simulation import FolderGrid
 from compress.federated.strategies import FEDBN, make_strategy
 from compress.federated.task import Task, spelled_labels
 from compress.federated.updates import (
-    IMAGES,
     METRICS,
     Expected,
     apply_weights,
     batch_norm_names,
-    is_plain,
     packed,
     shared_names,
     unpacked,
@@ -83,6 +82,9 @@ def simulate(run: Run, clients: Mapping[str, str], options: FederateOptions) -> 
     Raises:
         InputError: A client's data does not fit the run, or too few updates were sound.
     """
+    needed = max(options.min_clients, options.clients_per_round or 0)
+    if needed > len(clients):
+        raise InputError(f"--clients: {len(clients)} are fewer than the {needed} that a round needs; lower that")
     federate(run, FolderGrid(clients, run.path / FEDERATE / "clients"), options)
 
 
@@ -105,16 +107,13 @@ def federate(run: Run, fleet: Fleet, options: FederateOptions) -> None:
         path=folder / STATE,
         key=f"{digest(run.made('train'))} {options.strategy} {options.proximal_mu} {task.to_json()}",
         task=task,
-        strategy=make_strategy(
-            options.strategy, len(fleet.names), options.clients_per_round, options.min_clients, options.proximal_mu
-        ),
+        strategy=make_strategy(options.strategy, options.clients_per_round, options.min_clients, options.proximal_mu),
         fleet=fleet,
-        images={},
+        start=packed(state, shared_names(network, local_batch_norm=False)),
         seconds=options.round_seconds,
-        min_clients=options.min_clients,
+        min_clients=max(options.min_clients, options.clients_per_round or 0),
         weights={name: state[name] for name in shared_names(network, task.local_batch_norm)},
     )
-    rounds.images = described(rounds, network)
     rounds.load()
 
     def finished(record: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
@@ -124,7 +123,8 @@ def federate(run: Run, fleet: Fleet, options: FederateOptions) -> None:
         print(format_round(record, task.rounds))
 
     rounds.run(finished)
-    mious = client_mious(rounds, network)
+    rounds.gather()
+    mious = client_mious(rounds)
     apply_weights(network, {**rounds.weights, **(mean_batch_norm(rounds, network) if task.local_batch_norm else {})})
     clients = [{"name": name, "images": rounds.images[name], "miou": mious.get(name)} for name in sorted(rounds.images)]
     asked = {"strategy": options.strategy, "local_steps": task.local_steps, "rounds": rounds.history}
@@ -134,49 +134,11 @@ def federate(run: Run, fleet: Fleet, options: FederateOptions) -> None:
         leftover.unlink()
 
 
-def described(rounds: Rounds, network: Network) -> dict[str, int]:
-    """Asks all clients whether their data fits.
-
-    Args:
-        rounds: The rounds, before the first.
-        network: The network they begin with.
-
-    Returns:
-        The number of training images of each client that takes part, by its name.
-
-    Raises:
-        InputError: A client's data does not fit; the line names all such clients.
-    """
-    state = network.state_dict()
-    arrays = packed(state, shared_names(network, local_batch_norm=False))
-    rounds.images = dict.fromkeys(rounds.fleet.names.values(), 0)
-    answers = ask(rounds.fleet, rounds.question(MessageType.QUERY, arrays, 0), rounds.seconds, figure_fault)
-    if answers.faults:
-        raise InputError("; ".join(f"client {name}: {fault}" for name, fault in answers.faults.items()))
-    return {name: int(reply.content[METRICS][IMAGES]) for name, reply in answers.sound.items()}
-
-
-def figure_fault(client: str, reply: Any) -> str | None:
-    """Says what is wrong with an answer that holds figures only.
-
-    Args:
-        client: The client's name.
-        reply: The answer.
-
-    Returns:
-        A text for people, or None.
-    """
-    figures = dict(reply.content.get(METRICS) or {})
-    sound = IMAGES in figures and figures[IMAGES] >= 1 and all(is_plain(value) for value in figures.values())
-    return None if sound else "a figure of the answer is missing or not a finite number"
-
-
-def client_mious(rounds: Rounds, network: Network) -> dict[str, float]:
+def client_mious(rounds: Rounds) -> dict[str, float]:
     """Evaluates the last round's network at every client, on its own validation split.
 
     Args:
         rounds: The rounds; all are done.
-        network: The network, for the names of its tensors.
 
     Returns:
         The mIoU (0..1) of each client that answered, by its name.

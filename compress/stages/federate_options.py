@@ -1,6 +1,7 @@
 """The flags of `compress.federate`: who the clients are, how their updates are averaged, who may join."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from compress.stages.choices import FEDERATED_STRATEGIES
 from compress.stages.flags import check_choices, flag
 from search_spaces.errors import InputError
 
-CLIENTS, TRAINING = "clients", "training"
+SERVER, CLIENT, TRAINING = "a server", "a client", "training"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,71 @@ class FederateOptions:
             )
 
 
+@dataclass(frozen=True)
+class ServeOptions:
+    """Where a server listens, and who may join it.
+
+    Attributes:
+        serve: HOST:PORT.
+        certificate: The file of the server's certificate.
+        certificate_key: The file of its private key.
+        client_keys: The folder of the clients' public keys.
+
+    Raises:
+        InputError: A value is wrong, or an address beyond this machine has no certificate and keys.
+    """
+
+    serve: str = flag(SERVER, "listen there for clients", "", metavar="HOST:PORT")
+    certificate: str = flag(SERVER, "the server's certificate, PEM", "", parse=expand_home, metavar="FILE")
+    certificate_key: str = flag(SERVER, "its private key, PEM", "", parse=expand_home, metavar="FILE")
+    client_keys: str = flag(
+        SERVER, "folder with a public key NAME.pub of each client", "", parse=expand_home, metavar="DIR"
+    )
+
+    def __post_init__(self) -> None:
+        if not self.serve:
+            return
+        host, _ = parse_address("--serve", self.serve)
+        given = (self.certificate, self.certificate_key, self.client_keys)
+        if any(given) != all(given) or not (any(given) or is_loopback(host)):
+            raise InputError(
+                f"--serve {self.serve}: others can reach it; give --certificate, --certificate-key and --client-keys, "
+                "all three (docs/federated.md says how to make them)"
+            )
+
+
+@dataclass(frozen=True)
+class JoinOptions:
+    """How a client joins a server.
+
+    Attributes:
+        join: The server's HOST:PORT.
+        data: The client's data set.
+        root: The file of the certificate by which the server is known.
+        key: The file of the client's private key.
+
+    Raises:
+        InputError: A value is wrong, or an address beyond this machine has no certificate and key.
+    """
+
+    join: str = flag(CLIENT, "the server's address", "", metavar="HOST:PORT")
+    data: str = flag(CLIENT, "the client's data set, such as folder:DIR", "", parse=expand_data, metavar="DATA")
+    root: str = flag(CLIENT, "the server's certificate, or its signer's", "", parse=expand_home, metavar="FILE")
+    key: str = flag(CLIENT, "the client's private key, as ssh-keygen makes it", "", parse=expand_home, metavar="FILE")
+
+    def __post_init__(self) -> None:
+        if not self.join:
+            return
+        host, _ = parse_address("--join", self.join)
+        if not self.data:
+            raise InputError(f"--join {self.join}: name the client's data set with --data, such as folder:DIR")
+        if bool(self.root) != bool(self.key) or not (self.root or is_loopback(host)):
+            raise InputError(
+                f"--join {self.join}: the way there is open to others; give --root and --key, both "
+                "(docs/federated.md says how to make them)"
+            )
+
+
 def client_specs(given: list[str], run_data: str) -> dict[str, str]:
     """Names the clients of a simulation.
 
@@ -75,10 +141,60 @@ def client_specs(given: list[str], run_data: str) -> dict[str, str]:
     specs = {}
     for one in given:
         spec = f"{layout}:{expand_home(one)}" if Path(expand_home(one)).exists() else expand_data(one)
-        name = Path(spec.partition(":")[2]).name
-        if not name or name in specs:
+        name = Path(spec.partition(":")[2]).name or spec
+        if name in specs:
             raise InputError(f"--clients {one}: another client's folder has the name {name!r}; rename one of them")
         specs[name] = spec
     if len(specs) < 2:
         raise InputError(f"--clients {' '.join(given)}: one client learns nothing from others; name two or more")
     return specs
+
+
+def parse_address(flag_given: str, address: str) -> tuple[str, int]:
+    """Reads HOST:PORT.
+
+    Args:
+        flag_given: The flag, for the message.
+        address: The text.
+
+    Returns:
+        Host and port.
+
+    Raises:
+        InputError: The text is no such address.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InputError(f"{flag_given} {address}: give HOST:PORT, such as 127.0.0.1:9092")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone.
+
+    Args:
+        host: A name or an address.
+
+    Returns:
+        True or false.
+    """
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def require_one(clients: list[str] | None, serve: str, join: str) -> None:
+    """Checks that a command line says who the clients are in one way.
+
+    Args:
+        clients: What `--clients` gives.
+        serve: What `--serve` gives.
+        join: What `--join` gives.
+
+    Raises:
+        InputError: None of the flags is given, or more than one.
+    """
+    if sum(map(bool, (clients, serve, join))) != 1:
+        raise InputError("give one of --clients DIR DIR ..., --serve HOST:PORT and --join HOST:PORT")

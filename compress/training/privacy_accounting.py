@@ -1,8 +1,6 @@
 """How much noise a private training needs, and what it has spent. Opacus computes both."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -125,10 +123,8 @@ def _noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: i
     from opacus.accountants.utils import get_noise_multiplier
 
     wanted = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": sample_rate, "steps": steps}
-    tolerance = min(0.01, epsilon / 100)
     try:
-        with without_warnings():
-            return float(get_noise_multiplier(**wanted, accountant=ACCOUNTANT, epsilon_tolerance=tolerance))
+        return float(get_noise_multiplier(**wanted, accountant=ACCOUNTANT, epsilon_tolerance=min(0.01, epsilon / 100)))
     except ValueError as error:  # Opacus gives up at a great deviation
         raise InputError(f"--dp-epsilon {epsilon:g}: no noise is enough for {steps} steps ({error})") from error
 
@@ -154,20 +150,7 @@ def _epsilon(spent: tuple[tuple[float, float, int], ...], delta: float) -> float
 
     accountant = create_accountant(mechanism=ACCOUNTANT)
     accountant.history = list(spent)
-    with without_warnings():
-        return float(accountant.get_epsilon(delta=delta))
-
-
-@contextmanager
-def without_warnings() -> Iterator[None]:
-    """Inside, Opacus says nothing of a first estimate that is loose, or of the logarithm of 0 at a sampling rate of 1.
-
-    Yields:
-        Nothing.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"opacus\.accountants")
-        yield
+    return float(accountant.get_epsilon(delta=delta))
 
 
 def accountant_name() -> str:

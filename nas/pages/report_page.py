@@ -16,10 +16,14 @@ from nas.pages.figures import curve_figures, read_cloud, scatter_figure
 from nas.pages.parts import part, write_page
 from nas.pages.pictures import make_pictures
 from nas.pages.tables import (
+    CLIENTS_HEAD,
     FILES_HEAD,
     FINALISTS_HEAD,
+    ROUNDS_HEAD,
     STAGES_HEAD,
     accelerator_rows,
+    client_rows,
+    federated_rows,
     file_rows,
     finalist_rows,
     phone_figures,
@@ -81,6 +85,10 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         finalists_head=FINALISTS_HEAD,
         stages=part("stages", lambda: stage_rows(result)),
         stages_head=STAGES_HEAD,
+        rounds=part("rounds", lambda: federated_rows(run)),
+        rounds_head=ROUNDS_HEAD,
+        clients=part("clients", lambda: client_rows(run)),
+        clients_head=CLIENTS_HEAD,
         files=part("exported files", lambda: file_rows(run.metrics("export"))),
         files_head=FILES_HEAD,
         accelerators=part("accelerators", lambda: accelerator_rows(run)),

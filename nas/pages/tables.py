@@ -9,7 +9,7 @@ from compress.evaluation.placement import ACCELERATORS, Placement
 from compress.evaluation.tflite_file import read_runnable
 from compress.files.atomic import digest
 from compress.files.records import read_json
-from compress.stages.run import SEARCH, STAGES, Run
+from compress.stages.run import FEDERATE, SEARCH, STAGES, Run
 from compress.stages.shipped_figures import mean_over
 from compress.stages.shipped_files import FILES
 from search_spaces.errors import InputError
@@ -17,6 +17,8 @@ from search_spaces.errors import InputError
 FINALISTS_HEAD = (
     "genotype", "mIoU, as a candidate", "refined", "weighted by latency", "MACs", "latency, ms", "predicted, ms",
 )  # fmt: skip
+ROUNDS_HEAD = ("round", "clients and their losses", "refused", "mIoU", "KiB exchanged", "time, s")
+CLIENTS_HEAD = ("client", "training images", "mIoU on its own validation images")
 STAGES_HEAD = ("stage", "mIoU", "latency, ms", "predicted, ms", "parameters", "MACs", "size, KiB", "time, s")
 FILES_HEAD = ("file", "size, KiB", "reads", "gives", "same class on")
 
@@ -167,6 +169,44 @@ def stage_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
         )
         for stage in result["stages"]
     ]
+
+
+def federated_rows(run: Run) -> list[tuple[str, ...]]:
+    """Makes the table of the rounds of a federated training.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        A row of cells for each round, as ROUNDS_HEAD names them; none for a run without such a training.
+    """
+    if FEDERATE not in run.stages:
+        return []
+    rounds = run.metrics(FEDERATE)["rounds"]
+    return [
+        (
+            str(one["round"]),
+            ", ".join(f"{client['name']} {client['loss']:.3f}" for client in one["clients"]),
+            "; ".join(f"{name}: {fault}" for name, fault in one["refused"].items()) or "none",
+            f"{one['miou']:.4f}" if "miou" in one else "",
+            f"{(one['bytes_up'] + one['bytes_down']) / 1024:,.0f}",
+            f"{one['seconds']:.0f}",
+        )
+        for one in rounds
+    ]
+
+
+def client_rows(run: Run) -> list[tuple[str, ...]]:
+    """Makes the table of the clients of a federated training.
+
+    Args:
+        run: A finished run.
+
+    Returns:
+        A row of cells for each client, as CLIENTS_HEAD names them.
+    """
+    found = run.metrics(FEDERATE)["clients"] if FEDERATE in run.stages else []
+    return [(one["name"], str(one["images"]), "" if one["miou"] is None else f"{one['miou']:.4f}") for one in found]
 
 
 def remarks(run: Run) -> list[str]:
