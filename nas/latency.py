@@ -1,6 +1,7 @@
 """python -m nas.latency build | check | show: latency lookup tables.
 
 build                    measures every op the space can ask for and fits how ops join to whole networks
+build --from TABLE       makes a table from that of another device: few ops and networks are measured
 build --energy           measures the energy of whole networks too, where the target has a sensor
 check [--json FILE]      compares predictions with fresh random networks, measured whole on the target
 show FILE                prints a table
@@ -94,6 +95,9 @@ def add_arguments(arguments: argparse.ArgumentParser) -> None:
     for verb in (build, checking):
         add_flags(verb, TableFlags)
     build.add_argument(
+        "--from", dest="source", type=expand_path, metavar="TABLE", help="start from the table of another device"
+    )
+    build.add_argument(
         "--energy", action="store_true", help="add measured energy to the table, built where it is missing"
     )
     checking.add_argument("--models", type=int, default=30, help="random networks to measure (default: 30)")
@@ -131,7 +135,7 @@ def run(given: argparse.Namespace) -> None:
     if given.verb == "build" and given.energy:
         build_energy(spec, path)
     elif given.verb == "build":
-        build_table(spec, path)
+        build_table(spec, path, given.source)
     else:
         check_table(spec, path, given)
 
@@ -155,17 +159,25 @@ def show_table(path: Path) -> None:
     print(format_table(read_table(path, remedy)))
 
 
-def build_table(spec: "TableSpec", path: Path) -> None:
+def build_table(spec: "TableSpec", path: Path, source: Path | None = None) -> None:
     """Builds a table and prints how well it fits.
 
     Args:
         spec: What the table is for.
         path: Where it is written.
+        source: The table of another device to start from; None to measure everything.
+
+    Raises:
+        InputError: The table to start from is missing or for other networks.
     """
+    if source is not None and not source.is_file():
+        raise InputError(f"--from {source} is missing; python -m nas.latency build writes tables")
+
     from compress.latency.builder import build
+    from compress.latency.transfer import transfer
 
     begun = time.monotonic()
-    table = build(spec, path)
+    table = build(spec, path) if source is None else transfer(spec, source, path)
     print(
         f"{path}: {table.provenance['ops']} ops in {time.monotonic() - begun:.0f} s, "
         f"RMSPE {table.residuals['rmspe']:.1%} on {table.residuals['models']:.0f} networks not fitted"

@@ -9,6 +9,7 @@ from commands import Command
 from stage_runs import metrics, run_without_noise
 
 import compress.train
+from compress.files.records import write_json
 from compress.stages.config_file import read_config
 from compress.stages.distill import distill
 from compress.stages.export import export
@@ -29,6 +30,7 @@ def searched(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run whose search is done. The search for the noise takes seconds and is left out."""
     (run.path / "search").mkdir()
     shutil.move(run.path / "train" / "network.pt", run.path / "search" / "winner.pt")
+    write_json(run.path / "genotype.json", run.network("search").genotype.to_dict())
     monkeypatch.setattr(privacy_accounting, "_noise_multiplier", lambda *given: NOISE)
     return run
 

@@ -15,12 +15,13 @@ from compress.data.crops import CropsOfImages
 from compress.data.dataset import IGNORE, open_data
 from compress.files.tensors import load_tensors
 from compress.training import checkpoint as checkpoint_module
-from compress.training import privacy_ledger, private
+from compress.training import privacy_accounting, privacy_ledger, private
 from compress.training.label_losses import cross_entropy
 from compress.training.privacy import Privacy
 from compress.training.privacy_accounting import BudgetSpentError, NoisePlan, epsilon_of, plan_noise
 from compress.training.privacy_ledger import Ledger
 from compress.training.private import SampleLosses, fit_privately
+from compress.training.private_rounds import fit_round_privately, spent_before_round
 from compress.training.sample_gradients import sample_gradients
 from compress.training.schedule import Schedule
 from search_spaces import SPACES
@@ -275,3 +276,26 @@ def test_without_opacus_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(privacy, "find_spec", find)
     with pytest.raises(InputError, match=r'pip install "slimlab\[private\]"'):
         plan_noise(PRIVACY, IMAGES, 3, STEPS)
+
+
+def test_a_clients_rounds_spend_together_and_no_round_more(
+    tiny: Genotype, crops: CropsOfImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second round is asked for again after it was finished: it is spent again, and the third one is refused."""
+    monkeypatch.setattr(privacy_accounting, "_noise_multiplier", lambda *given: 2.0)
+    network, whole = network_of(tiny), replace(schedule_of(), steps=3)
+    privacy = Privacy(epsilon_of([(2.0, 0.5, 3)], 1e-3) + 1e-6, 1e-3)
+
+    def train(number: int) -> list[list[float]]:
+        record = fit_round_privately(network, sample_losses(network), crops, whole, 3, number, privacy, tmp_path)
+        assert record["epsilon"] <= privacy.epsilon
+        return list(record["spent"])
+
+    assert train(1) == [[2.0, 0.5, 1]]
+    assert train(2) == [[2.0, 0.5, 2]]
+    assert train(2) == [[2.0, 0.5, 3]]
+    with pytest.raises(BudgetSpentError):
+        train(3)
+    after = {1: [(2.0, 0.5, 1)], 2: [(2.0, 0.5, 2)]}
+    assert spent_before_round(after, 2, resumed=True) == after[1]
+    assert spent_before_round(after, 2, resumed=False) == spent_before_round(after, 3, resumed=True) == after[2]

@@ -63,10 +63,12 @@ def build(spec: TableSpec, path: Path) -> LatencyTable:
     op_file, network_file = path.with_suffix(".partial"), path.with_suffix(".networks")
     plan = plan_ops(spec)
     measured = _measure(spec, plan, op_file, network_file)
-    calibration = _calibration(spec, measured)
-    table = _fitted(spec, plan, measured, calibration)
-    provenance = {**_provenance(spec, measured), "seconds": round(time.monotonic() - begun, 1)}
-    table = replace(table, provenance=provenance)
+    calibration = calibrate(spec, measured.networks)
+    ops = {key: combine(made) for key, made in measured.ops.items()}
+    families = {name: family_of(points, ops, calibration.reference_ms) for name, points in plan.items()}
+    table = fit_table(spec, families, measured.networks, calibration, FITTED)
+    facts = {**provenance(spec, measured.ops), "seconds": round(time.monotonic() - begun, 1)}
+    table = replace(table, provenance=facts)
     write_atomically(path, table.to_json().encode())
     if table.residuals["rmspe"] > MAX_RMSPE:
         print(
@@ -91,35 +93,65 @@ def _measure(spec: TableSpec, plan: Mapping[str, Sequence[Op]], op_file: Path, n
     return _Measured(of_ops, measure_repeatedly(spec.target, whole, NETWORKS, network_file, made_for, control))
 
 
-def _calibration(spec: TableSpec, measured: _Measured) -> Calibration:
+def calibrate(spec: TableSpec, networks: Mapping[str, Sequence[Measurement]]) -> Calibration:
+    """The speed of the device while a table is built.
+
+    Args:
+        spec: What the table is to hold true of.
+        networks: The measurements of the whole networks.
+
+    Returns:
+        The times of the reference and of the control networks.
+    """
     reference_ms = spec.target.fastest_reference_ms()
-    return Calibration(reference_ms, median_control_time(measured.networks) * reference_ms)
+    return Calibration(reference_ms, median_control_time(networks) * reference_ms)
 
 
-def _fitted(
-    spec: TableSpec, plan: Mapping[str, Sequence[Op]], measured: _Measured, calibration: Calibration
+def fit_table(
+    spec: TableSpec,
+    families: Mapping[str, Family],
+    networks: Mapping[str, Sequence[Measurement]],
+    calibration: Calibration,
+    fitted: int,
 ) -> LatencyTable:
-    """The table, without provenance."""
-    ops = {key: combine(made) for key, made in measured.ops.items()}
-    families = {name: family_of(points, ops, calibration.reference_ms) for name, points in plan.items()}
+    """Fits how the ops join to networks.
+
+    Args:
+        spec: What the table is to hold true of.
+        families: The points of each family.
+        networks: The measurements of the random networks: those to which is fitted, then those on which is tested.
+        calibration: The speed of the device.
+        fitted: How many of them the table is fitted to.
+
+    Returns:
+        The table, without provenance.
+    """
     table = LatencyTable(spec.made_for(), families, UNFITTED, {}, calibration, {})
-    graphs = random_networks(spec, FITTED + HELD_OUT, NETWORK_SEED)
-    totals = [combine(measured.networks[name]).relative_time * calibration.control_networks_ms for name in graphs]
+    graphs = random_networks(spec, len(networks), NETWORK_SEED)
+    totals = [combine(networks[name]).relative_time * calibration.control_networks_ms for name in graphs]
     sums = [table.group_ms(graph) for graph in graphs.values()]
-    table = replace(table, coefficients=fit(sums[:FITTED], totals[:FITTED]))
-    return replace(table, residuals=residuals_of(table, sums[FITTED:], totals[FITTED:]))
+    table = replace(table, coefficients=fit(sums[:fitted], totals[:fitted]))
+    return replace(table, residuals=residuals_of(table, sums[fitted:], totals[fitted:]))
 
 
-def _provenance(spec: TableSpec, measured: _Measured) -> dict[str, Any]:
-    """How the table was made."""
+def provenance(spec: TableSpec, ops: Mapping[str, Sequence[Measurement]]) -> dict[str, Any]:
+    """How a table was made.
+
+    Args:
+        spec: What it holds true of.
+        ops: The measurements of the ops.
+
+    Returns:
+        Facts of the device and of the measurements. Nothing is computed from them.
+    """
     return {
         **spec.target.facts(),
         **spec.target.measured_with(),
         "date": time.strftime("%Y-%m-%d"),
-        "ops": len(measured.ops),
-        "median_spread": median(combine(made).spread for made in measured.ops.values()),
-        "measurements": sum(map(len, measured.ops.values())),
-        "disagreeing": sum(needs_repeat(made, len(made) + 1, OPS) for made in measured.ops.values()),
+        "ops": len(ops),
+        "median_spread": median(combine(made).spread for made in ops.values()),
+        "measurements": sum(map(len, ops.values())),
+        "disagreeing": sum(needs_repeat(made, len(made) + 1, OPS) for made in ops.values()),
         "seconds_per_measurement": OPS.seconds,
         "warm_up_runs": timing.WARM_UP_RUNS,
         "min_runs": timing.MIN_RUNS,

@@ -1,6 +1,8 @@
 """How much noise a private training needs, and what it has spent. Opacus computes both."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -123,8 +125,10 @@ def _noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: i
     from opacus.accountants.utils import get_noise_multiplier
 
     wanted = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": sample_rate, "steps": steps}
+    tolerance = min(0.01, epsilon / 100)
     try:
-        return float(get_noise_multiplier(**wanted, accountant=ACCOUNTANT, epsilon_tolerance=min(0.01, epsilon / 100)))
+        with without_warnings():
+            return float(get_noise_multiplier(**wanted, accountant=ACCOUNTANT, epsilon_tolerance=tolerance))
     except ValueError as error:  # Opacus gives up at a great deviation
         raise InputError(f"--dp-epsilon {epsilon:g}: no noise is enough for {steps} steps ({error})") from error
 
@@ -150,7 +154,20 @@ def _epsilon(spent: tuple[tuple[float, float, int], ...], delta: float) -> float
 
     accountant = create_accountant(mechanism=ACCOUNTANT)
     accountant.history = list(spent)
-    return float(accountant.get_epsilon(delta=delta))
+    with without_warnings():
+        return float(accountant.get_epsilon(delta=delta))
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Inside, Opacus says nothing of a first estimate that is loose, or of the logarithm of 0 at a sampling rate of 1.
+
+    Yields:
+        Nothing.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"opacus\.accountants")
+        yield
 
 
 def accountant_name() -> str:

@@ -33,7 +33,7 @@ from compress.training.schedule import LR_SCHEDULES, Schedule
 from compress.training.trainee import Trainee, optimizer_of
 from search_spaces.errors import InputError
 
-PART = 16  # images whose gradients are in memory at once
+MAX_PART, PART_PIXELS = 64, 16 * 128 * 128  # images, and pixels of images, whose gradients are in memory at once
 SampleLosses = Callable[[Tensor, Tensor], Tensor]  # of (images, masks): a loss for each image
 
 
@@ -191,8 +191,9 @@ def fit_privately(
     trainee.advance(done)
 
     def parts(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
-        for at in range(0, len(images), PART):
-            yield losses(images[at : at + PART], masks[at : at + PART]).sum()
+        part = min(MAX_PART, max(1, PART_PIXELS // schedule.crop**2))
+        for at in range(0, len(images), part):
+            yield losses(images[at : at + part], masks[at : at + part]).sum()
 
     def saved(seconds: float) -> None:
         if save is not None:
