@@ -26,15 +26,16 @@ from nas.inheritance.start import PreparedDonor, prepare_donor, start_network
 from search_spaces.genotype import Genotype
 from search_spaces.known_networks import known_backbone, known_network
 from search_spaces.network import Network
+from search_spaces.ops import RGB_BANDS
 
 LR, WEIGHT_DECAY, BATCH, CROP = 2e-3, 0.05, 16, 128
 
 
-def half_network(classes: int, resolution: tuple[int, int]) -> Genotype:
+def half_network(classes: int, resolution: tuple[int, int], bands: int = RGB_BANDS) -> Genotype:
     """Half the widths of EfficientNet-Lite0, 3x3 kernels, 11 blocks, a small head: 0.25 M parameters."""
     backbone = known_backbone("efficientnet_lite0", 0.5, stages=6, max_depth=2, kernel=3, expansion=4)
     aspp = {"aspp_rates": (6,), "image_pooling": False, "aspp_widths": (96, 96), "aspp_out": 96}
-    decoder = {"low_level": 24, "decoder": (64, 64), "head_stride": 2}
+    decoder = {"low_level": 24, "decoder": (64, 64), "head_stride": 2, "bands": bands}
     return known_network("efficientnet_lite0", 0.5, classes, resolution, backbone=backbone, **aspp, **decoder)
 
 

@@ -1,13 +1,15 @@
 """Which places of the training images crops are cut from, by the name that `--sampling` takes.
 
 `uniform` takes every image once in an epoch, and any place of it. `rare` does so for every other crop. The crops
-between are placed on classes: each class of the training masks has the same chance, then each image that shows it, then
-each of its pixels there. The crop lies anywhere around that pixel. Images are drawn by class so in Shen et al. (2016);
+between are placed on classes. The chance of a class is inverse to the square root of its share of the training pixels,
+and MAX_RATIO times that of any other class at most. Then each of its pixels has the same chance, whatever image it is
+in. The crop lies anywhere around that pixel. Images are drawn by class so in Shen et al. (2016);
 nnU-Net (Isensee et al. 2021) places a third of its crops on objects.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import exp, log, sqrt
 
 import numpy as np
@@ -22,6 +24,7 @@ from compress.data.windows import Window
 UNIFORM, RARE = "uniform", "rare"
 SAMPLINGS = (UNIFORM, RARE)
 PLACED_EVERY = 2  # every second crop of `rare` is placed on a class
+MAX_RATIO = 10.0  # of the chances of two classes
 STREAM = 1  # of random numbers beside those of the crop's augmentation
 
 
@@ -68,9 +71,18 @@ class ClassPlaces:
 
     Attributes:
         images: The indices of the images that show a class, for each class that any image shows.
+        pixels: How many pixels of the class each of these images has.
     """
 
     images: dict[int, tuple[int, ...]]
+    pixels: dict[int, tuple[int, ...]]
+
+    @cached_property
+    def chances(self) -> np.ndarray:
+        """The chance of each class of `images`, in that order."""
+        weights = 1 / np.sqrt([sum(counts) for counts in self.pixels.values()])
+        weights = np.minimum(weights, MAX_RATIO * weights.min())
+        return np.asarray(weights / weights.sum())
 
     def placed(self, seed: int, item: int) -> Placed | None:
         """What a crop is placed on.
@@ -85,9 +97,10 @@ class ClassPlaces:
         if item % PLACED_EVERY == 0 or not self.images:
             return None
         rng = np.random.default_rng((seed, item, STREAM))
-        value = list(self.images)[int(rng.integers(len(self.images)))]
-        images = self.images[value]
-        return Placed(images[int(rng.integers(len(images)))], value, rng)
+        value = list(self.images)[int(rng.choice(len(self.images), p=self.chances))]
+        before = np.cumsum(self.pixels[value])
+        place = int(np.searchsorted(before, rng.integers(before[-1]), side="right"))
+        return Placed(self.images[value][place], value, rng)
 
 
 def class_places(data: DataSet) -> ClassPlaces:
@@ -97,7 +110,7 @@ def class_places(data: DataSet) -> ClassPlaces:
         data: The data set.
 
     Returns:
-        The images of each class.
+        The images of each class, and its pixels in them.
 
     Raises:
         InputError: A mask cannot be read.
@@ -107,19 +120,22 @@ def class_places(data: DataSet) -> ClassPlaces:
     def counts_of(pair: Pair) -> np.ndarray:
         return mask_counts(decode_mask(pair.mask, data.labels, pair.window))
 
-    def shown() -> list[list[int]]:
+    def counted() -> list[list[int]]:
         counts = map_in_threads(counts_of, data.train, "classes of images")
-        return [np.flatnonzero(one[: len(data.classes)]).tolist() for one in counts]
+        return [one[: len(data.classes)].tolist() for one in counts]
 
     def parse(kept: list[list[int]]) -> ClassPlaces:
         if len(kept) != len(masks):
             raise ValueError(f"{len(kept)} entries for {len(masks)} masks")
-        return _by_class([[whole_number(value) for value in one] for one in kept])
+        if any(len(one) != len(data.classes) for one in kept):
+            raise ValueError(f"counts of other than {len(data.classes)} classes")
+        return _by_class([[whole_number(count) for count in one] for one in kept])
 
-    return cached_result("classes-of-images", data.about(data.labels), masks, shown, parse)
+    return cached_result("pixels-of-images", data.about(data.labels), masks, counted, parse)
 
 
-def _by_class(shown: Sequence[Sequence[int]]) -> ClassPlaces:
-    """The images of each class, from the classes of each image."""
-    values = sorted({value for one in shown for value in one})
-    return ClassPlaces({value: tuple(i for i, one in enumerate(shown) if value in one) for value in values})
+def _by_class(counts: Sequence[Sequence[int]]) -> ClassPlaces:
+    """The images of each class, from the pixels that each class has in each image."""
+    by_class = {value: of_class for value, of_class in enumerate(zip(*counts, strict=True)) if any(of_class)}
+    images = {value: tuple(i for i, n in enumerate(of_class) if n) for value, of_class in by_class.items()}
+    return ClassPlaces(images, {value: tuple(n for n in of_class if n) for value, of_class in by_class.items()})
