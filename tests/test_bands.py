@@ -16,8 +16,6 @@ from PIL import Image
 from test_donors import made, timm
 
 import compress.check
-import compress.ios
-import compress.predict
 from compress.data.area import shrunk
 from compress.data.augmentation import AUGMENTS, augmentation
 from compress.data.bands_file import Bands, read_bands_file
@@ -31,9 +29,8 @@ from compress.latency import op_plan
 from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import Calibration, LatencyTable
 from compress.latency.targets import HostTarget
-from compress.stages.export import channels_of
 from compress.stages.shipped_files import SHIPPED, shipped_files
-from compress.tflite.writer import INT8, random_weight_model
+from compress.tflite.writer import INT8
 from nas.supernet import Supernet, extract
 from search_spaces import get_space, graph_of
 from search_spaces.errors import InputError
@@ -294,51 +291,3 @@ def test_the_check_says_that_bands_are_not_used(tmp_path: Path, elsewhere: Path,
     code, out, _ = command(compress.check.main, f"folder:{root}")
     assert code == 0
     assert "bands: 1, 2, 3 of 5 (bands.txt may name up to 16) of uint16" in out
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An int8 file of random weights for four bands, and its card."""
-    folder = tmp_path_factory.mktemp("model")
-    genotype = get_space("lraspp", 4).sample(SmallestTrial(), 3, (64, 64))
-    (folder / "model.tflite").write_bytes(random_weight_model(graph_of(genotype)))
-    pixels = Pixels("uint16", (3, 2, 1, 0), ((0.0, 3000.0),) * 4, ("nir", "red", "green", "blue"))
-    card = {
-        "input": {"shape": [1, *genotype.resolution, 4], "bands": pixels.to_dict(), "channels": channels_of(pixels)},
-        "classes": ["a", "b", "c"],
-        "colours": [[255, 0, 0], [0, 255, 0], [0, 0, 255]],
-    }
-    (folder / "model.json").write_text(json.dumps(card))
-    return folder / "model.tflite"
-
-
-class TestPredict:
-    @pytest.fixture
-    def scene(self, tmp_path: Path) -> Path:
-        values = np.zeros((80, 100, 5), np.uint16)
-        values[..., :4] = 200, 600, 1500, 2900  # blue, green, red, near infrared
-        tifffile.imwrite(tmp_path / "s.tif", values, photometric="minisblack", planarconfig="contig")
-        return tmp_path / "s.tif"
-
-    @pytest.mark.parametrize(("flags", "shown"), [((), (1500, 600, 200)), (("nir,red,green",), (2900, 1500, 600))])
-    def test_a_tiff_of_many_bands(self, model: Path, scene: Path, tmp_path: Path, command, flags, shown) -> None:
-        more = ("--show-bands", *flags) if flags else ()
-        code, out, err = command(compress.predict.main, model, scene, "--out", tmp_path / "o", *more)
-        assert code == 0, err
-        line = json.loads(out)
-        assert (line["height"], line["width"]) == (80, 100)
-        class_map = np.asarray(Image.open(line["mask"]))[-1, -1]
-        colour = np.eye(3)[class_map] * 255
-        expected = 0.45 * np.floor(255 * np.array(shown) / 3000 + 0.5) + 0.55 * colour
-        np.testing.assert_allclose(np.asarray(Image.open(line["overlay"]))[-1, -1], expected, atol=1)
-
-    def test_what_it_cannot_take_is_one_line(self, model: Path, scene: Path, tmp_path: Path, command) -> None:
-        tifffile.imwrite(tmp_path / "few.tif", np.ones((40, 40, 3), np.uint16), photometric="rgb")
-        for arguments, said in (
-            ((tmp_path / "few.tif",), "few.tif: band 4 is asked for, there are 3"),
-            ((scene, "--show-bands", "swir"), "--show-bands swir: "),
-        ):
-            code, _, err = command(compress.predict.main, model, *arguments, "--out", tmp_path / "o")
-            assert code == 2
-            assert said in err
-            assert "Traceback" not in err
