@@ -15,7 +15,7 @@ from compress.data.validation import Validation
 from compress.evaluation.onnx_file import run_onnx
 
 
-@pytest.mark.parametrize("name", ["cityscapes", "voc", "ade20k"])
+@pytest.mark.parametrize("name", ["voc", "ade20k", pytest.param("cityscapes", marks=pytest.mark.slow)])
 def test_the_generated_sets_are_of_their_layouts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     big_sets.write_set(tmp_path / "data", big_sets.SETS[name], 0)

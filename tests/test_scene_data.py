@@ -51,6 +51,15 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}, {"bigtiff": True, "byteorder": ">"}])
+def test_what_is_a_scene(small: Path, options: dict) -> None:
+    for shape, size in (((101, 100, 3), (101, 100)), ((100, 100, 3), None)):
+        tifffile.imwrite(small.with_suffix(".tif"), np.zeros(shape, np.uint8), photometric="rgb", **options)
+        assert scene_files.scene_size(small.with_suffix(".tif")) == size
+    small.with_suffix(".tif").write_bytes(b"II*\0")
+    assert scene_files.scene_size(small.with_suffix(".tif")) is None
+
+
 def test_tiles_are_pairs(small: Path) -> None:
     image, mask = write_scene(small / "train", "map", 0, nodata_rows=100)
     write_scene(small / "val", "other", 1)

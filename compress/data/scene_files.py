@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from struct import calcsize, unpack
+from struct import error as StructError
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from compress.data.windows import Size, Window
 from search_spaces.errors import InputError
 
 SCENE_PIXELS = 2**24  # a TIFF file of more pixels, such as 4097x4097, is a scene
+WIDTH, LENGTH = 256, 257  # tags of TIFF
+MAX_TAGS = 4096  # of a directory that are looked at
 PART = (1024, 1024)  # what is read at a time when all of a scene is looked at
 SAMPLES, SAMPLE_SIDE = 8, 64  # parts along each side of a scene, and their side in pixels, where few values are enough
 
@@ -24,13 +28,36 @@ def scene_size(path: Path) -> Size | None:
     Returns:
         Height and width, in pixels; None for any other file, and for one that cannot be read.
     """
-    if not path.name.lower().endswith(TIFF_ENDINGS):
+    if not path.name.lower().endswith(TIFF_ENDINGS) or _first_pixels(path) <= SCENE_PIXELS:
         return None
     try:
         height, width = open_tiff(path, by_parts=False).size
     except InputError:  # whoever reads it will say why
         return None
     return (height, width) if height * width > SCENE_PIXELS else None
+
+
+def _first_pixels(path: Path) -> int:
+    """Pixels of the first picture of a TIFF file, from its first directory alone: a data set has thousands of files
+    that are no scenes, and tifffile takes ten times as long. 0 for a file that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+            order, big = ("<" if head[:2] == b"II" else ">"), 43 in head[2:4]
+            (begin,) = unpack(order + "Q", head[8:]) if big else unpack(order + "I", head[4:8])
+            file.seek(begin)
+            (entries,) = unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
+            length, value_at = (20, 12) if big else (12, 8)
+            table = file.read(min(entries, MAX_TAGS) * length)
+        sides = {}
+        for entry in (table[at : at + length] for at in range(0, len(table) - length + 1, length)):
+            tag, kind = unpack(order + "HH", entry[:4])
+            if tag in (WIDTH, LENGTH):
+                form = order + {3: "H", 16: "Q"}.get(kind, "I")
+                sides[tag] = unpack(form, entry[value_at : value_at + calcsize(form)])[0]
+    except (OSError, StructError):
+        return 0
+    return int(sides.get(WIDTH, 0) * sides.get(LENGTH, 0))
 
 
 def parts_of(path: Path) -> Iterator[Window | None]:
