@@ -11,6 +11,7 @@ from conftest import every_tap, tiny_of
 from opacus.accountants import PRVAccountant
 from torch import Tensor, nn
 
+from compress.data import batches
 from compress.data.crops import CropsOfImages
 from compress.data.dataset import IGNORE, open_data
 from compress.files.tensors import load_tensors
@@ -35,6 +36,12 @@ PRIVACY = Privacy(8.0, 1e-3, 0.5)
 
 class KilledError(Exception):
     pass
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crops are made in this process: to start another one takes longer than a training."""
+    monkeypatch.setattr(batches, "WORKERS", 0)
 
 
 def network_of(genotype: Genotype) -> Network:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from compress.data.crops import Crops
+from compress.data.crops import Crops, CropsOfImages
 from compress.data.dataset import DataSet, open_data
 from compress.federated.local_training import round_seed
 from compress.federated.task import RefusedError, Task
@@ -56,11 +56,16 @@ class Client:
         key = task.to_json()
         if key not in self.opened:
             self.opened.clear()
-            items = task.local_steps * task.batch
-            self.opened[key] = Crops(self.data, task.input_size, task.crop, items, 0, task.augment, task.sampling)
+            self.opened[key] = self._open_crops(task)
         crops = copy(self.opened[key])
         crops.seed = round_seed(task, self.name, number)
         return crops
+
+    def _open_crops(self, task: Task) -> Crops:
+        if task.privacy is not None:
+            return CropsOfImages(self.data, task.input_size, task.crop, task.local_steps, 0, task.augment)
+        items = task.local_steps * task.batch
+        return Crops(self.data, task.input_size, task.crop, items, 0, task.augment, task.sampling)
 
     def batch_norm(self, key: str, number: int) -> dict[str, Tensor]:
         """The client's own batch normalization at the beginning of a round.

@@ -24,7 +24,7 @@ from compress.federated.flower import (
     MetricRecord,
     RecordDict,
 )
-from compress.federated.local_training import train_locally
+from compress.federated.local_training import train_round
 from compress.federated.task import RefusedError, Task, same_data
 from compress.federated.updates import (
     ARRAYS,
@@ -164,10 +164,10 @@ def train(asked: Asked) -> RecordDict:
     """
     begun, client, network = time.monotonic(), asked.client, asked.network
     crops = client.crops(asked.task, asked.number)
-    loss = train_locally(network, crops, asked.task, asked.number, client.folder, training_device(), asked.proximal_mu)
+    trained = train_round(network, crops, asked.task, asked.number, client.folder, training_device(), asked.proximal_mu)
     if asked.task.local_batch_norm:
         client.keep_batch_norm(asked.key, asked.number, network)
-    figures = {IMAGES: len(client.data.train), "loss": loss, "seconds": time.monotonic() - begun}
+    figures = {IMAGES: len(client.data.train), **trained, "seconds": time.monotonic() - begun}
     names = shared_names(network, asked.task.local_batch_norm)
     return RecordDict({ARRAYS: packed(network.state_dict(), names), METRICS: MetricRecord(figures)})
 

@@ -8,7 +8,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from compress.data.crops import Crops
+from compress.data.crops import Crops, CropsOfImages
 from compress.data.dataset import DataSet
 from compress.data.resizing import at_scale
 from compress.federated.task import Task
@@ -74,6 +74,54 @@ def train_locally(
     checkpoint = folder / "checkpoint.pt"
     fit(network, losses, crops, steps, checkpoint, f"round {number}", None, key, lambda seconds: None, trainee)
     return float(read_log(folder / "log.csv")[-1][2])
+
+
+def train_round(
+    network: Network,
+    crops: Crops,
+    task: Task,
+    number: int,
+    folder: Path,
+    device: torch.device,
+    proximal_mu: float = 0.0,
+) -> dict[str, float]:
+    """Trains a network in place for the steps of one round, privately where the task asks for it.
+
+    A private round has the same weight for all classes, and its loss is not told: both would come from the images
+    without noise.
+
+    Args:
+        network: The network with the weights that the round begins with.
+        crops: The client's crops, with the seed of the round.
+        task: The task.
+        number: The round, from 1.
+        folder: Where the client keeps its files.
+        device: The device to train on.
+        proximal_mu: The weight of FedProx's term.
+
+    Returns:
+        What the server is told: the loss, 0 in a private round, and there epsilon and delta.
+
+    Raises:
+        BudgetSpentError: The round would spend more than epsilon.
+        DivergedError: A loss or a weight is not finite.
+        InputError: A file is damaged.
+    """
+    if task.privacy is None:
+        return {"loss": train_locally(network, crops, task, number, folder, device, proximal_mu)}
+    from compress.training.private_rounds import fit_round_privately  # Opacus is an extra
+
+    assert isinstance(crops, CropsOfImages)
+    network.to(device)
+    on_labels = label_loss(parse_terms(task.loss, LABEL_TERMS), crops.data.ignore, torch.ones(len(task.classes)))
+
+    def losses(images: Tensor, masks: Tensor) -> Tensor:
+        logits = network(at_scale(images, network.genotype.resolution, task.input_size))
+        return torch.stack([on_labels(logits[i : i + 1], masks[i : i + 1]) for i in range(len(images))])
+
+    key = f"{crops.seed} {task.to_json()}"
+    record = fit_round_privately(network, losses, crops, task.schedule, task.rounds, number, task.privacy, folder, key)
+    return {"loss": 0.0, "epsilon": record["epsilon"], "delta": record["delta"]}
 
 
 def advanced(trainee: Trainee, steps: int) -> Trainee:

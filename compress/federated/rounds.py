@@ -159,6 +159,7 @@ class Rounds:
                 "images": found[IMAGES],
                 "loss": found["loss"],
                 "seconds": found["seconds"],
+                **{name: found[name] for name in ("epsilon", "delta") if name in found},
                 "bytes": size_bytes(answers.sound[name].content[ARRAYS]),
             }
             for name, found in figures.items()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_type_hints
 
 from compress.data.dataset import DataSet
+from compress.training.privacy import Privacy
 from compress.training.schedule import LR_SCHEDULES, Schedule
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
@@ -41,6 +42,9 @@ class Task:
         lr_schedule: How the learning rate rises and falls over the steps of all rounds.
         seed: Chooses the crops, together with the client's name.
         local_batch_norm: Whether each client keeps its own batch normalization (FedBN, Li et al. 2021).
+        dp_epsilon: The bound on what a client's weights tell about one of its images; 0 for none.
+        dp_delta: The probability with which it need not hold; 0 for 1 / (10 * images) of each client.
+        max_grad_norm: The norm to which the gradient of each image is clipped.
     """
 
     genotype: dict[str, Any]
@@ -61,6 +65,9 @@ class Task:
     lr_schedule: str
     seed: int
     local_batch_norm: bool = False
+    dp_epsilon: float = 0.0
+    dp_delta: float = 0.0
+    max_grad_norm: float = 1.0
 
     def __post_init__(self) -> None:
         steps, sides = self.rounds * self.local_steps, (*self.input_size, self.crop)
@@ -72,6 +79,11 @@ class Task:
             raise RefusedError(f"the sides {sides} in pixels are out of range")
         if self.lr_schedule not in LR_SCHEDULES:
             raise RefusedError(f"the learning rate schedule {self.lr_schedule!r} is unknown; use the same version")
+
+    @property
+    def privacy(self) -> Privacy | None:
+        """The bound; None for a training without one."""
+        return Privacy(self.dp_epsilon, self.dp_delta or None, self.max_grad_norm) if self.dp_epsilon else None
 
     @property
     def schedule(self) -> Schedule:

@@ -28,8 +28,10 @@ from compress.federated.updates import (
 )
 from compress.files.atomic import digest
 from compress.stages.federate_options import FederateOptions
+from compress.stages.private_record import PRIVACY_KEY, federated_privacy
 from compress.stages.records import record_network
 from compress.stages.run import FEDERATE, Run
+from compress.training.privacy import Privacy
 from search_spaces.errors import InputError
 from search_spaces.network import Network
 
@@ -68,6 +70,9 @@ def task_of(run: Run, network: Network, options: FederateOptions) -> Task:
         lr_schedule=plan.lr_schedule,
         seed=config.seed,
         local_batch_norm=options.strategy == FEDBN,
+        dp_epsilon=options.dp_epsilon or 0.0,
+        dp_delta=options.dp_delta or 0.0,
+        max_grad_norm=options.max_grad_norm or Privacy.max_grad_norm,
     )
 
 
@@ -128,6 +133,8 @@ def federate(run: Run, fleet: Fleet, options: FederateOptions) -> None:
     apply_weights(network, {**rounds.weights, **(mean_batch_norm(rounds, network) if task.local_batch_norm else {})})
     clients = [{"name": name, "images": rounds.images[name], "miou": mious.get(name)} for name in sorted(rounds.images)]
     asked = {"strategy": options.strategy, "local_steps": task.local_steps, "rounds": rounds.history}
+    if task.privacy is not None:
+        asked[PRIVACY_KEY] = federated_privacy(rounds.history, task.privacy)
     record_network(run, FEDERATE, network, run.miou(network), begun, **asked, clients=clients)
     rounds.path.unlink()
     for leftover in (folder / "clients").rglob(BATCH_NORM):

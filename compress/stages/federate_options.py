@@ -9,14 +9,15 @@ from compress.data.spec import expand_data
 from compress.files.home import expand_home
 from compress.stages.choices import FEDERATED_STRATEGIES
 from compress.stages.flags import check_choices, flag
+from compress.stages.options import PrivacyOptions
 from search_spaces.errors import InputError
 
 SERVER, CLIENT, TRAINING = "a server", "a client", "training"
 
 
 @dataclass(frozen=True)
-class FederateOptions:
-    """How the rounds of a federated training go.
+class FederateOptions(PrivacyOptions):
+    """How the rounds of a federated training go, and what each client's images are promised.
 
     Attributes:
         strategy: How updates are averaged; a name of `compress.federated.strategies.STRATEGIES`.
@@ -46,7 +47,10 @@ class FederateOptions:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_choices(self)
+        if self.dp_epsilon is not None and self.strategy == "fedprox":
+            raise InputError("--strategy fedprox: its term belongs to no image; with --dp-epsilon take fedavg or fedbn")
         for name in ("rounds", "local_steps", "clients_per_round", "min_clients", "round_seconds"):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):

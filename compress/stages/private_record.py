@@ -1,8 +1,10 @@
 """What a run folder says about privacy: the record of its training, and what other stages read without noise."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compress.stages.run import METRICS, Run
+from compress.stages.run import FEDERATE, METRICS, Run
+from compress.training.privacy import UNIT, Privacy
 
 PRIVACY_KEY = "privacy"  # of metrics.json and of model.json
 
@@ -14,14 +16,41 @@ def privacy_record(run: Run) -> dict[str, Any] | None:
         run: The run, trained.
 
     Returns:
-        The entry of RUN/train/metrics.json; None without one.
+        The entry of metrics.json, of `federate` before `train`; None without one.
 
     Raises:
         InputError: The record is damaged.
     """
-    trained = (run.path / "train" / METRICS).is_file()
-    found: dict[str, Any] | None = run.metrics("train").get(PRIVACY_KEY) if trained else None
-    return found
+    for stage in (FEDERATE, "train"):
+        found: dict[str, Any] | None = run.metrics(stage).get(PRIVACY_KEY) if _is_recorded(run, stage) else None
+        if found is not None:
+            return found
+    return None
+
+
+def _is_recorded(run: Run, stage: str) -> bool:
+    return (run.path / stage / METRICS).is_file()
+
+
+def federated_privacy(rounds: Sequence[Mapping[str, Any]], privacy: Privacy) -> dict[str, Any]:
+    """What the clients of a federated training have spent.
+
+    Args:
+        rounds: The records of the rounds.
+        privacy: The bound that every client had.
+
+    Returns:
+        The greatest epsilon and delta of a client, each for an image of that client.
+    """
+    told = [client for one in rounds for client in one["clients"]]
+    return {
+        "epsilon": max(client["epsilon"] for client in told),
+        "delta": max(client["delta"] for client in told),
+        "unit": f"{UNIT} of a client",
+        "epsilon_allowed": privacy.epsilon,
+        "max_grad_norm": privacy.max_grad_norm,
+        "own_data": False,
+    }
 
 
 def trained_on_own_data(run: Run) -> bool:
@@ -57,7 +86,7 @@ def privacy_card(run: Run) -> dict[str, Any] | None:
     if record is None:
         return None
     kept = ("epsilon", "delta", "unit", "max_grad_norm", "noise_multiplier", "accountant")
-    return {**{name: record[name] for name in kept}, "without_noise": readers_without_noise(run)}
+    return {**{name: record[name] for name in kept if name in record}, "without_noise": readers_without_noise(run)}
 
 
 def readers_without_noise(run: Run) -> list[str]:
