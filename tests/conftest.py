@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from commands import Command, flags
+from hypothesis import HealthCheck, settings
 from made_data import CLASSES, coloured
+from own_share import made_once, take_own_cores
 from PIL import Image
 from small_studies import problem
-from stage_runs import SIDE, hasten_tables, run_without_noise
+from stage_runs import SIDE, hasten_tables, run_without_noise, timed_by_size
 
 import nas.search
 from compress.files.records import write_json
@@ -39,6 +41,11 @@ from search_spaces.network import Network
 from search_spaces.trials import RandomTrial
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+take_own_cores()
+# neither a busy machine nor the day's random examples may fail a test
+settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
+UNIT_BYTES = 1e6  # of a .tflite file, which a table without noise gives a millisecond
 
 
 def random_genotype(seed: int, side: int = 128, classes: int = CLASSES, space: str = "deeplabv3plus") -> Genotype:
@@ -133,7 +140,10 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(scope="session")
 def folder_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder data set whose class is written in the colours, so a network can learn it."""
-    root = tmp_path_factory.mktemp("data") / "shapes"
+    return made_once(tmp_path_factory, "data", lambda folder: make_shapes(folder / "shapes")) / "shapes"
+
+
+def make_shapes(root: Path) -> None:
     rng = np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 3)):
         (root / split / "images").mkdir(parents=True)
@@ -145,7 +155,6 @@ def folder_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.fromarray(image).save(root / split / "images" / f"{i}.png")
             Image.fromarray(mask).save(root / split / "masks" / f"{i}.png")
     (root / "classes.txt").write_text("".join(f"class{i}\n" for i in range(CLASSES)))
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -155,13 +164,16 @@ def host_wanted() -> TableSpec:
 
 @pytest.fixture(scope="session")
 def host_table(tmp_path_factory: pytest.TempPathFactory, host_wanted: TableSpec) -> Path:
-    return brief_table(host_wanted, tmp_path_factory.mktemp("latency") / "table.json")
+    folder = made_once(tmp_path_factory, "latency", lambda folder: brief_table(host_wanted, folder / "table.json"))
+    return folder / "table.json"
 
 
 def brief_table(wanted: TableSpec, path: Path) -> Path:
-    """A real table of this machine, each op timed as briefly as it can be."""
+    """A table of this machine in which every op takes a time by its size: it is the same whatever else is running."""
     with pytest.MonkeyPatch.context() as patch:
         hasten_tables(patch.setattr)
+        patch.setattr(HostTarget, "time", lambda target, models, seconds: timed_by_size(models, UNIT_BYTES))
+        patch.setattr(HostTarget, "fastest_reference_ms", lambda target: 1.0)
         table_builder.build(wanted, path)
     return path
 
@@ -182,6 +194,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, host_table: Path) -> Path:
+    """A folder with `runs/whole`, a finished run."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["nas.search", *map(str, flags(folder_data, host_table))])
+            run_command(nas.search.main)
+        assert ended.value.code in (0, None)
+
+    return made_once(tmp_path_factory, "finished", make)
+
+
+@pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("workplace")
 
@@ -193,12 +219,11 @@ def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def whole(here: Path, folder_data: Path, host_table: Path, command: Command) -> Path:
-    """A finished run, made once."""
+def whole(here: Path, finished: Path) -> Path:
+    """A finished run in this process's own runs/."""
     path = here / "runs" / "whole"
-    if not (path / "result.json").exists():
-        code, _, err = command(nas.search.main, *flags(folder_data, host_table))
-        assert code == 0, err
+    if not path.exists():
+        shutil.copytree(finished / "runs" / "whole", path)
     return path
 
 
@@ -211,26 +236,31 @@ def copied(whole: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, folder_data: Path, host_table: Path, tiny: Genotype) -> Path:
     """A run folder whose network knows its data, as if every stage up to distillation had left it alone."""
-    path = tmp_path_factory.mktemp("runs") / "trained"
-    config = RunConfig(budget_ms=50, data=f"folder:{folder_data}", input_size=(SIDE, SIDE), preset="toy")
-    write_json(path / "config.json", config.to_dict())
-    shutil.copyfile(host_table, path / "table.json")
-    torch.manual_seed(0)
-    network = Network(replace(tiny, resolution=(SIDE, SIDE)))
-    fit_network(Run(path, config), network, Schedule(80, 4, SIDE), path, "test", seed=0)
-    for stage in ("train", "prune", "distill"):
-        save_network(network, path / stage / "network.pt")
-    return path
+
+    def make(path: Path) -> None:
+        config = RunConfig(budget_ms=50, data=f"folder:{folder_data}", input_size=(SIDE, SIDE), preset="toy")
+        write_json(path / "config.json", config.to_dict())
+        shutil.copyfile(host_table, path / "table.json")
+        torch.manual_seed(0)
+        network = Network(replace(tiny, resolution=(SIDE, SIDE)))
+        fit_network(Run(path, config), network, Schedule(80, 4, SIDE), path, "test", seed=0)
+        for stage in ("train", "prune", "distill"):
+            save_network(network, path / stage / "network.pt")
+
+    return made_once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture(scope="session")
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run folder after the last two stages."""
-    run = run_without_noise(Path(shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "exported")))
-    write_json(run.path / "genotype.json", run.network("distill").genotype.to_dict())
-    quantize(run)
-    export(run)
-    return run.path
+
+    def make(path: Path) -> None:
+        run = run_without_noise(Path(shutil.copytree(trained, path, dirs_exist_ok=True)))
+        write_json(run.path / "genotype.json", run.network("distill").genotype.to_dict())
+        quantize(run)
+        export(run)
+
+    return made_once(tmp_path_factory, "exported", make)
 
 
 @pytest.fixture

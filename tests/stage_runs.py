@@ -30,8 +30,13 @@ class BySize(HostTarget):
     at_least: float = 0.0
 
     def time(self, models: Sequence[bytes], seconds: float) -> tuple[list[Timed], float]:
-        ms = [max(self.at_least, len(model) / self.unit_bytes) for model in models]
-        return [Timed(one, one, one, one, 1) for one in ms], 1.0
+        return timed_by_size(models, self.unit_bytes, self.at_least)
+
+
+def timed_by_size(models: Sequence[bytes], unit_bytes: float, at_least: float = 0.0) -> tuple[list[Timed], float]:
+    """What a device without noise measures. Its reference takes a millisecond."""
+    ms = [max(at_least, len(model) / unit_bytes) for model in models]
+    return [Timed(one, one, one, one, 1) for one in ms], 1.0
 
 
 def run_without_noise(path: Path) -> Run:
@@ -55,7 +60,9 @@ def metrics(run: Run, stage: str) -> dict[str, Any]:
     return found
 
 
-def killed_at(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: int) -> Callable[[], None]:
+def killed_at(
+    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: int, error: type[BaseException] = KilledError
+) -> Callable[[], None]:
     """Makes a function of a module die at its n-th call; returns what undoes that."""
     real, seen = getattr(module, name), 0
 
@@ -63,7 +70,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: in
         nonlocal seen
         seen += 1
         if seen == calls:
-            raise KilledError
+            raise error
         return real(*arguments, **named)
 
     monkeypatch.setattr(module, name, dying)

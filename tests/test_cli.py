@@ -110,14 +110,14 @@ def test_a_stage_alone_and_the_chain_after_it(
 
 @pytest.fixture
 def wide(whole: Path, here: Path, folder_data: Path, host_wanted: TableSpec, command: Command) -> list[object]:
-    """The flags of a search with every choice of training, at a size that is not square; its run, made once."""
+    """The flags of a search with every choice of training, at a size that is not square; its search, made once."""
     table = here / "wide.json"
     if not table.exists():
         brief_table(dataclasses.replace(host_wanted, input_size=(64, 128)), table)
     recipe = ["--loss", "ohem,dice=0.5,lovasz", "--class-weights", "effective", "--schedule", "poly", "--ema", 0.9]
     recipe += ["--augment", "aerial", "--weights", whole / "search" / "teacher.pt"]
     wider_at_every_resolution = ["--input-size", "64x128"]
-    asked = [*flags(folder_data, table, "wide"), *wider_at_every_resolution, *recipe]
+    asked = [*flags(folder_data, table, "wide"), *wider_at_every_resolution, *recipe, "--search-only"]
     if not (here / "runs" / "wide").exists():
         code, out, err = command(nas.search.main, *asked)
         assert code == 0, err
@@ -126,14 +126,15 @@ def wide(whole: Path, here: Path, folder_data: Path, host_wanted: TableSpec, com
 
 
 def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(wide: list[object], here: Path, command: Command) -> None:
-    """Every choice of training goes all the way."""
+    """The search and every training take each choice."""
     run = open_run(here / "runs" / "wide")
     schedules = [run.config.schedule(part) for part in get_args(Part)]
     assert {(schedule.lr_schedule, schedule.ema) for schedule in schedules} == {("poly", 0.9)}
-    card = json.loads((run.path / "model.json").read_text())
-    height, width = card["input"]["shape"][1:3]
-    assert (height, width) == tuple(run.genotype.resolution)
+    height, width = run.genotype.resolution
     assert width > height
+    for stage in ("train", "prune", "distill"):
+        code, _, err = run_stage(command, stage, run.path)
+        assert code == 0, err
     assert command(nas.search.main, *wide, "--resume")[0] == 0
     code, _, err = command(nas.search.main, *wide, "--resume", "--ema", 0)
     assert (code, "was started with --ema 0.9; choose another --run" in err) == (2, True)
@@ -142,9 +143,11 @@ def test_a_recipe_of_ones_own_at_a_size_that_is_not_square(wide: list[object], h
 @pytest.mark.slow
 def test_stages_alone_read_the_recipe_from_the_run_folder(wide: list[object], here: Path, command: Command) -> None:
     run = open_run(here / "runs" / "wide")
-    for stage, *more in (("prune",), ("distill",), ("quantize", "--qat-steps", 2), ("export",), ("verify",)):
+    stages = (("train",), ("prune",), ("distill",), ("quantize", "--qat-steps", 2), ("export",), ("verify",))
+    for stage, *more in stages:
         code, _, err = run_stage(command, stage, run.path, *more)
         assert code == 0, err
+    assert json.loads((run.path / "model.json").read_text())["input"]["shape"][1:3] == [*run.genotype.resolution]
     assert command(nas.report.main, run.path)[0] == 0
     exported, result = (json.loads((run.path / name).read_text()) for name in ("export/metrics.json", "result.json"))
     assert (exported["latency_ms"], exported["miou"]) == (result["latency_ms"], result["miou"])

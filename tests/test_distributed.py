@@ -1,12 +1,12 @@
 """Data-parallel training: two processes are one, and both end with the same weights."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 from made_data import CLASSES
+from studies import free_port
 from torch import Tensor, nn
 from torch.multiprocessing import spawn
 
@@ -48,9 +48,7 @@ SCHEDULES = [
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=["one-cycle", "poly"])
 def test_two_processes_train_as_one(folder_data: Path, tmp_path: Path, schedule: Schedule) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "two").mkdir()
     spawn(one_of_two, (port, tmp_path / "two", folder_data, schedule), nprocs=2)
     (tmp_path / "one").mkdir()

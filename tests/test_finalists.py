@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from commands import Command, flags
-from stage_runs import BySize, KilledError
+from stage_runs import BySize
 
-import nas.search
 from compress.files.tensors import load_network
 from compress.stages import presets
 from compress.stages.run import open_run
@@ -134,29 +131,3 @@ def test_the_winner_has_the_best_reward_once_refined(
     refined = dict(zip((c.genotype.id for c in three), (0.500, 0.515, 0.530), strict=True))
     winner, _ = choose_winner(within(whole, larger), found, lambda c: refined[c.genotype.id], shares_weights)
     assert winner == three[0].genotype
-
-
-def test_a_search_killed_at_a_finalist_goes_on_with_it(
-    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second finalist dies; the resumed search trains that one alone and ends as an uninterrupted one."""
-    real, titles = strategy.fit_network, list[str]()
-
-    def dying(run: object, network: object, schedule: object, folder: object, title: str, **more: object) -> None:
-        titles.append(title)
-        if len(titles) == 2:
-            raise KilledError
-        real(run, network, schedule, folder, title, **more)  # type: ignore[arg-type]
-
-    shutil.rmtree(here / "runs" / "finalists", ignore_errors=True)
-    asked = [*flags(folder_data, host_table, "finalists"), "--search-only"]
-    monkeypatch.setattr(strategy, "fit_network", dying)
-    with pytest.raises(KilledError):
-        command(nas.search.main, *asked)
-    assert command(nas.search.main, *asked, "--resume")[0] == 0
-    assert (len(titles), titles[1]) == (4, titles[2])  # the last is the best by hand
-    runs = [
-        json.loads((here / "runs" / run / "search" / "finalists.json").read_text()) for run in ("whole", "finalists")
-    ]
-    one, other = ({f["id"]: f["refined_miou"] for f in finalists} for finalists in runs)
-    assert one == other

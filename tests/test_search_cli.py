@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from commands import Command, flags, listed, spoken
+from stage_runs import KilledError, killed_at
 
 import nas.latency
 import nas.report
 import nas.search
 from compress.files.genotypes import read_genotype
+from compress.stages.fitting import fit_network
 from compress.stages.run import open_run
+from nas import strategy
 from nas.constraints import COST_NAMES
 from nas.problem import problem_of
 from nas.score import Scorer, reward
@@ -35,45 +38,34 @@ def test_candidates_are_listed(whole: Path) -> None:
     assert len({json.dumps(line["genotype"]) for line in scored}) == len(scored)
 
 
-def test_the_same_seed_gives_the_same_candidates(
-    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
-) -> None:
-    code, _, err = command(nas.search.main, *flags(folder_data, host_table, "again"), "--search-only")
-    assert code == 0, err
-    one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "again"))
-    assert one == other
-
-
-def test_a_search_killed_between_candidates_goes_on(
+def test_a_search_killed_at_a_candidate_and_at_a_finalist_ends_as_an_uninterrupted_one(
     whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The third score dies; the resumed search ends with the candidates of an uninterrupted one."""
-    real, calls = Scorer.score, 0
-
-    def dying(scorer: Scorer, *arguments: Any, **more: Any) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt
-        return real(scorer, *arguments, **more)
-
-    monkeypatch.setattr(Scorer, "score", dying)
+    """The third score dies, then the second finalist. The search goes on with the part that died: the same seed gives
+    the same candidates, scores and finalists."""
     asked = [*flags(folder_data, host_table, "killed"), "--search-only"]
+    heal = killed_at(monkeypatch, Scorer, "score", 3, KeyboardInterrupt)
     assert command(nas.search.main, *asked)[0] == 130
-    monkeypatch.setattr(Scorer, "score", real)
+    heal()
+    titles = list[str]()
+
+    def titled(*arguments: Any, **more: Any) -> None:
+        titles.append(arguments[4])
+        if len(titles) == 2:
+            raise KilledError
+        fit_network(*arguments, **more)
+
+    monkeypatch.setattr(strategy, "fit_network", titled)
+    with pytest.raises(KilledError):
+        command(nas.search.main, *asked, "--resume")
     assert command(nas.search.main, *asked, "--resume")[0] == 0
-    one, other = ((here / "runs" / run / "search.jsonl").read_text() for run in ("whole", "killed"))
+    assert (len(titles), titles[1]) == (4, titles[2])  # the last is the best by hand
+    runs = [here / "runs" / run for run in ("whole", "killed")]
+    one, other = ((run / "search.jsonl").read_text() for run in runs)
     assert one == other
-
-
-def test_candidates_start_from_weights(
-    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
-) -> None:
-    weights = ["--weights", whole / "search" / "teacher.pt"]
-    asked = [*flags(folder_data, host_table, "warm"), "--search-only", "--strategy", "train", "--trials", 2, *weights]
-    code, out, err = command(nas.search.main, *asked)
-    assert code == 0, err
-    assert "tensors start from it" in out
+    finalists = [json.loads((run / "search" / "finalists.json").read_text()) for run in runs]
+    one, other = ([(f["id"], f["refined_miou"]) for f in found] for found in finalists)
+    assert one == other
 
 
 def test_workers_share_a_search(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
@@ -88,11 +80,15 @@ def test_workers_share_a_search(here: Path, folder_data: Path, host_table: Path,
     assert (code, "was started with --storage journal:" in err) == (2, True)
 
 
-def test_candidates_trained_by_themselves(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
+def test_candidates_trained_by_themselves(
+    whole: Path, here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    """They start from weights of the user's."""
     asked = [*flags(folder_data, host_table, "trained"), "--search-only", "--strategy", "train", "--pruner", "median"]
-    asked += ["--workers", 2]
-    code, _, err = command(nas.search.main, *asked)
+    asked += ["--workers", 2, "--weights", whole / "search" / "teacher.pt"]
+    code, out, err = command(nas.search.main, *asked)
     assert code == 0, err
+    assert "tensors start from it" in out
     run = here / "runs" / "trained"
     winner = Genotype.from_dict(json.loads((run / "genotype.json").read_text()))
     finalists = json.loads((run / "search" / "finalists.json").read_text())

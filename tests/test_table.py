@@ -12,7 +12,9 @@ import pytest
 from conftest import random_genotype
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stage_runs import hasten_tables
 
+from compress.latency import builder as table_builder
 from compress.latency import repeats
 from compress.latency.builder import family_of
 from compress.latency.busy_machine import Latency
@@ -164,6 +166,22 @@ def test_channels_that_kernels_or_caches_treat_otherwise_are_not_interpolated_wi
     assert family(conv(8, 24), INT8) != family(conv(8, 32), INT8)
     wide = [Op("a", (INPUT,), DEPTHWISE, ((64, 64, c),), (64, 64, c), 3) for c in (56, 64, 72)]
     assert [family(op, INT8) == family(wide[0], INT8) for op in wide] == [True, False, True]  # 64 * 64 bytes a row
+
+
+def test_a_table_is_measured_on_this_machine(
+    wanted: TableSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few ops of the plan and three networks, each timed as briefly as it can be."""
+    hasten_tables(monkeypatch.setattr)
+    monkeypatch.setattr(table_builder, "FITTED", 2)
+    monkeypatch.setattr(table_builder, "HELD_OUT", 1)
+    few = dict(list(table_builder.plan_ops(wanted).items())[::40])
+    monkeypatch.setattr(table_builder, "plan_ops", lambda spec: few)
+    monkeypatch.setattr(LatencyTable, "group_ms", lambda table, graph: {"conv": 1.0, "depthwise": 2.0, "other": 3.0})
+    table = table_builder.build(wanted, tmp_path / "table.json")
+    assert load_table(tmp_path / "table.json", wanted) == table
+    assert all(min(one.ms) > 0 for one in table.families.values())
+    assert table.calibration.reference_ms > 0
 
 
 def test_a_built_table_prices_the_space_and_narrower_networks(host_table: Path, wanted: TableSpec) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -75,7 +76,8 @@ def work(url: str, config: RunConfig, index: int, score: Callable[[Genotype, Tri
 def test_workers_finish_every_candidate_once_and_retry_that_of_a_dead_one(storage_url: str, surveyed: Survey) -> None:
     config = RunConfig(4.0, trials=12)
     study = open_study("tried", open_storage(storage_url), config, surveyed, {})
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nas.candidate_loop", "nas.storages"])  # they are imported once for all processes
     doomed = context.Process(target=work, args=(storage_url, config, 1, stuck))
     doomed.start()
     while not any("genotype" in t.user_attrs for t in study.get_trials(states=(TrialState.RUNNING,))):
@@ -149,19 +151,25 @@ def test_a_candidate_that_another_worker_has_ended_stays_as_it_is(storage_url: s
 def test_a_worker_of_another_machine_is_lost_when_its_heart_stops(
     surveyed: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat, "LOST_SECONDS", 0.5)
-    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.01)
     study = open_study("tried", open_storage(f"journal:{tmp_path}/s.log"), RunConfig(4.0, trials=4), surveyed, {})
-    with Worker(study, name="far-away:1:ab") as remote, Worker(study) as here:
+    seconds = 0.0
+    monkeypatch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: seconds))
+    here = Worker(study)
+    with Worker(study, name="far-away:1:ab") as remote:
         remote.take(study.ask())
-        assert here.retry_lost() == 0
-        time.sleep(0.8)
-        assert here.retry_lost() == 0  # its heart beats
-    with Worker(study) as here:
-        assert here.retry_lost() == 0  # nothing is known of it yet
-        time.sleep(0.8)
-        assert here.retry_lost() == 1
-        assert here.retry_lost() == 0
+        for beats in (1, 4):
+            while study.user_attrs.get("alive far-away:1:ab", 0) < beats:
+                time.sleep(0.01)
+            seconds += 2 * heartbeat.LOST_SECONDS
+            assert here.retry_lost() == 0  # its heart has beaten since the last look, or there was none
+    here = Worker(study)
+    assert here.retry_lost() == 0  # nothing is known of it yet
+    seconds += heartbeat.LOST_SECONDS
+    assert here.retry_lost() == 0
+    seconds += 1
+    assert here.retry_lost() == 1
+    assert here.retry_lost() == 0
 
 
 @pytest.mark.parametrize("storage_url", ["sqlite", "journal"], indirect=True)
