@@ -29,6 +29,7 @@ from compress.latency import op_plan
 from compress.latency.spec import TableSpec, load_table
 from compress.latency.table import Calibration, LatencyTable
 from compress.latency.targets import HostTarget
+from compress.latency.transfer import check_same_networks
 from compress.stages.shipped_files import SHIPPED, shipped_files
 from compress.tflite.writer import INT8
 from nas.supernet import Supernet, extract
@@ -291,3 +292,13 @@ def test_the_check_says_that_bands_are_not_used(tmp_path: Path, elsewhere: Path,
     code, out, _ = command(compress.check.main, f"folder:{root}")
     assert code == 0
     assert "bands: 1, 2, 3 of 5 (bands.txt may name up to 16) of uint16" in out
+
+
+def test_a_table_of_other_bands_is_not_transferred(tmp_path: Path) -> None:
+    specs = {bands: TableSpec(get_space("lraspp", bands), 3, (64, 64), INT8, HostTarget()) for bands in (3, 4)}
+    zeros = dict.fromkeys(("intercept", "conv", "depthwise", "other"), 0.0)
+    for made_for, asked in ((3, 4), (4, 3)):
+        table = LatencyTable(specs[made_for].made_for(), {}, zeros, {}, Calibration(1.0, 1.0), {})
+        check_same_networks(specs[made_for], table, tmp_path)
+        with pytest.raises(InputError, match=rf"made for bands {made_for}, not {asked}"):
+            check_same_networks(specs[asked], table, tmp_path)

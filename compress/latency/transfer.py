@@ -35,11 +35,11 @@ from compress.latency.spec import TableSpec
 from compress.latency.table import LatencyTable, read_table
 from compress.tflite.writer import random_weight_model
 from search_spaces.errors import InputError
-from search_spaces.ops import Op
+from search_spaces.ops import RGB_BANDS, Op
 
 FITTED = 20  # whole networks to which a table is fitted
 TOLERANCE = 0.1  # two ops of a family disagree from here on
-SAME = ("space", "backbone", "classes", "input_size", "precision")  # of both tables
+SAME = ("space", "backbone", "classes", "bands", "input_size", "precision")  # of both tables
 Measured = Mapping[str, Sequence[Measurement]]
 
 
@@ -124,8 +124,9 @@ def check_same_networks(spec: TableSpec, other: LatencyTable, source: Path) -> N
     Raises:
         InputError: The tables differ in more than the device. The message names it.
     """
-    known = {**other.made_for, "backbone": other.backbone}
-    for name, value in spec.made_for().items():
+    asked, known = ({"bands": RGB_BANDS, **found} for found in (spec.made_for(), other.made_for))
+    known["backbone"] = other.backbone
+    for name, value in asked.items():
         if name in SAME and known.get(name) != value:
             raise InputError(f"--from {source}: made for {name} {known.get(name)}, not {value}; give another table")
 
