@@ -25,7 +25,7 @@ from compress.training import distributed
 from compress.training.averaging import average_of
 from compress.training.checkpoint import origin_of
 from compress.training.finite import require_finite_loss
-from compress.training.loop import fit
+from compress.training.loop import StepLosses, fit
 from compress.training.privacy_accounting import NoisePlan, Spent
 from compress.training.privacy_ledger import LEDGER, Ledger, require_same_training
 from compress.training.sample_gradients import sample_gradients, train_by_image
@@ -181,19 +181,13 @@ def fit_privately(
         InputError: The checkpoint or the log is damaged, several processes share the training, or the data set has
             scenes, whose tiles overlap when they are shifted.
     """
-    if distributed.world_size() > 1:
-        raise InputError("--dp-epsilon: trains in one process; start it without torchrun")
-    if crops.data.has_scenes:
-        raise InputError(f"--data {crops.data.spec}: --dp-epsilon needs single images, not scenes; cut them into files")
+    require_single_images(crops)
     plan.require(spent, schedule.steps)
     ledger = Ledger.after(spent)
     trainee = PrivateTrainee.private(model, whole or schedule, plan, ledger)
     trainee.advance(done)
 
-    def parts(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
-        part = min(MAX_PART, max(1, PART_PIXELS // schedule.crop**2))
-        for at in range(0, len(images), part):
-            yield losses(images[at : at + part], masks[at : at + part]).sum()
+    parts = in_parts(losses, schedule.crop)
 
     def saved(seconds: float) -> None:
         if save is not None:
@@ -204,3 +198,38 @@ def fit_privately(
     with sample_gradients(model):
         fit(model, parts, crops, schedule, checkpoint, title, None, key, saved if save else None, trainee)
     return ledger.spent
+
+
+def require_single_images(crops: CropsOfImages) -> None:
+    """Refuses what no private training can take.
+
+    Args:
+        crops: The crops.
+
+    Raises:
+        InputError: Several processes share the training, or the data set has scenes, whose tiles overlap when they are
+            shifted.
+    """
+    if distributed.world_size() > 1:
+        raise InputError("--dp-epsilon: trains in one process; start it without torchrun")
+    if crops.data.has_scenes:
+        raise InputError(f"--data {crops.data.spec}: --dp-epsilon needs single images, not scenes; cut them into files")
+
+
+def in_parts(losses: SampleLosses, crop: int) -> StepLosses:
+    """The losses of a step for as many images at a time as memory has room for the gradients of.
+
+    Args:
+        losses: A loss for each image.
+        crop: The side of a crop in pixels.
+
+    Returns:
+        The losses for `compress.training.loop.fit`.
+    """
+
+    def parts(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
+        part = min(MAX_PART, max(1, PART_PIXELS // crop**2))
+        for at in range(0, len(images), part):
+            yield losses(images[at : at + part], masks[at : at + part]).sum()
+
+    return parts
