@@ -130,11 +130,19 @@ def read_validation(data: DataSet, input_size: tuple[int, int]) -> Validation:
             data.ignore,
         )
 
-    def resized(_: Pair, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return resized_image(image, input_size), resized_mask(mask, input_size)
+    images = np.empty((len(data.val), len(data.pixels.bands), *input_size), np.uint8)
+    masks = np.empty((len(data.val), *input_size), np.uint8)
+    places: dict[Pair, list[int]] = {}
+    for place, pair in enumerate(data.val):
+        places.setdefault(pair, []).append(place)
 
-    images, masks = zip(*map_pairs(data.val, data, resized, "validation images"), strict=True)
-    return Validation(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks)), data.ignore)
+    def fill(pair: Pair, image: np.ndarray, mask: np.ndarray) -> None:
+        """Puts a pair in its place: a list of all and its stack would take twice the memory."""
+        for place in places[pair]:
+            images[place], masks[place] = resized_image(image, input_size), resized_mask(mask, input_size)
+
+    map_pairs(data.val, data, fill, "validation images")
+    return Validation(torch.from_numpy(images), torch.from_numpy(masks), data.ignore)
 
 
 def resized_image(image: np.ndarray, input_size: tuple[int, int]) -> np.ndarray:
