@@ -6,7 +6,7 @@ executes only `compress.federated.client_app`.
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from search_spaces.errors import InputError
 
 POLL_SECONDS = 0.5
 NODE = "node.txt"
+TRIES, SERVER_FAILED = 20, 500
 REMEDY = "make one with ssh-keygen -t ecdsa -b 384 -N '' -f FILE"
 
 
@@ -116,7 +117,8 @@ def answer_one(connection: Any, settings: Mapping[str, str]) -> bool:
     Returns:
         Whether the server has ended the training.
     """
-    node, receive, send, _, _, pull_object, push_object, confirm = connection
+    node, *calls = connection
+    receive, send, _, _, pull_object, push_object, confirm = (partial(patiently, call) for call in calls)
     try:
         received = receive()
         if received is None:
@@ -140,6 +142,29 @@ def answer_one(connection: Any, settings: Mapping[str, str]) -> bool:
     except httpx.HTTPStatusError as error:  # a server that was started anew has dropped the question
         print(f"{settings['name']}: the server did not take the answer ({error.response.status_code}); going on")
         return False
+
+
+def patiently(call: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function of Flower's connection, again where the server has failed for a moment.
+
+    Args:
+        call: The function.
+        arguments: Its arguments.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        HTTPStatusError: The server refuses, or has failed TRIES times.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            return call(*arguments)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code < SERVER_FAILED or not left:
+                raise
+            time.sleep(POLL_SECONDS)
+    return None
 
 
 def answer(message: Message, context: Context) -> Message:
