@@ -21,6 +21,8 @@ from compress.federated.link import Link
 from compress.federated.node import join, own_key, read_private_key, read_public_key
 from search_spaces.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def port() -> int:
