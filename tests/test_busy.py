@@ -14,8 +14,9 @@ from compress.latency.busy_machine import MAX_TRIES, Latency, latency_of, measur
 from compress.latency.targets import HostTarget
 from compress.latency.timing import Timed
 from compress.stages import quantize
+from compress.stages.run import STAGES
 from compress.tflite.fallback import FileFigures
-from nas.finalists import finalist_record
+from nas.finalists import Measured, finalist_record
 from nas.pages.tables import remarks
 from nas.study import Candidate
 from search_spaces.genotype import Genotype
@@ -99,7 +100,8 @@ def test_the_host_says_how_much_of_the_core_it_had() -> None:
 
 def test_the_report_tells_of_busy_measurements() -> None:
     quiet = {"rounds": [1], "target_ms": 1.0, "taught_miou": 0.5, "undone": False}
-    run: Any = SimpleNamespace(metrics=lambda name: {**quiet, **({"busy": "spread"} if name == "export" else {})})
+    marked = {"export": {"busy": "spread"}}
+    run: Any = SimpleNamespace(stages=STAGES, metrics=lambda name: {**quiet, **marked.get(name, {})})
     assert remarks(run) == ["The machine was busy while export was measured (spread)."]
 
 
@@ -115,5 +117,5 @@ def test_quantize_and_finalists_record_a_busy_machine(tiny: Genotype, monkeypatc
     assert quantize.busy_mark(in_float, figures) == {"busy": "the runs spread by 60%"}
     assert quantize.busy_mark(replace(in_float, busy="often"), FileFigures(0.5, 1.0)) == {"float_busy": "often"}
     candidate = Candidate(tiny, 30.0, 0.5)
-    assert finalist_record(candidate, busy)["busy"] == "the runs spread by 60%"
-    assert "busy" not in finalist_record(candidate, quiet)
+    assert finalist_record(Measured(candidate, busy))["busy"] == "the runs spread by 60%"
+    assert "busy" not in finalist_record(Measured(candidate, quiet))

@@ -90,7 +90,7 @@ def test_a_killed_training_ends_with_the_weights_of_a_whole_one(
     run: Run, whole: Run, clients: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for calls in (2, 5):  # at the second client of the first round; of the second round
-        undo = killed_at(monkeypatch, client_app, "train_locally", calls)
+        undo = killed_at(monkeypatch, client_app, "train_round", calls)
         with pytest.raises(KilledError):
             simulate(run, clients, QUICK)
         undo()
