@@ -1,7 +1,7 @@
 """One round of training at a client, on the client's own data."""
 
-import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -16,7 +16,6 @@ from compress.training.class_weights import class_weights
 from compress.training.label_losses import LABEL_TERMS, label_loss
 from compress.training.log import read_log
 from compress.training.loop import StepLosses, autocast, fit
-from compress.training.schedule import Schedule
 from compress.training.term_weights import parse_terms
 from compress.training.trainee import Trainee
 from search_spaces.network import Network
@@ -67,8 +66,9 @@ def train_locally(
         InputError: A file is damaged.
     """
     network.to(device)
-    steps = Schedule(task.local_steps, task.batch, task.crop, task.lr, task.weight_decay, task.lr_schedule)
-    trainee = advanced(Trainee.of(network, task.schedule), (number - 1) * task.local_steps)
+    steps = replace(task.schedule, steps=task.local_steps)
+    trainee = Trainee.of(network, task.schedule)
+    trainee.advance((number - 1) * task.local_steps)
     losses = local_losses(network, crops.data, task, device, proximal_mu)
     key = f"{number} {proximal_mu} {crops.seed} {task.to_json()}"
     checkpoint = folder / "checkpoint.pt"
@@ -109,36 +109,16 @@ def train_round(
     """
     if task.privacy is None:
         return {"loss": train_locally(network, crops, task, number, folder, device, proximal_mu)}
-    from compress.training.private_rounds import fit_round_privately  # Opacus is an extra
+    from compress.training.private import sample_losses  # Opacus is an extra
+    from compress.training.private_rounds import fit_round_privately
 
     assert isinstance(crops, CropsOfImages)
     network.to(device)
     on_labels = label_loss(parse_terms(task.loss, LABEL_TERMS), crops.data.ignore, torch.ones(len(task.classes)))
-
-    def losses(images: Tensor, masks: Tensor) -> Tensor:
-        logits = network(at_scale(images, network.genotype.resolution, task.input_size))
-        return torch.stack([on_labels(logits[i : i + 1], masks[i : i + 1]) for i in range(len(images))])
-
+    losses = sample_losses(network, task.input_size, on_labels)
     key = f"{crops.seed} {task.to_json()}"
     record = fit_round_privately(network, losses, crops, task.schedule, task.rounds, number, task.privacy, folder, key)
     return {"loss": 0.0, "epsilon": record["epsilon"], "delta": record["delta"]}
-
-
-def advanced(trainee: Trainee, steps: int) -> Trainee:
-    """Moves the learning rate on, as if steps had been taken.
-
-    Args:
-        trainee: What is trained.
-        steps: How many steps.
-
-    Returns:
-        The same.
-    """
-    with warnings.catch_warnings():  # the scheduler misses the optimizer's steps, which other rounds took
-        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-        for _ in range(steps):
-            trainee.rate.step()
-    return trainee
 
 
 def local_losses(network: Network, data: DataSet, task: Task, device: torch.device, proximal_mu: float) -> StepLosses:

@@ -97,12 +97,26 @@ def ask(
         if reply is None:
             fault: str | None = f"no answer within {timeout:g} s" if timeout else "no answer"
         else:
-            fault = str(reply.error.reason) if reply.has_error() else fault_of(name, reply)
+            fault = reply_fault(name, reply, fault_of)
         if fault is None and reply is not None:
             answers.sound[name] = reply
         else:
             answers.faults[name] = str(fault)
     return answers
+
+
+def reply_fault(name: str, reply: Message, fault_of: Callable[[str, Message], str | None]) -> str | None:
+    """Says what is wrong with a reply.
+
+    Args:
+        name: The client's name.
+        reply: The reply.
+        fault_of: Says what is wrong with a reply that is no error.
+
+    Returns:
+        A text for people, or None.
+    """
+    return str(reply.error.reason) if reply.has_error() else fault_of(name, reply)
 
 
 def figure_fault(client: str, reply: Message) -> str | None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from compress.federated.client import KEY
 from compress.federated.flower import ArrayRecord, ConfigRecord, FedAvg, Message, MessageType, RecordDict
-from compress.federated.questions import Fleet, ask, figure_fault
+from compress.federated.questions import Fleet, ask, figure_fault, reply_fault
 from compress.federated.task import Task
 from compress.federated.updates import (
     ARRAYS,
@@ -195,7 +195,7 @@ class Rounds:
             return
         messages = self.question(MessageType.QUERY, self.start, 0, nodes)
         for reply in self.fleet.send_and_receive(messages, timeout=self.seconds):
-            fault = str(reply.error.reason) if reply.has_error() else figure_fault("", reply)
+            fault = reply_fault("", reply, figure_fault)
             said = "" if reply.has_error() else str((reply.content.get(CONFIG) or {}).get(NAME, ""))
             name = self.fleet.admit(reply.metadata.src_node_id, said, fault)
             if fault is None:

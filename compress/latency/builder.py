@@ -68,15 +68,27 @@ def build(spec: TableSpec, path: Path) -> LatencyTable:
     families = {name: family_of(points, ops, calibration.reference_ms) for name, points in plan.items()}
     table = fit_table(spec, families, measured.networks, calibration, FITTED)
     facts = {**provenance(spec, measured.ops), "seconds": round(time.monotonic() - begun, 1)}
-    table = replace(table, provenance=facts)
+    advice = f"the machine was busy; for a better table, delete {path} and build it on a quiet machine"
+    return keep_table(replace(table, provenance=facts), path, advice, (op_file, network_file))
+
+
+def keep_table(table: LatencyTable, path: Path, advice: str, partial: Sequence[Path]) -> LatencyTable:
+    """Writes a table that is made, and deletes the measurements of the way to it.
+
+    Args:
+        table: The table.
+        path: Its file.
+        advice: What a user is told whose table is inaccurate.
+        partial: The files of measurements.
+
+    Returns:
+        The table.
+    """
     write_atomically(path, table.to_json().encode())
     if table.residuals["rmspe"] > MAX_RMSPE:
-        print(
-            f"the machine was busy: predictions are {table.residuals['rmspe']:.1%} off on networks not fitted; "
-            f"for a better table, delete {path} and build it on a quiet machine"
-        )
-    for kept in (op_file, network_file):
-        kept.unlink(missing_ok=True)
+        print(f"predictions are {table.residuals['rmspe']:.1%} off on networks not fitted: {advice}")
+    for file in partial:
+        file.unlink(missing_ok=True)
     return table
 
 
@@ -87,10 +99,26 @@ def _measure(spec: TableSpec, plan: Mapping[str, Sequence[Op]], op_file: Path, n
     random.Random(0).shuffle(ops)  # a slow minute is to hit points of all families, not all points of one
     files = {op.key: later(random_weight_model, (op,), spec.precision) for op in ops}
     of_ops = measure_repeatedly(spec.target, files, OPS, op_file, made_for)
-    graphs = random_networks(spec, FITTED + HELD_OUT, NETWORK_SEED)
+    return _Measured(of_ops, measure_networks(spec, FITTED + HELD_OUT, network_file, made_for))
+
+
+def measure_networks(
+    spec: TableSpec, count: int, file: Path, made_for: Mapping[str, Any]
+) -> Mapping[str, Sequence[Measurement]]:
+    """Measures whole networks, the control networks among them; a file of an interrupted build is used.
+
+    Args:
+        spec: What the table is to hold true of.
+        count: How many networks.
+        file: The file of measurements.
+        made_for: What the measurements hold true of.
+
+    Returns:
+        The measurements of each network.
+    """
+    graphs = random_networks(spec, count, NETWORK_SEED)
     whole = {name: later(random_weight_model, graph, spec.precision) for name, graph in graphs.items()}
-    control = control_network_files(spec)
-    return _Measured(of_ops, measure_repeatedly(spec.target, whole, NETWORKS, network_file, made_for, control))
+    return measure_repeatedly(spec.target, whole, NETWORKS, file, made_for, control_network_files(spec))
 
 
 def calibrate(spec: TableSpec, networks: Mapping[str, Sequence[Measurement]]) -> Calibration:

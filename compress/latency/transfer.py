@@ -15,20 +15,18 @@ from math import isnan
 from pathlib import Path
 from statistics import geometric_mean
 
-from compress.files.atomic import digest, write_atomically
+from compress.files.atomic import digest
 from compress.latency.builder import (
     HELD_OUT,
-    MAX_RMSPE,
-    NETWORK_SEED,
-    NETWORKS,
     OPS,
     calibrate,
     family_of,
     fit_table,
+    keep_table,
+    measure_networks,
     provenance,
 )
 from compress.latency.families import Family, grid_point
-from compress.latency.networks import control_network_files, random_networks
 from compress.latency.op_plan import plan_ops
 from compress.latency.repeats import Measurement, combine, measure_repeatedly
 from compress.latency.spec import TableSpec
@@ -69,10 +67,7 @@ def transfer(spec: TableSpec, source: Path, path: Path) -> LatencyTable:
         return measure_repeatedly(spec.target, files, OPS, op_file, made_for)
 
     families, of_ops, whole_families = _families(plan, other, measure, spec.target.fastest_reference_ms)
-    control = control_network_files(spec)
-    graphs = random_networks(spec, FITTED + HELD_OUT, NETWORK_SEED)
-    whole = {name: later(random_weight_model, graph, spec.precision) for name, graph in graphs.items()}
-    networks = measure_repeatedly(spec.target, whole, NETWORKS, network_file, made_for, control)
+    networks = measure_networks(spec, FITTED + HELD_OUT, network_file, made_for)
     table = fit_table(spec, families, networks, calibrate(spec, networks), FITTED)
     facts = {
         **provenance(spec, of_ops),
@@ -80,16 +75,10 @@ def transfer(spec: TableSpec, source: Path, path: Path) -> LatencyTable:
         "families_measured": f"{whole_families} of {len(families)}",
         "seconds": round(time.monotonic() - begun, 1),
     }
-    table = replace(table, provenance=facts)
-    write_atomically(path, table.to_json().encode())
-    if table.residuals["rmspe"] > MAX_RMSPE:
-        print(
-            f"predictions are {table.residuals['rmspe']:.1%} off on networks not fitted: the devices differ too much, "
-            f"or the machine was busy; build the table from nothing with {spec.command(path)}"
-        )
-    for kept in (op_file, network_file):
-        kept.unlink(missing_ok=True)
-    return table
+    advice = (
+        f"the devices differ too much, or the machine was busy; build the table from nothing with {spec.command(path)}"
+    )
+    return keep_table(replace(table, provenance=facts), path, advice, (op_file, network_file))
 
 
 def _families(

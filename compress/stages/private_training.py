@@ -1,11 +1,9 @@
 """The stage `train` with differential privacy: on a data set that no other stage reads, or on the run's own."""
 
 import torch
-from torch import Tensor
 
 from compress.data.crops import CropsOfImages
 from compress.data.dataset import DataSet, open_data
-from compress.data.resizing import at_scale
 from compress.data.validation import read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
@@ -16,7 +14,7 @@ from compress.stages.run import Run
 from compress.training.label_losses import LABEL_TERMS, LabelLoss, label_loss
 from compress.training.privacy import Privacy, require_opacus
 from compress.training.privacy_accounting import Spent, plan_noise
-from compress.training.private import SampleLosses, fit_privately
+from compress.training.private import fit_privately, sample_losses
 from compress.training.schedule import Schedule
 from compress.training.term_weights import parse_terms
 from search_spaces.errors import InputError
@@ -138,25 +136,6 @@ def private_label_loss(run: Run, own: bool) -> LabelLoss:
         print(f"train: --class-weights {run.config.class_weights} would count the private masks: all classes weigh 1")
     equal = torch.ones(len(run.data.classes))
     return label_loss(parse_terms(run.config.loss, LABEL_TERMS), run.data.ignore, equal)
-
-
-def sample_losses(network: Network, input_size: tuple[int, int], on_labels: LabelLoss) -> SampleLosses:
-    """The loss of each image by itself.
-
-    Args:
-        network: The network.
-        input_size: Height and width of the input that crops are cut for, in pixels.
-        on_labels: The loss on labels.
-
-    Returns:
-        A function of (images N,3,crop,crop, masks N,crop,crop) that gives N losses.
-    """
-
-    def losses(images: Tensor, masks: Tensor) -> Tensor:
-        logits = network(at_scale(images, network.genotype.resolution, input_size))
-        return torch.stack([on_labels(logits[i : i + 1], masks[i : i + 1]) for i in range(len(images))])
-
-    return losses
 
 
 def validation_miou(run: Run, network: Network, data: DataSet) -> float:

@@ -21,10 +21,12 @@ from opacus.utils.uniform_sampler import UniformWithReplacementSampler
 from torch import Tensor, nn
 
 from compress.data.crops import CropsOfImages
+from compress.data.resizing import at_scale
 from compress.training import distributed
 from compress.training.averaging import average_of
 from compress.training.checkpoint import origin_of
 from compress.training.finite import require_finite_loss
+from compress.training.label_losses import LabelLoss
 from compress.training.loop import StepLosses, fit
 from compress.training.privacy_accounting import NoisePlan, Spent
 from compress.training.privacy_ledger import LEDGER, Ledger, require_same_training
@@ -32,6 +34,7 @@ from compress.training.sample_gradients import sample_gradients, train_by_image
 from compress.training.schedule import LR_SCHEDULES, Schedule
 from compress.training.trainee import Trainee, optimizer_of
 from search_spaces.errors import InputError
+from search_spaces.network import Network
 
 MAX_PART, PART_PIXELS = 64, 16 * 128 * 128  # images, and pixels of images, whose gradients are in memory at once
 SampleLosses = Callable[[Tensor, Tensor], Tensor]  # of (images, masks): a loss for each image
@@ -214,6 +217,25 @@ def require_single_images(crops: CropsOfImages) -> None:
         raise InputError("--dp-epsilon: trains in one process; start it without torchrun")
     if crops.data.has_scenes:
         raise InputError(f"--data {crops.data.spec}: --dp-epsilon needs single images, not scenes; cut them into files")
+
+
+def sample_losses(network: Network, input_size: tuple[int, int], on_labels: LabelLoss) -> SampleLosses:
+    """The loss of each image by itself.
+
+    Args:
+        network: The network.
+        input_size: Height and width of the input that crops are cut for, in pixels.
+        on_labels: The loss on labels.
+
+    Returns:
+        A function of (images N,3,crop,crop, masks N,crop,crop) that gives N losses.
+    """
+
+    def losses(images: Tensor, masks: Tensor) -> Tensor:
+        logits = network(at_scale(images, network.genotype.resolution, input_size))
+        return torch.stack([on_labels(logits[i : i + 1], masks[i : i + 1]) for i in range(len(images))])
+
+    return losses
 
 
 def in_parts(losses: SampleLosses, crop: int) -> StepLosses:
