@@ -41,13 +41,14 @@ SAME = ("space", "backbone", "classes", "bands", "input_size", "precision")  # o
 Measured = Mapping[str, Sequence[Measurement]]
 
 
-def transfer(spec: TableSpec, source: Path, path: Path) -> LatencyTable:
+def transfer(spec: TableSpec, source: Path, path: Path, tolerance: float = TOLERANCE) -> LatencyTable:
     """Makes a table from that of another device, and writes it. An interrupted transfer keeps its measurements.
 
     Args:
         spec: What the table is to hold true of.
         source: The table of the other device.
         path: The new table's file.
+        tolerance: Fraction by which two ops of a family may differ before the whole family is measured.
 
     Returns:
         The table.
@@ -66,7 +67,7 @@ def transfer(spec: TableSpec, source: Path, path: Path) -> LatencyTable:
         files = {op.key: later(random_weight_model, (op,), spec.precision) for op in ops}
         return measure_repeatedly(spec.target, files, OPS, op_file, made_for)
 
-    families, of_ops, whole_families = _families(plan, other, measure, spec.target.fastest_reference_ms)
+    families, of_ops, whole_families = _families(plan, other, measure, spec.target.fastest_reference_ms, tolerance)
     networks = measure_networks(spec, FITTED + HELD_OUT, network_file, made_for)
     table = fit_table(spec, families, networks, calibrate(spec, networks), FITTED)
     facts = {
@@ -86,12 +87,15 @@ def _families(
     other: LatencyTable,
     measure: Callable[[Sequence[Op]], Measured],
     reference: Callable[[], float],
+    tolerance: float,
 ) -> tuple[dict[str, Family], Measured, int]:
     """The families on the new device, the measurements, and how many families were measured as a whole."""
     probes = {name: probes_of(ops, other.families.get(name)) for name, ops in plan.items()}
     of_probes = measure(list(chain.from_iterable(probes.values())))
     reference_ms = reference()
-    scales = {name: scale_of(probes[name], other.families.get(name), of_probes, reference_ms) for name in plan}
+    scales = {
+        name: scale_of(probes[name], other.families.get(name), of_probes, reference_ms, tolerance) for name in plan
+    }
     rest = measure(list(chain.from_iterable(ops for name, ops in plan.items() if scales[name] is None)))
     of_ops = {**of_probes, **rest}
     combined = {key: combine(made) for key, made in of_ops.items()}
@@ -137,7 +141,9 @@ def probes_of(ops: Sequence[Op], known: Family | None) -> list[Op]:
     return [ops[at] for at in sorted({ascending[len(ops) // 2], ascending[-1]})]
 
 
-def scale_of(probes: Sequence[Op], known: Family | None, measured: Measured, reference_ms: float) -> float | None:
+def scale_of(
+    probes: Sequence[Op], known: Family | None, measured: Measured, reference_ms: float, tolerance: float
+) -> float | None:
     """How many times as long a family takes on the new device.
 
     Args:
@@ -145,6 +151,7 @@ def scale_of(probes: Sequence[Op], known: Family | None, measured: Measured, ref
         known: The family on the other device.
         measured: The measurements by `Op.key`, in units of the reference.
         reference_ms: Undisturbed time of the reference on the new device.
+        tolerance: Fraction by which the probes may differ.
 
     Returns:
         The factor; None where the probes disagree or there are none, so that all ops must be measured.
@@ -155,7 +162,7 @@ def scale_of(probes: Sequence[Op], known: Family | None, measured: Measured, ref
         combine(measured[op.key]).relative_time * reference_ms / (known.look_up(grid_point(op)) or float("nan"))
         for op in probes
     ]
-    return geometric_mean(factors) if max(factors) <= (1 + TOLERANCE) * min(factors) else None
+    return geometric_mean(factors) if max(factors) <= (1 + tolerance) * min(factors) else None
 
 
 def scaled(known: Family, factor: float) -> Family:
