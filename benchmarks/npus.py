@@ -2,7 +2,8 @@
 
 Random networks of the space, in the form that all targets take (argmax outside, steps of two), are measured on this
 machine and priced by Vela for four NPUs. Prints the rank correlation (Spearman) of MACs with each latency, and of the
-targets with one another. Then prices many candidates on all cores and prints how long that takes.
+targets with one another. Then prices many candidates on all cores and prints how long that takes: by the clock, and in
+CPU time of all processes, which other work on the machine changes little. benchmarks/npus.md has the tables.
 """
 
 import argparse
@@ -57,6 +58,15 @@ def correlations(columns: dict[str, Sequence[float]]) -> str:
     return "\n".join(rows)
 
 
+def cpu_seconds() -> float:
+    """The CPU time of this process and of those that it started and that have ended.
+
+    Returns:
+        Seconds.
+    """
+    return sum(os.times()[:4])
+
+
 def main() -> None:
     """Prints the tables."""
     flags = argparse.ArgumentParser(description=__doc__)
@@ -80,9 +90,10 @@ def main() -> None:
     print("\nSpearman:\n\n" + correlations(columns))
     if given.priced:
         candidates = draw(given.priced, 1)
-        begun = time.monotonic()
+        begun, cpu_begun = time.monotonic(), cpu_seconds()
         NpuModel(Npu(NPUS[2])).prices(candidates)
-        print(f"\n{given.priced} candidates priced in {time.monotonic() - begun:.0f} s on {os.cpu_count()} cores")
+        wall, cpu = time.monotonic() - begun, cpu_seconds() - cpu_begun
+        print(f"\n{given.priced} candidates priced in {wall:.0f} s on {os.cpu_count()} cores, {cpu:.0f} s of CPU time")
 
 
 if __name__ == "__main__":

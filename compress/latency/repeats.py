@@ -3,11 +3,14 @@
 The repeats of one model are far apart in time: all other models are measured between them. So whatever disturbs the
 machine for a moment is over when the next repeat comes. What changes for longer, or from one process to the next, is
 taken out by control networks. They are timed in turns with every group of models, which then count in units of them.
+What disturbs a group in another way than its control networks is taken out by the repeats of its models in other
+groups (`compress.latency.group_disturbances`).
 """
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import geometric_mean, median
@@ -17,6 +20,7 @@ from tqdm import tqdm
 
 from compress.files.records import read_record, write_record
 from compress.latency.busy_machine import Latency
+from compress.latency.group_disturbances import group_disturbances
 from compress.latency.target import Target
 from search_spaces.errors import InputError
 
@@ -77,7 +81,7 @@ def measure_repeatedly(
         control_networks: .tflite files that are timed in turns with every group of models.
 
     Returns:
-        The measurements of each model, by its key.
+        The measurements of each model, by its key. With control networks, the disturbances of groups are taken out.
 
     Raises:
         InputError: The target cannot be reached, or the partial file is damaged.
@@ -89,7 +93,10 @@ def measure_repeatedly(
     total = len(models) * plan.min_repeats
     with tqdm(total=total, initial=done, desc=plan.title, unit="measurement", dynamic_ncols=True) as bar:
         for repeat in range(1, MAX_REPEATS + 1):
-            left = [key for key in models if needs_repeat(found.get(key, []), repeat, plan)]
+            calm = _calm(found) if control_networks else found
+            left = [key for key in models if needs_repeat(calm.get(key, []), repeat, plan)]
+            if control_networks:
+                random.Random(repeat).shuffle(left)  # each time in other groups
             bar.total += len(left) if repeat > plan.min_repeats else 0
             for at in range(0, len(left), group_size):
                 keys = left[at : at + group_size]
@@ -102,7 +109,19 @@ def measure_repeatedly(
                     saved = time.monotonic()
     if partial:
         _write_partial(partial, made_for, found)
-    return {key: found[key] for key in models}
+    calm = _calm(found) if control_networks else found
+    return {key: calm[key] for key in models}
+
+
+def _calm(found: Mapping[str, Sequence[Measurement]]) -> dict[str, list[Measurement]]:
+    """Measurements without the disturbances of groups. Those of a group have the same time of the control networks."""
+    groups = {time: i for i, time in enumerate(sorted({one.control_time for made in found.values() for one in made}))}
+    times = {key: [(groups[one.control_time], one.relative_time) for one in made] for key, made in found.items()}
+    factors = group_disturbances(times, len(groups))
+    return {
+        key: [replace(one, relative_time=one.relative_time / factors[groups[one.control_time]]) for one in made]
+        for key, made in found.items()
+    }
 
 
 def _relative(latencies: Sequence[Latency], models: int) -> list[Measurement]:
