@@ -136,14 +136,14 @@ class Comparison:
         from dataclasses import replace
 
         from compress.data.crops import Crops
-        from compress.federated.local_training import round_seed, train_locally
+        from compress.federated.local_training import LocalRound, round_seed, train_locally
         from compress.training.device import training_device
 
         steps = self.task.rounds * self.task.local_steps
         task, network = replace(self.task, rounds=1, local_steps=steps), self.start()
         seed = round_seed(task, name, 1)
         crops = Crops(self.data[name], self.size, CROP, steps * BATCH, seed, task.augment, task.sampling)
-        train_locally(network, crops, task, 1, self.folder / name, training_device())
+        train_locally(network, LocalRound(crops, task, 1, self.folder / name, training_device()))
         own = self.clients if name == "pooled" else [name]
         return {"miou": self.miou(network, "pooled"), "own": {client: self.miou(network, client) for client in own}}
 

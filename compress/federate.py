@@ -14,7 +14,14 @@ import argparse
 from compress.stages.cli import GOES_ON, Command, run_command
 from compress.stages.command import add_run_argument
 from compress.stages.config_file import read_config
-from compress.stages.federate_options import FederateOptions, JoinOptions, ServeOptions, client_specs, require_one
+from compress.stages.federate_options import (
+    FederateOptions,
+    JoinOptions,
+    ServeOptions,
+    client_specs,
+    refuse_flags,
+    require_one,
+)
 from compress.stages.flags import add_flags, values_of
 
 
@@ -37,12 +44,16 @@ def run(given: argparse.Namespace) -> None:
     """
     require_one(given.clients, given.serve, given.join)
     if given.join:
-        joining = JoinOptions(**values_of(JoinOptions, vars(given)))
+        refuse_flags(vars(given), "--join", ServeOptions, FederateOptions)
+        joining = JoinOptions(**values_of(JoinOptions, vars(given)), dp_epsilon=given.dp_epsilon)
 
         from compress.stages.federation import join_server
 
         join_server(given.run, joining)
         return
+    if given.clients:
+        refuse_flags(vars(given), "--clients", ServeOptions)
+    refuse_flags(vars(given), "--clients" if given.clients else "--serve", JoinOptions)
     options = FederateOptions(**values_of(FederateOptions, vars(given)))
     serving = ServeOptions(**values_of(ServeOptions, vars(given)))
     config = read_config(given.run)

@@ -1,6 +1,7 @@
 """What tests of federated training share: a run whose network is trained, without a latency table, and its clients."""
 
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,3 +54,20 @@ def three_clients(data: Path, root: Path) -> dict[str, str]:
     for kind in ("images", "masks"):
         (root / "west" / "train" / kind / "5.png").unlink()
     return client_specs([str(root / name) for name in ("north", "south", "west")], "folder:x")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def own_address() -> str:
+    """An address of this machine that others reach; none where it has no network."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+            return str(probe.getsockname()[0])
+    except OSError:
+        return ""

@@ -99,6 +99,20 @@ def test_a_killed_training_ends_with_the_weights_of_a_whole_one(
     assert [one["round"] for one in run.metrics("federate")["rounds"]] == [1, 2]
 
 
+def test_a_training_killed_after_its_record_ends_without_asking_clients_again(
+    run: Run, clients: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undo = killed_at(monkeypatch, FolderGrid, "dismiss", 1)
+    with pytest.raises(KilledError):
+        simulate(run, clients, QUICK)
+    undo()
+    made = run.made("federate").read_bytes()
+    monkeypatch.setattr(FolderGrid, "send_and_receive", None)
+    simulate(run, clients, QUICK)
+    assert run.made("federate").read_bytes() == made
+    assert [path.name for path in (run.path / "federate").rglob("*.pt")] == ["network.pt"]
+
+
 def test_fedbn_keeps_batch_normalization_at_the_clients(run: Run, clients: dict[str, str], whole: Run) -> None:
     names = batch_norm_names(run.network("train"))
     seen: list[set[str]] = []
@@ -133,6 +147,9 @@ class Fleet:
 
     def get_node_ids(self) -> list[int]:
         return list(self.names)
+
+    def dismiss(self, seconds: float = 0.0) -> None:
+        raise NotImplementedError
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
         messages = list(messages)
@@ -255,6 +272,23 @@ def test_the_server_reads_no_file_name_of_a_client(
     assert "3.png" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (QUICK, "allows --dp-epsilon 3 at most, and the server has no --dp-epsilon"),
+        (replace(QUICK, dp_epsilon=8.0), "allows --dp-epsilon 3 at most, and the server has --dp-epsilon 8"),
+        (replace(QUICK, dp_epsilon=3.0, dp_delta=0.5), "--dp-delta 0.5 is not below 1 / 6 images"),
+    ],
+)
+def test_a_client_refuses_to_spend_more_than_it_allows(
+    asked: FederateOptions, said: str, run: Run, clients: dict[str, str]
+) -> None:
+    fleet = FolderGrid(clients, run.path / "federate" / "clients")
+    fleet.settings[1]["max-epsilon"] = 3.0
+    with pytest.raises(InputError, match=f"client north: {re.escape(said)}"):
+        federate(run, fleet, asked)
+
+
 WRONG = {
     ("--clients", "CLIENT"): "one client learns nothing from others",
     ("--clients", "CLIENT", "CLIENT"): "another client's folder has the name 'north'",
@@ -266,6 +300,9 @@ WRONG = {
     ("--serve", "0.0.0.0:9"): "others can reach it; give --certificate, --certificate-key and --client-keys",
     ("--serve", "127.0.0.1:9", "--client-keys", "x"): "all three",
     ("--serve", "9092"): "give HOST:PORT",
+    ("--join", "127.0.0.1:9", "--data", "folder:x", "--rounds", "3"): "--rounds: has no meaning with --join",
+    ("--clients", "a", "--root", "x"): "--root: has no meaning with --clients",
+    ("--join", "127.0.0.1:9", "--data", "folder:x", "--dp-epsilon", "0"): "--dp-epsilon 0: give a positive number",
     ("--clients", "a", "--rounds", "0"): "--rounds 0: give a positive number",
     ("--clients", "a", "--strategy", "best"): "choose from fedavg, fedprox, fedbn",
     ("--clients", "a", "--clients-per-round", "1"): "--min-clients 2: more than --clients-per-round 1",

@@ -2,8 +2,8 @@
 
 import datetime
 import ipaddress
-import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from federated_runs import free_port
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
+from compress.federated import connection
 from compress.federated import node as node_module
 from compress.federated.fleet_server import Tls
 from compress.federated.flower import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
@@ -26,9 +28,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_known_clients_answer_over_tls_and_others_may_not(
     monkeypatch.setattr(node_module, "app", doubling)
     keys = {name: make_key(tmp_path, name) for name in ("north", "south")}
     public = {name: read_public_key(tmp_path / f"{name}.pub") for name in keys}
-    link = Link(tmp_path / "link.db", "127.0.0.1", port, tls, public)
+    link = Link("127.0.0.1", port, tls, public)
     address = f"127.0.0.1:{port}"
     try:
         settings = {name: {"name": "liar", "data": "", "folder": str(tmp_path / f"of-{name}")} for name in keys}
@@ -97,8 +97,10 @@ def test_known_clients_answer_over_tls_and_others_may_not(
         assert len(replies) == 2
         for reply in replies:
             assert np.array_equal(reply.content["arrays"]["c"].numpy(), np.full((3, 2), 6, np.float32))
+        monkeypatch.setattr(connection, "IN_USE_SECONDS", 1)
         with pytest.raises(InputError, match="does not know this client's key"):
             join(address, settings["north"], make_key(tmp_path, "stranger"), tls.certificate, True)
+        link.dismiss()
     finally:
         link.close()
     for thread in threads:
@@ -106,18 +108,25 @@ def test_known_clients_answer_over_tls_and_others_may_not(
         assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("call", ["answer", "PushMessages", "PushObject"])
 def test_a_client_that_was_killed_gets_its_message_again(
-    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: str, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is killed before it answers, when it says that its answer comes, and when it sends the first weights."""
     address, lost = f"127.0.0.1:{port}", threading.Event()
 
-    def losing(message: Message, context: Context) -> Message:
-        if not lost.is_set():
-            lost.set()
-            raise SystemExit  # the answer is never sent, as after a kill
-        return doubling(message, context)
+    def dying(real: Callable[..., object]) -> Callable[..., object]:
+        def call_once(*arguments: object) -> object:
+            if not lost.is_set():
+                lost.set()
+                raise SystemExit
+            return real(*arguments)
 
-    monkeypatch.setattr(node_module, "app", losing)
+        return call_once
+
+    monkeypatch.setattr(node_module, "app", dying(doubling) if call == "answer" else doubling)
+    if call != "answer":
+        monkeypatch.setattr(FleetHttpClient, call, dying(getattr(FleetHttpClient, call)))
     leave, left = FleetHttpClient.DeactivateNode, []
 
     def leave_unless_killed(self: FleetHttpClient, request: object) -> object:
@@ -126,7 +135,7 @@ def test_a_client_that_was_killed_gets_its_message_again(
         return leave(self, request)
 
     monkeypatch.setattr(FleetHttpClient, "DeactivateNode", leave_unless_killed)
-    link = Link(tmp_path / "link.db", "127.0.0.1", port)
+    link = Link("127.0.0.1", port)
     settings, key = {"name": "north", "data": "", "folder": str(tmp_path)}, own_key(tmp_path)
     assert read_private_key(tmp_path / "client.key").private_numbers() == key.private_numbers()
     answered: list[Message] = []
@@ -138,10 +147,34 @@ def test_a_client_that_was_killed_gets_its_message_again(
         second = in_thread(address, settings, key, None, False)
         first.join(60)
         assert [reply.content["own"]["name"] for reply in answered] == ["north"]
+        link.dismiss()
     finally:
         link.close()
     second.join(30)
     assert not second.is_alive()
+
+
+def test_clients_find_back_to_a_server_that_was_started_anew(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "app", doubling)
+    settings = {"name": "north", "data": "", "folder": str(tmp_path)}
+    link = Link("127.0.0.1", port)
+    try:
+        client = in_thread(f"127.0.0.1:{port}", settings, own_key(tmp_path), None, False)
+        wait_for(link, 1)
+        link.send_and_receive([asked(link.present()[0], 1.0)], timeout=60)
+    finally:
+        link.close()  # and no word to the client
+    anew = Link("127.0.0.1", port)
+    try:
+        wait_for(anew, 1)
+        assert len(send(anew)) == 1
+        anew.dismiss()
+    finally:
+        anew.close()
+    client.join(30)
+    assert not client.is_alive()
 
 
 def send(link: Link) -> list[Message]:

@@ -15,7 +15,7 @@ from compress.federated.updates import batch_norm_names
 from compress.files.tensors import load_tensors, save_tensors
 from search_spaces.network import Network
 
-KEY = "key"
+KEY, MAX_EPSILON = "key", "max-epsilon"
 BATCH_NORM = "batch-norm.pt"
 KEPT_ROUNDS = 2  # of the client's batch normalization: a server that is killed may ask for the last round again
 

@@ -13,7 +13,7 @@ from compress.data.check import check
 from compress.data.validation import read_validation
 from compress.evaluation.metrics import mean_iou
 from compress.evaluation.network import evaluate_network
-from compress.federated.client import KEY, Client, client_of
+from compress.federated.client import KEY, MAX_EPSILON, Client, client_of
 from compress.federated.flower import (
     ClientApp,
     ConfigRecord,
@@ -24,8 +24,8 @@ from compress.federated.flower import (
     MetricRecord,
     RecordDict,
 )
-from compress.federated.local_training import train_round
-from compress.federated.task import RefusedError, Task, same_data
+from compress.federated.local_training import LocalRound, train_round
+from compress.federated.task import RefusedError, Task, same_data, within_epsilon
 from compress.federated.updates import (
     ARRAYS,
     CONFIG,
@@ -82,11 +82,14 @@ class Asked:
             What is asked.
 
         Raises:
-            RefusedError: The message is not one of this version, or the weights are not those of the network.
+            RefusedError: The message is not one of this version, the weights are not those of the network, or the task
+                may tell more about an image than the client allows.
         """
         config, own = message.content[CONFIG], context.node_config
         task = Task.from_json(str(config[TASK]))
         client = client_of(str(own["name"]), str(own["data"]), str(own["folder"]), task.seed)
+        if MAX_EPSILON in own:
+            within_epsilon(task, float(own[MAX_EPSILON]), len(client.data.train))
         number, key = int(config.get(ROUND, 0)), str(config[KEY])
         try:
             network = Network(task.network_genotype)
@@ -164,7 +167,8 @@ def train(asked: Asked) -> RecordDict:
     """
     begun, client, network = time.monotonic(), asked.client, asked.network
     crops = client.crops(asked.task, asked.number)
-    trained = train_round(network, crops, asked.task, asked.number, client.folder, training_device(), asked.proximal_mu)
+    local = LocalRound(crops, asked.task, asked.number, client.folder, training_device(), asked.proximal_mu)
+    trained = train_round(network, local)
     if asked.task.local_batch_norm:
         client.keep_batch_norm(asked.key, asked.number, network)
     figures = {IMAGES: len(client.data.train), **trained, "seconds": time.monotonic() - begun}

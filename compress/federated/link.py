@@ -4,28 +4,25 @@ Flower's own command `flower-superlink` serves three interfaces at one port. Two
 is code that the server and every client execute; in the open version nobody must log in for that. So only the third
 one, which clients use to take messages and to answer, is served here. Clients get numbers, never code.
 
-The state is a SQLite file, so that a server that is killed and started again knows its clients.
+Flower's state is in memory. Clients of a server that is killed and started again enter anew, with the same keys.
 """
 
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID, SUPERLINK_NODE_ID
-from flwr.server.superlink.linkstate import LinkStateFactory
 from flwr.supercore.constant import NOOP_FEDERATION_ID, TaskType
 from flwr.supercore.heartbeat import HeartbeatSender
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree, iterate_object_tree
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
-from flwr.supercore.object_store import ObjectStoreFactory
-from flwr.superlink.federation import NoOpFederationManager
+from flwr.supercore.object_store import NoObjectInStoreError
 
 from compress.federated.client_app import END
-from compress.federated.fleet_server import Tls, application, serve
-from compress.federated.flower import ConfigRecord, Message, RecordDict, TaskIdentity
+from compress.federated.fleet_server import Tls, application, link_state, serve
+from compress.federated.flower import ConfigRecord, Error, ErrorCode, Message, RecordDict, TaskIdentity
+from search_spaces.errors import InputError
 
 POLL_SECONDS = 0.2
 AWAY_SECONDS = 30.0  # in which a client that was killed may come back to its round
@@ -39,41 +36,39 @@ class Link:
         names: The name of each client that takes part, by the number that Flower gives it.
     """
 
-    def __init__(
-        self, database: Path, host: str, port: int, tls: Tls | None = None, keys: Mapping[str, bytes] | None = None
-    ) -> None:
+    def __init__(self, host: str, port: int, tls: Tls | None = None, keys: Mapping[str, bytes] | None = None) -> None:
         """Starts to serve.
 
         Args:
-            database: The SQLite file of Flower's state; made where it is missing.
             host: The address to listen on.
             port: The port.
             tls: The server's certificate; None for an open connection.
             keys: The public key of each client, by its name; None lets everyone join.
 
         Raises:
-            InputError: The port cannot be listened on.
+            InputError: The port cannot be listened on, or two clients have the same key.
         """
-        database.parent.mkdir(parents=True, exist_ok=True)
-        store = ObjectStoreFactory(str(database))
-        factory = LinkStateFactory(str(database), NoOpFederationManager(), store)
+        factory = link_state()
         self.names: dict[int, str] = {}
         self._asked: dict[int, str] = {}
         self._seen: dict[int, float] = {}
+        self._answers: dict[str, Message] = {}  # to questions, by the question's id; their weights are still coming
         self._state: Any = factory.state()
-        self._known = {self._node_of(key): name for name, key in (keys or {}).items()}
+        self._known = {self._node_of(name, key): name for name, key in (keys or {}).items()}
         self._begin_run()
-        self._server = serve(application(factory, authenticated=keys is not None), host, port, tls)
+        self._stop = serve(application(factory, authenticated=keys is not None), host, port, tls)
 
-    def _node_of(self, key: bytes) -> int:
-        node = self._state.get_node_id_by_public_key(key)
-        return int(node or self._state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0))
+    def _node_of(self, name: str, key: bytes) -> int:
+        try:
+            return int(self._state.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, key, 0))
+        except ValueError as error:
+            raise InputError(
+                f"--client-keys: {name}.pub is the key of another client too; each needs its own"
+            ) from error
 
     def _begin_run(self) -> None:
-        """Stops what an earlier server began: its messages are not answered any more."""
+        """Opens Flower's run: messages and answers belong to it."""
         state = self._state
-        for run in state.get_run_info():
-            state.stop_run(run.run_id)
         self._run = state.create_run("", "", "", {}, NOOP_FEDERATION_ID, None, NOOP_FLWR_AID, TaskType.SERVER_APP)
         task = state.get_run_info(run_ids=[self._run])[0].primary_task_id
         state.claim_task(task)
@@ -143,7 +138,7 @@ class Link:
         return [node for node in self.present() if node in self.names]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Asks clients. One that was killed and came back gets its message again.
+        """Asks clients. One that was killed and came back, or whose answer got lost, gets its message again.
 
         Args:
             messages: A message for each client that is asked.
@@ -154,33 +149,47 @@ class Link:
         """
         waiting = {self._push(message): message for message in messages}
         sent = dict.fromkeys(waiting, time.time())
+        self._seen.update(dict.fromkeys((one.metadata.dst_node_id for one in waiting.values()), time.monotonic()))
         end = None if timeout is None else time.monotonic() + timeout
         replies = []
         while waiting and (end is None or time.monotonic() < end):
-            for reply in self._pull({one for one in waiting if self._is_there(waiting[one].metadata.dst_node_id)}):
-                waiting.pop(reply.metadata.reply_to_message_id, None)
-                replies.append(reply)
-            for lost in [one for one in waiting if self._came_back(waiting[one].metadata.dst_node_id, sent[one])]:
+            self._collect({one for one in waiting if self._is_there(waiting[one].metadata.dst_node_id)})
+            for number in waiting.keys() & self._answers.keys():
+                if (reply := self._whole(self._answers[number], waiting[number])) is not None:
+                    replies.append(reply)
+                    self._forget(number)
+                    del waiting[number]
+            for lost in [one for one in waiting if self._is_lost(one, waiting[one].metadata.dst_node_id, sent[one])]:
                 again = waiting.pop(lost)
-                self._state.delete_messages({lost})
+                self._forget(lost)
                 fresh = Message(
                     again.content, dst_node_id=again.metadata.dst_node_id, message_type=again.metadata.message_type
                 )
                 number = self._push(fresh)
                 waiting[number], sent[number] = fresh, time.time()
             time.sleep(POLL_SECONDS)
-        self._state.delete_messages(set(waiting))
+        for number in waiting:
+            self._forget(number)
         return replies
+
+    def _forget(self, number: str) -> None:
+        """Deletes a question and what has come of its answer."""
+        self._state.delete_messages({number})
+        self._state.object_store.delete(number)
+        if (answer := self._answers.pop(number, None)) is not None:
+            self._state.object_store.delete(answer.metadata.message_id)
 
     def _is_there(self, node: int) -> bool:
         """Whether a client is connected, or was a short time ago: one that is started again leaves for a moment."""
         now = time.monotonic()
         if node in self.present():
             self._seen[node] = now
-        return node in self._seen and (self._seen[node] == now or now - self._seen[node] > AWAY_SECONDS)
+        return self._seen[node] == now or now - self._seen[node] > AWAY_SECONDS
 
-    def _came_back(self, node: int, since: float) -> bool:
-        """Whether a client has started anew since a time."""
+    def _is_lost(self, number: str, node: int, since: float) -> bool:
+        """Whether a question will not be answered: the client has started anew, or the weights did not all come."""
+        if number in self._answers and self._tree_of(self._answers[number]) is None:
+            return True
         found = self._state.get_node_info(node_ids=[node])
         at = found[0].last_activated_at if found else ""
         return bool(at) and datetime.fromisoformat(at).timestamp() > since
@@ -196,32 +205,50 @@ class Link:
             self._state.store_object(self._run, session, name, objects[name].deflate())
         return str(message.metadata.message_id)
 
-    def _pull(self, asked: set[str]) -> list[Message]:
-        """Takes the answers that are whole."""
-        whole = []
+    def _collect(self, asked: set[str]) -> None:
+        """Notes the answers that have come, whole or not."""
         for head in self._state.get_message_res(message_ids=asked, run_id=self._run):
-            if head.has_error():
-                whole.append(head)
-                self._state.delete_messages({head.metadata.reply_to_message_id})
-                continue
-            tree = self._state.object_store.get_object_tree(head.metadata.message_id)
-            contents = {}
-            for one in iterate_object_tree(tree):
-                while not (content := self._state.get_object(self._run, one.object_id)):
-                    time.sleep(POLL_SECONDS)
-                contents[one.object_id] = content
-            reply = inflate_object_from_contents(tree.object_id, contents)
-            reply.metadata.__dict__["_message_id"] = tree.object_id
-            whole.append(reply)
-            self._state.delete_messages({head.metadata.reply_to_message_id})
-            self._state.object_store.delete(tree.object_id)
-        return whole
+            self._answers[head.metadata.reply_to_message_id] = head
 
-    def close(self) -> None:
-        """Tells all clients that the training has ended, and stops to serve."""
+    def _tree_of(self, head: Message) -> Any:
+        """The ids of an answer's objects; None where Flower has given up to wait for some of them."""
+        try:
+            return self._state.object_store.get_object_tree(head.metadata.message_id)
+        except NoObjectInStoreError:
+            return None
+
+    def _whole(self, head: Message, question: Message) -> Message | None:
+        """An answer with its weights; None while some are coming."""
+        if head.has_error():
+            return head
+        if (tree := self._tree_of(head)) is None:
+            return None
+        names = [one.object_id for one in iterate_object_tree(tree)]
+        contents = {name: self._state.get_object(self._run, name) for name in names}
+        if not all(contents.values()):
+            return None
+        try:
+            reply = inflate_object_from_contents(tree.object_id, contents)
+            if not isinstance(reply, Message):
+                raise TypeError(type(reply).__name__)
+        except Exception as error:  # a client may have sent anything
+            said = f"sent an answer that cannot be read ({type(error).__name__})"
+            return Message(Error(ErrorCode.UNKNOWN, said), reply_to=question)
+        reply.metadata.__dict__["_message_id"] = tree.object_id
+        return reply
+
+    def dismiss(self, seconds: float = 0.0) -> None:
+        """Tells all clients that the training has ended. Without it clients wait for the server to come back.
+
+        Args:
+            seconds: How long to wait for clients that are on their way.
+        """
+        time.sleep(seconds)
         nodes = self.present()
         goodbye = [Message(RecordDict({"config": ConfigRecord()}), dst_node_id=one, message_type=END) for one in nodes]
-        with suppress(Exception):
-            self.send_and_receive(goodbye, timeout=END_SECONDS)
+        self.send_and_receive(goodbye, timeout=END_SECONDS)
+
+    def close(self) -> None:
+        """Stops to serve."""
         self._beats.stop()
-        self._server.should_exit = True
+        self._stop()

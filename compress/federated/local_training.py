@@ -1,7 +1,7 @@
 """One round of training at a client, on the client's own data."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zlib import crc32
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from compress.data.crops import Crops, CropsOfImages
-from compress.data.dataset import DataSet
 from compress.data.resizing import at_scale
 from compress.federated.task import Task
 from compress.training.class_weights import class_weights
@@ -35,28 +34,36 @@ def round_seed(task: Task, client: str, number: int) -> int:
     return crc32(f"{task.seed} {client} {number}".encode())
 
 
-def train_locally(
-    network: Network,
-    crops: Crops,
-    task: Task,
-    number: int,
-    folder: Path,
-    device: torch.device,
-    proximal_mu: float = 0.0,
-) -> float:
-    """Trains a network in place for the steps of one round; a killed training goes on from FOLDER/checkpoint.pt.
+@dataclass(frozen=True)
+class LocalRound:
+    """One round of training at one client.
+
+    Attributes:
+        crops: The client's crops, with the seed of the round.
+        task: The task.
+        number: The round, from 1.
+        folder: Where the client keeps its files: checkpoint.pt and log.csv, with privacy privacy.json.
+        device: The device to train on.
+        proximal_mu: The weight of FedProx's term (Li et al. 2020): half of it, times the squared distance from the
+            weights at the beginning, is added to the loss. 0 for none.
+    """
+
+    crops: Crops
+    task: Task
+    number: int
+    folder: Path
+    device: torch.device
+    proximal_mu: float = 0.0
+
+
+def train_locally(network: Network, local: LocalRound) -> float:
+    """Trains a network in place for the steps of one round; a killed training goes on from its checkpoint.
 
     The learning rate is that of the round's steps in the schedule of all rounds. The optimizer starts anew.
 
     Args:
         network: The network with the weights that the round begins with.
-        crops: The client's crops, with the seed of the round.
-        task: The task.
-        number: The round, from 1.
-        folder: Where the checkpoint and log.csv are written.
-        device: The device to train on.
-        proximal_mu: The weight of FedProx's term (Li et al. 2020): half of it, times the squared distance from the
-            weights at the beginning, is added to the loss. 0 for none.
+        local: The round.
 
     Returns:
         The mean loss of the last steps.
@@ -65,26 +72,19 @@ def train_locally(
         DivergedError: A loss or a weight is not finite.
         InputError: A file is damaged.
     """
-    network.to(device)
+    task, crops, folder = local.task, local.crops, local.folder
+    network.to(local.device)
     steps = replace(task.schedule, steps=task.local_steps)
     trainee = Trainee.of(network, task.schedule)
-    trainee.advance((number - 1) * task.local_steps)
-    losses = local_losses(network, crops.data, task, device, proximal_mu)
-    key = f"{number} {proximal_mu} {crops.seed} {task.to_json()}"
-    checkpoint = folder / "checkpoint.pt"
-    fit(network, losses, crops, steps, checkpoint, f"round {number}", None, key, lambda seconds: None, trainee)
+    trainee.advance((local.number - 1) * task.local_steps)
+    losses = local_losses(network, local)
+    key = f"{local.number} {local.proximal_mu} {crops.seed} {task.to_json()}"
+    title, checkpoint = f"round {local.number}", folder / "checkpoint.pt"
+    fit(network, losses, crops, steps, checkpoint, title, None, key, lambda seconds: None, trainee)
     return float(read_log(folder / "log.csv")[-1][2])
 
 
-def train_round(
-    network: Network,
-    crops: Crops,
-    task: Task,
-    number: int,
-    folder: Path,
-    device: torch.device,
-    proximal_mu: float = 0.0,
-) -> dict[str, float]:
+def train_round(network: Network, local: LocalRound) -> dict[str, float]:
     """Trains a network in place for the steps of one round, privately where the task asks for it.
 
     A private round has the same weight for all classes, and its loss is not told: both would come from the images
@@ -92,12 +92,7 @@ def train_round(
 
     Args:
         network: The network with the weights that the round begins with.
-        crops: The client's crops, with the seed of the round.
-        task: The task.
-        number: The round, from 1.
-        folder: Where the client keeps its files.
-        device: The device to train on.
-        proximal_mu: The weight of FedProx's term.
+        local: The round.
 
     Returns:
         What the server is told: the loss, 0 in a private round, and there epsilon and delta.
@@ -107,29 +102,29 @@ def train_round(
         DivergedError: A loss or a weight is not finite.
         InputError: A file is damaged.
     """
+    task, crops = local.task, local.crops
     if task.privacy is None:
-        return {"loss": train_locally(network, crops, task, number, folder, device, proximal_mu)}
+        return {"loss": train_locally(network, local)}
     from compress.training.private import sample_losses  # Opacus is an extra
     from compress.training.private_rounds import fit_round_privately
 
     assert isinstance(crops, CropsOfImages)
-    network.to(device)
+    network.to(local.device)
     on_labels = label_loss(parse_terms(task.loss, LABEL_TERMS), crops.data.ignore, torch.ones(len(task.classes)))
     losses = sample_losses(network, task.input_size, on_labels)
     key = f"{crops.seed} {task.to_json()}"
-    record = fit_round_privately(network, losses, crops, task.schedule, task.rounds, number, task.privacy, folder, key)
+    record = fit_round_privately(
+        network, losses, crops, task.schedule, task.rounds, local.number, task.privacy, local.folder, key
+    )
     return {"loss": 0.0, "epsilon": record["epsilon"], "delta": record["delta"]}
 
 
-def local_losses(network: Network, data: DataSet, task: Task, device: torch.device, proximal_mu: float) -> StepLosses:
+def local_losses(network: Network, local: LocalRound) -> StepLosses:
     """The loss of a client: the run's loss on its labels, and FedProx's term.
 
     Args:
-        network: The network with the weights that the round begins with.
-        data: The client's data set; the weights of the classes follow its own pixels.
-        task: The task.
-        device: The device that the network is on.
-        proximal_mu: The weight of FedProx's term.
+        network: The network with the weights that the round begins with, on the round's device.
+        local: The round; the weights of the classes follow the client's own pixels.
 
     Returns:
         The losses for `compress.training.loop.fit`: one a step.
@@ -137,13 +132,14 @@ def local_losses(network: Network, data: DataSet, task: Task, device: torch.devi
     Raises:
         InputError: A loss or a class weighting is unknown.
     """
+    task, data, proximal_mu = local.task, local.crops.data, local.proximal_mu
     weights = class_weights(task.class_weights, data.class_counts)
     on_labels = label_loss(parse_terms(task.loss, LABEL_TERMS), data.ignore, weights)
     begun = {name: value.detach().clone() for name, value in network.named_parameters()} if proximal_mu else {}
 
     def losses(images: Tensor, masks: Tensor, step: int) -> Iterator[Tensor]:
         seen = at_scale(images, network.genotype.resolution, task.input_size)
-        with autocast(device):
+        with autocast(local.device):
             logits = network(seen).float()
         loss = on_labels(logits, masks)
         yield loss + proximal_mu / 2 * squared_distance(network, begun) if proximal_mu else loss

@@ -58,6 +58,14 @@ class Fleet(Protocol):
         """
         ...
 
+    def dismiss(self, seconds: float = 0.0) -> None:
+        """Tells all clients that the training has ended.
+
+        Args:
+            seconds: How long to wait for clients that are on their way.
+        """
+        ...
+
 
 @dataclass
 class Answers:

@@ -18,6 +18,7 @@ class FolderGrid:
 
     Attributes:
         names: The name of each client, by the number that Flower gives it.
+        settings: The settings of each client, by the same number.
     """
 
     def __init__(self, clients: Mapping[str, str], folder: Path) -> None:
@@ -28,7 +29,7 @@ class FolderGrid:
             folder: Each client keeps its files in a folder of its name in here.
         """
         self.names = dict(enumerate(clients, 1))
-        self._settings = {
+        self.settings: dict[int, dict[str, str | float]] = {
             node: {"name": name, "data": clients[name], "folder": str(folder / name)}
             for node, name in self.names.items()
         }
@@ -85,10 +86,17 @@ class FolderGrid:
             node = message.metadata.dst_node_id
             message.metadata.__dict__["_message_id"] = str(number)
             context = Context(
-                run_id=1, node_id=node, node_config=self._settings[node], state=RecordDict(), run_config={}
+                run_id=1, node_id=node, node_config=self.settings[node], state=RecordDict(), run_config={}
             )
             begun = time.monotonic()
             reply = app(message, context)
             if timeout is None or time.monotonic() - begun <= timeout:
                 replies.append(reply)
         return replies
+
+    def dismiss(self, seconds: float = 0.0) -> None:
+        """Does nothing: a folder waits for no message.
+
+        Args:
+            seconds: Not used.
+        """

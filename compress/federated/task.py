@@ -173,6 +173,24 @@ def same_data(task: Task, data: DataSet) -> None:
         )
 
 
+def within_epsilon(task: Task, epsilon: float, images: int) -> None:
+    """Checks that a task tells no more about one of a client's images than the client allows.
+
+    Args:
+        task: The task.
+        epsilon: The bound that the client sets.
+        images: The client's number of training images.
+
+    Raises:
+        RefusedError: The task has a greater bound, none, or one that need not hold for a whole image.
+    """
+    if task.privacy is None or task.dp_epsilon > epsilon:
+        asked = f"--dp-epsilon {task.dp_epsilon:g}" if task.privacy else "no --dp-epsilon"
+        raise RefusedError(f"allows --dp-epsilon {epsilon:g} at most, and the server has {asked}; lower it there")
+    if task.dp_delta * images >= 1:
+        raise RefusedError(f"--dp-delta {task.dp_delta:g} is not below 1 / {images} images; lower it at the server")
+
+
 def spelled_labels(data: DataSet) -> str:
     """Spells what stands for the classes in masks.
 

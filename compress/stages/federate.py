@@ -29,7 +29,7 @@ from compress.federated.updates import (
 from compress.files.atomic import digest
 from compress.stages.federate_options import FederateOptions
 from compress.stages.private_record import PRIVACY_KEY, federated_privacy
-from compress.stages.records import record_network
+from compress.stages.records import is_done, record_network
 from compress.stages.run import FEDERATE, Run
 from compress.training.privacy import Privacy
 from search_spaces.errors import InputError
@@ -37,6 +37,8 @@ from search_spaces.network import Network
 
 STATE = "rounds.pt"
 """The rounds that are done, while others are not."""
+
+RETURN_SECONDS = 10.0  # in which clients find back to a server that was killed after its last round
 
 
 def task_of(run: Run, network: Network, options: FederateOptions) -> Task:
@@ -120,25 +122,58 @@ def federate(run: Run, fleet: Fleet, options: FederateOptions) -> None:
         weights={name: state[name] for name in shared_names(network, task.local_batch_norm)},
     )
     rounds.load()
+    recorded = len(rounds.history) == task.rounds and is_done(run, FEDERATE)  # and killed before the end
+    if not recorded:
+        do_rounds(run, rounds, network)
+        record_rounds(run, rounds, network, options, begun)
+    fleet.dismiss(RETURN_SECONDS if recorded else 0.0)
+    rounds.path.unlink()
+    for leftover in (folder / "clients").rglob(BATCH_NORM):
+        leftover.unlink()
+
+
+def do_rounds(run: Run, rounds: Rounds, network: Network) -> None:
+    """Does the rounds that are left. Each is evaluated and printed.
+
+    Args:
+        run: The run.
+        rounds: The rounds.
+        network: The network; its weights change.
+
+    Raises:
+        InputError: A client's data does not fit the run, or too few updates were sound.
+    """
 
     def finished(record: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
-        if not task.local_batch_norm:  # else the server's network has no batch normalization yet
+        if not rounds.task.local_batch_norm:  # else the server's network has no batch normalization yet
             apply_weights(network, weights)
             record["miou"] = run.miou(network)
-        print(format_round(record, task.rounds))
+        print(format_round(record, rounds.task.rounds), flush=True)
 
     rounds.run(finished)
+
+
+def record_rounds(run: Run, rounds: Rounds, network: Network, options: FederateOptions, begun: float) -> None:
+    """Asks the clients for what belongs to the record, and records the network in RUN/federate.
+
+    Args:
+        run: The run.
+        rounds: The rounds; all are done.
+        network: The network; its weights become those of the last round.
+        options: How the rounds went.
+        begun: The value of `time.monotonic()` when the training began.
+
+    Raises:
+        InputError: No client sent its batch normalization.
+    """
     rounds.gather()
-    mious = client_mious(rounds)
+    task, mious = rounds.task, client_mious(rounds)
     apply_weights(network, {**rounds.weights, **(mean_batch_norm(rounds, network) if task.local_batch_norm else {})})
     clients = [{"name": name, "images": rounds.images[name], "miou": mious.get(name)} for name in sorted(rounds.images)]
     asked = {"strategy": options.strategy, "local_steps": task.local_steps, "rounds": rounds.history}
     if task.privacy is not None:
         asked[PRIVACY_KEY] = federated_privacy(rounds.history, task.privacy)
     record_network(run, FEDERATE, network, run.miou(network), begun, **asked, clients=clients)
-    rounds.path.unlink()
-    for leftover in (folder / "clients").rglob(BATCH_NORM):
-        leftover.unlink()
 
 
 def client_mious(rounds: Rounds) -> dict[str, float]:

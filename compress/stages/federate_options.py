@@ -1,15 +1,18 @@
 """The flags of `compress.federate`: who the clients are, how their updates are averaged, who may join."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from compress.data.spec import expand_data
 from compress.files.home import expand_home
 from compress.stages.choices import FEDERATED_STRATEGIES
-from compress.stages.flags import check_choices, flag
+from compress.stages.flags import check_choices, flag, flagged, spelling
 from compress.stages.options import PrivacyOptions
+from compress.training.privacy import Privacy
 from search_spaces.errors import InputError
 
 SERVER, CLIENT, TRAINING = "a server", "a client", "training"
@@ -105,6 +108,8 @@ class JoinOptions:
         data: The client's data set.
         root: The file of the certificate by which the server is known.
         key: The file of the client's private key.
+        dp_epsilon: What the client allows: it takes no part in a training that may spend more on one of its images, or
+            that has no such bound. None allows all.
 
     Raises:
         InputError: A value is wrong, or an address beyond this machine has no certificate and key.
@@ -114,11 +119,14 @@ class JoinOptions:
     data: str = flag(CLIENT, "the client's data set, such as folder:DIR", "", parse=expand_data, metavar="DATA")
     root: str = flag(CLIENT, "the server's certificate, or its signer's", "", parse=expand_home, metavar="FILE")
     key: str = flag(CLIENT, "the client's private key, as ssh-keygen makes it", "", parse=expand_home, metavar="FILE")
+    dp_epsilon: float | None = None  # the flag is that of FederateOptions
 
     def __post_init__(self) -> None:
         if not self.join:
             return
         host, _ = parse_address("--join", self.join)
+        if self.dp_epsilon is not None:
+            _ = Privacy(self.dp_epsilon)  # refuses values out of range
         if not self.data:
             raise InputError(f"--join {self.join}: name the client's data set with --data, such as folder:DIR")
         if bool(self.root) != bool(self.key) or not (self.root or is_loopback(host)):
@@ -202,3 +210,19 @@ def require_one(clients: list[str] | None, serve: str, join: str) -> None:
     """
     if sum(map(bool, (clients, serve, join))) != 1:
         raise InputError("give one of --clients DIR DIR ..., --serve HOST:PORT and --join HOST:PORT")
+
+
+def refuse_flags(given: Mapping[str, Any], role: str, *others: type) -> None:
+    """Refuses flags that another role has. `--dp-epsilon` is a limit for a client and a setting for a server.
+
+    Args:
+        given: The values of all flags, by field name.
+        role: The flag that says what the command is.
+        others: The dataclasses of the other roles.
+
+    Raises:
+        InputError: Such a flag is given; the line names it.
+    """
+    for one, _ in (pair for options in others for pair in flagged(options)):
+        if given[one.name] != one.default and one.name != "dp_epsilon":
+            raise InputError(f"{spelling(one)}: has no meaning with {role}; leave it out")

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
+from compress.federated.client import MAX_EPSILON
 from compress.federated.fleet_server import Tls
 from compress.federated.link import Link
 from compress.federated.node import join, own_key, read_private_key, read_public_key
 from compress.stages.federate import federate
 from compress.stages.federate_options import FederateOptions, JoinOptions, ServeOptions, parse_address
-from compress.stages.run import FEDERATE, Run
+from compress.stages.run import Run
 from compress.training.device import share_cores
 from search_spaces.errors import InputError
-
-DATABASE = "link.db"
 
 
 def serve_clients(run: Run, serving: ServeOptions, options: FederateOptions) -> None:
@@ -31,14 +30,11 @@ def serve_clients(run: Run, serving: ServeOptions, options: FederateOptions) -> 
     for file in (tls.certificate, tls.key) if tls else ():
         if not file.is_file():
             raise InputError(f"{file} is missing; docs/federated.md says how to make a certificate")
-    database = run.path / FEDERATE / DATABASE
-    link = Link(database, host, port, tls, keys)
+    link = Link(host, port, tls, keys)
     try:
         federate(run, link, options)
     finally:
         link.close()
-    for file in database.parent.glob(f"{DATABASE}*"):
-        file.unlink()
 
 
 def client_keys(folder: Path) -> dict[str, bytes]:
@@ -74,6 +70,8 @@ def join_server(folder: Path, joining: JoinOptions) -> None:
     if root is not None and not root.is_file():
         raise InputError(f"--root {root}: there is no such file; copy the server's certificate")
     key = read_private_key(Path(joining.key)) if joining.key else own_key(folder)
-    settings = {"name": folder.resolve().name, "data": joining.data, "folder": str(folder)}
+    settings: dict[str, str | float] = {"name": folder.resolve().name, "data": joining.data, "folder": str(folder)}
+    if joining.dp_epsilon is not None:
+        settings[MAX_EPSILON] = joining.dp_epsilon
     join(joining.join, settings, key, root, known=bool(joining.key))
     print(f"{settings['name']}: the server has ended the training")
