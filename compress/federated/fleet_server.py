@@ -42,7 +42,7 @@ class Tls:
 STOP_SECONDS = 5  # for answers that are under way when the server ends
 
 
-class WholeTrees(InMemoryObjectStore):
+class WholeTrees(InMemoryObjectStore):  # type: ignore[misc]
     """Flower's store of messages in memory, with trees that are registered in one step.
 
     Messages to several clients share their weights. Flower's own store lets go of its lock between two objects of a
@@ -60,7 +60,7 @@ class WholeTrees(InMemoryObjectStore):
             The ids of the objects whose content is missing.
         """
         with self.lock_store:
-            return super().preregister(run_id, object_tree)
+            return list(super().preregister(run_id, object_tree))
 
 
 def link_state() -> LinkStateFactory:
