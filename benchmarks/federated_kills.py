@@ -13,6 +13,8 @@ it was saved, whether every round counts once, and whether the final weights are
 
 import argparse
 import json
+import multiprocessing
+import os
 import random
 import shutil
 import subprocess
@@ -20,14 +22,20 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from compress.data import batches
+from compress.federate import main as federate_main
 from compress.files.tensors import load_network, load_tensors
+from compress.stages.cli import run_command as compress_command
 
-PAUSE_SECONDS = (1.0, 20.0)  # between two kills
+SERVER = multiprocessing.get_context("forkserver")  # imports once what every process needs
+SERVER.set_forkserver_preload(["compress.stages.federation", "compress.stages.records", "compress.stages.run"])
+PAUSE_SECONDS = (0.5, 8.0)  # between two kills
 LEAVE_SECONDS = 60.0  # for clients, after the server has ended
 FLAGS = ("--rounds", "--local-steps", "--strategy")
 
@@ -52,18 +60,18 @@ class Killer:
     chance: random.Random
     killed: list[str] = field(default_factory=list)
     saved: list[list[dict[str, Any]]] = field(default_factory=list)
-    running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    running: dict[str, ForkServerProcess] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
         """Starts a process; its output is appended to its log."""
-        with (self.folder / f"{name}.log").open("ab") as log:
-            command = [sys.executable, "-m", "compress.federate", *self.commands[name]]
-            self.running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        given = (self.commands[name], self.folder / f"{name}.log")
+        self.running[name] = SERVER.Process(target=run_command_line, args=given, name=name)
+        self.running[name].start()
 
     def kill(self, name: str) -> None:
         """Kills a process, notes what is saved, and starts it again."""
         self.running[name].kill()
-        self.running[name].wait()
+        self.running[name].join()
         self.killed.append(name)
         if self.state.exists():
             self.saved.append(json.loads(str(load_tensors(self.state)["history"])))
@@ -79,28 +87,31 @@ class Killer:
         Raises:
             RuntimeError: A process failed; its log says why.
         """
-        for name in self.commands:
-            self.start(name)
-        while self.running[leader].poll() is None:
-            pause = self.chance.uniform(*PAUSE_SECONDS)
-            if len(self.killed) == kills or self.ended(leader, pause):
-                self.running[leader].wait()
-            else:
-                self.kill(self.chance.choice(list(self.commands)))
-        for name, process in self.running.items():
-            try:
-                if process.wait(LEAVE_SECONDS):
-                    raise RuntimeError(f"{name} failed; see {self.folder / name}.log")
-            finally:
+        try:
+            for name in self.commands:
+                self.start(name)
+            while self.running[leader].is_alive():
+                pause = self.chance.uniform(*PAUSE_SECONDS)
+                self.running[leader].join(pause if len(self.killed) < kills else None)
+                if self.running[leader].is_alive():
+                    self.kill(self.chance.choice(list(self.commands)))
+            for name, process in self.running.items():
+                process.join(LEAVE_SECONDS)
+                if process.exitcode != 0:
+                    raise RuntimeError(f"{name} ended with {process.exitcode}; see {self.folder / name}.log")
+        finally:
+            for process in self.running.values():
                 process.kill()
 
-    def ended(self, name: str, seconds: float) -> bool:
-        """Waits, but not longer than a process runs; whether it has ended."""
-        try:
-            self.running[name].wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+
+def run_command_line(arguments: list[str], log: Path) -> None:
+    """Runs `compress.federate` in a process of its own."""
+    with log.open("ab") as output:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(output.fileno(), stream.fileno())
+    batches.WORKERS = 0  # a process for each round of each client takes longer than the crops
+    sys.argv = ["compress.federate", *arguments]
+    compress_command(federate_main)
 
 
 def folder_commands(run: Path, clients: list[str], flags: list[str]) -> dict[str, list[str]]:
