@@ -3,10 +3,10 @@
 Devices are one thread and two threads of this machine and, with `--other-python`, one thread of another environment's
 LiteRT. That one is reached as a board: `ssh` is a script that runs the command here with the other Python. For each
 pair of devices that differ in one of these, tables are transferred with two tolerances, from few measured ops to more.
-Tables that are built from nothing stand beside them. Random networks to which no table was fitted are measured once on
-each device, and all tables of the device predict them.
+Tables that are built from nothing stand beside them. Each table predicts random networks to which no table was fitted.
+They are measured right after the table is made: what a network takes beside others changes from hour to hour.
 
-Prints minutes, measured ops and errors. DIR keeps what is done. Needs a quiet machine: some twenty minutes at 256x256.
+Prints minutes, measured ops and errors. DIR keeps what is done. Needs a quiet machine: half an hour at 256x256.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 
 from compress.files.records import read_json, write_json
 from compress.latency.builder import build
-from compress.latency.check import MeasuredNetworks, compare, measure_random_networks
+from compress.latency.check import check
 from compress.latency.spec import TableSpec
 from compress.latency.table import LatencyTable
 from compress.latency.targets import HostTarget, open_target
@@ -66,12 +66,10 @@ class Comparison:
     Attributes:
         folder: Where tables and figures are kept.
         models: Random networks to check on.
-        measured: The random networks of each device, once they are measured.
     """
 
     def __init__(self, folder: Path, models: int) -> None:
         self.folder, self.models = folder, models
-        self.measured: dict[str, MeasuredNetworks] = {}
 
     def table_file(self, device: str) -> Path:
         """The table of a device that is built from nothing.
@@ -84,12 +82,11 @@ class Comparison:
         """
         return self.folder / f"{device}.json"
 
-    def row(self, name: str, device: str, spec: TableSpec, make: Callable[[], LatencyTable]) -> str:
+    def row(self, name: str, spec: TableSpec, make: Callable[[], LatencyTable]) -> str:
         """Makes a table and checks it, unless that is done.
 
         Args:
             name: What is made.
-            device: The device.
             spec: What the table is for.
             make: Makes it.
 
@@ -101,9 +98,7 @@ class Comparison:
             begun = time.monotonic()
             table = make()
             minutes = (time.monotonic() - begun) / 60
-            if device not in self.measured:
-                self.measured[device] = measure_random_networks(spec, self.models, seed=3)
-            found = compare(spec, table, self.measured[device])
+            found = check(spec, table, self.models, seed=3)
             families = table.provenance.get("families_measured", "all")
             facts = {"minutes": minutes, "ops": table.provenance["ops"], "families": families}
             write_json(kept, {**facts, **{key: found[key] for key in ("rmspe", "within_5", "kendall_tau")}})
@@ -121,13 +116,13 @@ class Comparison:
         """
         for device, spec in specs.items():
             path = self.table_file(device)
-            print(self.row(f"{device}, from nothing", device, spec, lambda: build(spec, path)), flush=True)  # noqa: B023
+            print(self.row(f"{device}, from nothing", spec, lambda: build(spec, path)), flush=True)  # noqa: B023
         for source, device in PAIRS:
             for tolerance in TOLERANCES if source in specs and device in specs else ():
                 name, spec = f"{device}, from {source}, tolerance {tolerance:.0%}", specs[device]
                 new = self.folder / f"{name}.json"
                 made = lambda: transfer(spec, self.table_file(source), new, tolerance)  # noqa: B023, E731
-                print(self.row(name, device, spec, made), flush=True)
+                print(self.row(name, spec, made), flush=True)
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ def test_a_table_of_another_device_is_right_after_few_measurements(
     assert {one.name for one in tmp_path.iterdir()} == {"new.json"}
 
 
-def test_the_same_device_needs_two_ops_of_a_family(
+def test_the_same_device_needs_three_ops_of_a_family(
     spec: TableSpec, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulate(monkeypatch)

@@ -66,7 +66,7 @@ def build(spec: TableSpec, path: Path) -> LatencyTable:
     calibration = calibrate(spec, measured.networks)
     ops = {key: combine(made) for key, made in measured.ops.items()}
     families = {name: family_of(points, ops, calibration.reference_ms) for name, points in plan.items()}
-    table = fit_table(spec, families, measured.networks, calibration, FITTED)
+    table = fit_table(spec, families, measured.networks, calibration)
     facts = {**provenance(spec, measured.ops), "seconds": round(time.monotonic() - begun, 1)}
     advice = f"the machine was busy; for a better table, delete {path} and build it on a quiet machine"
     return keep_table(replace(table, provenance=facts), path, advice, (op_file, network_file))
@@ -99,24 +99,21 @@ def _measure(spec: TableSpec, plan: Mapping[str, Sequence[Op]], op_file: Path, n
     random.Random(0).shuffle(ops)  # a slow minute is to hit points of all families, not all points of one
     files = {op.key: later(random_weight_model, (op,), spec.precision) for op in ops}
     of_ops = measure_repeatedly(spec.target, files, OPS, op_file, made_for)
-    return _Measured(of_ops, measure_networks(spec, FITTED + HELD_OUT, network_file, made_for))
+    return _Measured(of_ops, measure_networks(spec, network_file, made_for))
 
 
-def measure_networks(
-    spec: TableSpec, count: int, file: Path, made_for: Mapping[str, Any]
-) -> Mapping[str, Sequence[Measurement]]:
+def measure_networks(spec: TableSpec, file: Path, made_for: Mapping[str, Any]) -> Mapping[str, Sequence[Measurement]]:
     """Measures whole networks, the control networks among them; a file of an interrupted build is used.
 
     Args:
         spec: What the table is to hold true of.
-        count: How many networks.
         file: The file of measurements.
         made_for: What the measurements hold true of.
 
     Returns:
         The measurements of each network.
     """
-    graphs = random_networks(spec, count, NETWORK_SEED)
+    graphs = random_networks(spec, FITTED + HELD_OUT, NETWORK_SEED)
     whole = {name: later(random_weight_model, graph, spec.precision) for name, graph in graphs.items()}
     return measure_repeatedly(spec.target, whole, NETWORKS, file, made_for, control_network_files(spec))
 
@@ -140,7 +137,6 @@ def fit_table(
     families: Mapping[str, Family],
     networks: Mapping[str, Sequence[Measurement]],
     calibration: Calibration,
-    fitted: int,
 ) -> LatencyTable:
     """Fits how the ops join to networks.
 
@@ -149,7 +145,6 @@ def fit_table(
         families: The points of each family.
         networks: The measurements of the random networks: those to which is fitted, then those on which is tested.
         calibration: The speed of the device.
-        fitted: How many of them the table is fitted to.
 
     Returns:
         The table, without provenance.
@@ -158,8 +153,8 @@ def fit_table(
     graphs = random_networks(spec, len(networks), NETWORK_SEED)
     totals = [combine(networks[name]).relative_time * calibration.control_networks_ms for name in graphs]
     sums = [table.group_ms(graph) for graph in graphs.values()]
-    table = replace(table, coefficients=fit(sums[:fitted], totals[:fitted]))
-    return replace(table, residuals=residuals_of(table, sums[fitted:], totals[fitted:]))
+    table = replace(table, coefficients=fit(sums[:FITTED], totals[:FITTED]))
+    return replace(table, residuals=residuals_of(table, sums[FITTED:], totals[FITTED:]))
 
 
 def provenance(spec: TableSpec, ops: Mapping[str, Sequence[Measurement]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import random
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from functools import partial as later
 from pathlib import Path
@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 
 from compress.latency.builder import NETWORKS
 from compress.latency.networks import control_network_files
-from compress.latency.repeats import Measurement, combine, measure_repeatedly, median_control_time
+from compress.latency.repeats import combine, measure_repeatedly, median_control_time
 from compress.latency.spec import TableSpec
 from compress.latency.table import LatencyTable
 from compress.tflite.conversion import write_float_tflite
@@ -29,83 +29,35 @@ from search_spaces.trials import RandomTrial
 CHECK = replace(NETWORKS, title="check", min_repeats=4)  # single measurements of a network differ by some percent
 
 
-@dataclass(frozen=True)
-class MeasuredNetworks:
-    """Random networks that were measured whole on the target.
-
-    Attributes:
-        genotypes: The networks.
-        measurements: Those of each network, in the order of the networks.
-    """
-
-    genotypes: tuple[Genotype, ...]
-    measurements: Mapping[str, Sequence[Measurement]]
-
-
 def check(spec: TableSpec, table: LatencyTable, models: int, seed: int, convert: bool = False) -> dict[str, Any]:
     """Measures random networks and compares them with the table's predictions.
-
-    Args:
-        spec: What the table was made for.
-        table: The table.
-        models: Number of networks.
-        seed: As for `measure_random_networks`.
-        convert: As for `measure_random_networks`.
-
-    Returns:
-        The figures of `compare`.
-
-    Raises:
-        InputError: No network is covered by the table, or the target cannot be reached.
-    """
-    return compare(spec, table, measure_random_networks(spec, models, seed, convert))
-
-
-def measure_random_networks(spec: TableSpec, models: int, seed: int, convert: bool = False) -> MeasuredNetworks:
-    """Measures random networks on the target.
-
-    Args:
-        spec: What the networks are measured for.
-        models: Number of networks.
-        seed: The same seed draws the same networks. None of them was used to fit a table.
-        convert: Makes the files by the converter, as an exported model's is made, instead of by the tflite writer.
-
-    Returns:
-        The networks with their measurements.
-
-    Raises:
-        InputError: The target cannot be reached.
-    """
-    rng = random.Random(f"check {seed}")
-    drawn = tuple(spec.space.sample(RandomTrial(rng), spec.classes, spec.input_size) for _ in range(models))
-    files = {str(i): later(model_file, genotype, spec.precision, convert) for i, genotype in enumerate(drawn)}
-    found = measure_repeatedly(spec.target, files, CHECK, control_networks=control_network_files(spec))
-    return MeasuredNetworks(drawn, found)
-
-
-def compare(spec: TableSpec, table: LatencyTable, measured: MeasuredNetworks) -> dict[str, Any]:
-    """Compares measured networks with the table's predictions.
 
     Networks with an op that the table does not cover are counted, not predicted.
 
     Args:
         spec: What the table was made for.
         table: The table.
-        measured: The networks.
+        models: Number of networks.
+        seed: The same seed draws the same networks. None of them was used to fit a table.
+        convert: Makes the files by the converter, as an exported model's is made, instead of by the tflite writer.
 
     Returns:
         The figures of `summarize` and `drift`: the fraction by which the control networks take longer now than when
         the table was built. The measured latencies are what they would have been then.
 
     Raises:
-        InputError: No network is covered by the table.
+        InputError: No network is covered by the table, or the target cannot be reached.
     """
+    rng = random.Random(f"check {seed}")
+    drawn = [spec.space.sample(RandomTrial(rng), spec.classes, spec.input_size) for _ in range(models)]
+    files = {str(i): later(model_file, genotype, spec.precision, convert) for i, genotype in enumerate(drawn)}
+    found = measure_repeatedly(spec.target, files, CHECK, control_networks=control_network_files(spec))
     control_ms = table.calibration.control_networks_ms
     rows: list[dict[str, Any]] = []
-    for genotype, measurements in zip(measured.genotypes, measured.measurements.values(), strict=True):
+    for genotype, measurements in zip(drawn, found.values(), strict=True):
         measured_ms = combine(measurements).relative_time * control_ms
         rows.append({"genotype": genotype, "measured_ms": measured_ms, **_prediction(table, spec, genotype)})
-    now_ms = median_control_time(measured.measurements) * table.calibration.reference_ms
+    now_ms = median_control_time(found) * table.calibration.reference_ms
     return {**summarize(rows), "drift": now_ms / control_ms - 1}
 
 

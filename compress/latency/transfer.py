@@ -1,11 +1,12 @@
 """A latency table for a new device, made from that of another.
 
-Devices differ most in whole families of ops: one runtime has a faster kernel, one processor slower memory. So two ops
-of each family are measured on the new device. Where both take the same number of times as long as on the other device,
+Devices differ most in whole families of ops: one runtime has a faster kernel, one processor slower memory. So three ops
+of each family are measured on the new device. Where all take the same number of times as long as on the other device,
 the whole family is scaled. Only where they disagree, all ops of the family are measured. Then the table is fitted to
-whole networks, as one that is built from nothing, but to fewer. LitePred (NSDI 2024) also starts from other devices.
+whole networks, as one that is built from nothing. LitePred (NSDI 2024) also starts from other devices.
 """
 
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,6 @@ from statistics import geometric_mean
 
 from compress.files.atomic import digest
 from compress.latency.builder import (
-    HELD_OUT,
     OPS,
     calibrate,
     family_of,
@@ -35,8 +35,7 @@ from compress.tflite.writer import random_weight_model
 from search_spaces.errors import InputError
 from search_spaces.ops import RGB_BANDS, Op
 
-FITTED = 20  # whole networks to which a table is fitted
-TOLERANCE = 0.1  # two ops of a family disagree from here on
+TOLERANCE = 0.1  # ops of a family disagree from here on
 SAME = ("space", "backbone", "classes", "bands", "input_size", "precision")  # of both tables
 Measured = Mapping[str, Sequence[Measurement]]
 
@@ -48,7 +47,7 @@ def transfer(spec: TableSpec, source: Path, path: Path, tolerance: float = TOLER
         spec: What the table is to hold true of.
         source: The table of the other device.
         path: The new table's file.
-        tolerance: Fraction by which two ops of a family may differ before the whole family is measured.
+        tolerance: Fraction by which the measured ops of a family may differ before the whole family is measured.
 
     Returns:
         The table.
@@ -64,12 +63,13 @@ def transfer(spec: TableSpec, source: Path, path: Path, tolerance: float = TOLER
     op_file, network_file = path.with_suffix(".partial"), path.with_suffix(".networks")
 
     def measure(ops: Sequence[Op]) -> Measured:
-        files = {op.key: later(random_weight_model, (op,), spec.precision) for op in ops}
+        shuffled = random.Random(0).sample(ops, len(ops))  # a slow minute is to hit single ops of many families
+        files = {op.key: later(random_weight_model, (op,), spec.precision) for op in shuffled}
         return measure_repeatedly(spec.target, files, OPS, op_file, made_for)
 
     families, of_ops, whole_families = _families(plan, other, measure, spec.target.fastest_reference_ms, tolerance)
-    networks = measure_networks(spec, FITTED + HELD_OUT, network_file, made_for)
-    table = fit_table(spec, families, networks, calibrate(spec, networks), FITTED)
+    networks = measure_networks(spec, network_file, made_for)
+    table = fit_table(spec, families, networks, calibrate(spec, networks))
     facts = {
         **provenance(spec, of_ops),
         "transferred_from": {key: other.made_for[key] for key in ("target", "threads", "runtime", "processor")},
@@ -132,13 +132,14 @@ def probes_of(ops: Sequence[Op], known: Family | None) -> list[Op]:
         known: The family on the other device; None where its table lacks it.
 
     Returns:
-        The op that takes longest there and the one in the middle; none where the other table lacks an op.
+        The op that takes longest there, the one in the middle, and the one at a quarter from the shortest; none where
+        the other table lacks an op.
     """
     times = [None if known is None else known.look_up(grid_point(op)) for op in ops]
     if any(ms is None or isnan(ms) for ms in times):
         return []
     ascending = sorted(range(len(ops)), key=lambda at: times[at] or 0.0)
-    return [ops[at] for at in sorted({ascending[len(ops) // 2], ascending[-1]})]
+    return [ops[at] for at in sorted({ascending[len(ops) // 4], ascending[len(ops) // 2], ascending[-1]})]
 
 
 def scale_of(
