@@ -1,4 +1,4 @@
-"""python benchmarks/latency.py [--models N] [--seed S]: how well latency tables predict whole networks.
+"""python benchmarks/latency.py [--models N] [--seed S] [--only CASE ...]: how well latency tables predict networks.
 
 For each case a table is built from nothing and checked on random networks that no table was fitted on. A predictor that
 sees MACs alone is fitted on those very networks, which favours it. Two more figures: how many genotypes a second the
@@ -23,7 +23,12 @@ from compress.latency.targets import HostTarget
 from search_spaces import get_space
 from search_spaces.trials import RandomTrial
 
-CASES = (("int8", 1, 512), ("float32", 1, 512), ("int8", 2, 512), ("int8", 1, 256))
+CASES = {
+    "int8": ("int8", 1, 512),
+    "float32": ("float32", 1, 512),
+    "threads": ("int8", 2, 512),
+    "small": ("int8", 1, 256),
+}
 PRICED = 3000
 
 
@@ -85,6 +90,7 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("--models", type=int, default=100)
     flags.add_argument("--converted", type=int, default=12)
+    flags.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases (default: all)")
     flags.add_argument("--seed", type=int, default=2026)
     flags.add_argument("--tables", type=Path, default=Path("runs/latency/benchmark"))
     given = flags.parse_args()
@@ -94,7 +100,8 @@ def main() -> None:
     print("| table | build | predictor | RMSPE | within 5 % | within 10 % | Kendall tau | worst |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     last: list[str] = []
-    for precision, threads, side in CASES:
+    for case in given.only:
+        precision, threads, side = CASES[case]
         spec = TableSpec(space, 8, (side, side), precision, HostTarget(threads))
         path = spec.path(given.tables)
         path.unlink(missing_ok=True)
@@ -106,7 +113,7 @@ def main() -> None:
         print(f"| {name} | {built:.0f} s | table | {cells(found)} | {found['worst']['error']:+.1%} |")
         print(f"| | | MACs only | {cells(macs_only(found['networks']))} | |", flush=True)
         last.append(f"- {name}: worst {found['worst']['genotype']}, coverage {found['coverage']:.0%}")
-        if (precision, threads, side) == CASES[0]:
+        if case == "int8":
             rate = priced_a_second(spec, table)
             converted = check(spec, table, given.converted, given.seed + 1, convert=True)
             last.append(f"- {rate:,.0f} genotypes priced a second on one core")

@@ -34,11 +34,12 @@ from compress.federated.updates import (
     NAME,
     TASK,
     apply_weights,
-    array_fault,
     batch_norm_names,
     packed,
+    shapes_of,
     shared_names,
     unpacked,
+    weights_fault,
 )
 from compress.training.device import training_device
 from search_spaces.errors import InputError
@@ -97,13 +98,11 @@ class Asked:
             raise RefusedError(f"the network is unknown ({error}); use the same version of SlimLab") from error
         own_batch_norm = task.local_batch_norm and number > 0
         arrays, state = message.content[ARRAYS], network.state_dict()
-        names = shared_names(network, own_batch_norm)
-        for name in names:
-            fault = array_fault(name, arrays[name], tuple(state[name].shape)) if name in arrays else "an array lacks"
-            if fault:
-                raise RefusedError(f"the server's weights do not fit its network: {fault}")
-        received = {name: value for name, value in unpacked(arrays).items() if name in names}
-        apply_weights(network, {**received, **(client.batch_norm(key, number) if own_batch_norm else {})})
+        shapes = shapes_of(state, shared_names(network, own_batch_norm))
+        if fault := weights_fault(arrays, shapes):
+            raise RefusedError(f"the server's weights do not fit its network: {fault}")
+        own_weights = client.batch_norm(key, number) if own_batch_norm else {}
+        apply_weights(network, {**unpacked(arrays, shapes), **own_weights})
         return Asked(client, task, number, key, network, float(config.get(PROXIMAL_MU, 0.0)))
 
 
@@ -204,7 +203,7 @@ def show_batch_norm(asked: Asked) -> RecordDict:
         The batch normalization and the number of training images.
     """
     client, network = asked.client, asked.network
-    arrays = packed(network.state_dict(), sorted(batch_norm_names(network)))
+    arrays = packed(network.state_dict(), batch_norm_names(network))
     return RecordDict({ARRAYS: arrays, METRICS: MetricRecord({IMAGES: len(client.data.train)})})
 
 

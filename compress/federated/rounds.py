@@ -27,7 +27,9 @@ from compress.federated.updates import (
     NAME,
     TASK,
     Expected,
+    Shapes,
     packed,
+    shapes_of,
     size_bytes,
     unpacked,
 )
@@ -84,13 +86,18 @@ class Rounds:
         weights = stored.get("weights")
         if not isinstance(weights, dict) or {n: v.shape for n, v in weights.items()} != self.shapes:
             raise InputError(f"{self.path} does not hold the weights of this network; {DELETE}")
-        self.weights = weights
+        self.weights = {name: weights[name] for name in self.weights}
         self.history = parse_json(str(stored.get("history")), f"{self.path}: history", DELETE, list)
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> Shapes:
         """The shape of each tensor that is exchanged."""
-        return {name: tuple(value.shape) for name, value in self.weights.items()}
+        return shapes_of(self.weights, self.weights.keys())
+
+    @property
+    def arrays(self) -> ArrayRecord:
+        """The weights after the last round that is done, as a message carries them."""
+        return packed(self.weights, self.weights.keys())
 
     def config(self) -> ConfigRecord:
         """What every message says beside the weights.
@@ -148,7 +155,7 @@ class Rounds:
             The round's record, and the averaged weights; None where too few updates were sound.
         """
         self.gather()
-        begun, arrays = time.monotonic(), packed(self.weights, list(self.weights))
+        begun, arrays = time.monotonic(), self.arrays
         with drawing(f"{self.task.seed} {number}"):
             messages = list(self.strategy.configure_train(number, arrays, self.config(), self.fleet))
         answers = ask(self.fleet, messages, self.seconds, Expected(self.shapes, self.images).fault_of)
@@ -175,7 +182,7 @@ class Rounds:
             return record, None
         averaged, _ = self.strategy.aggregate_train(number, list(answers.sound.values()))
         record["seconds"] = time.monotonic() - begun
-        return record, unpacked(averaged)
+        return record, unpacked(averaged, self.shapes)
 
     def gather(self) -> None:
         """Asks new clients whether their data fits, and waits until enough clients take part."""

@@ -5,7 +5,7 @@ Flower sends an array as a .npy file and reads it with `allow_pickle=False`: not
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, prod
 
 import numpy as np
 import torch
@@ -18,10 +18,14 @@ ARRAYS, METRICS, CONFIG = "arrays", "metrics", "config"  # the records of a mess
 IMAGES = "num-examples"  # by which Flower weights an update
 TASK, NAME = "task", "name"
 COUNTERS = "num_batches_tracked"  # of batch normalization; no network uses them
+WEIGHTS = "weights"  # the one array of a message
 HEADER_BYTES = 1024  # of a .npy file, at most
 
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shape of each tensor of a message, by name, in their order in the array."""
 
-def batch_norm_names(network: nn.Module) -> frozenset[str]:
+
+def batch_norm_names(network: nn.Module) -> tuple[str, ...]:
     """The tensors of batch normalization: scales, shifts, means and variances.
 
     Args:
@@ -31,9 +35,7 @@ def batch_norm_names(network: nn.Module) -> frozenset[str]:
         Their names in the state dict.
     """
     layers = [name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
-    return frozenset(
-        f"{layer}.{name}" for layer in layers for name in ("weight", "bias", "running_mean", "running_var")
-    )
+    return tuple(f"{layer}.{name}" for layer in layers for name in ("weight", "bias", "running_mean", "running_var"))
 
 
 def shared_names(network: nn.Module, local_batch_norm: bool) -> tuple[str, ...]:
@@ -46,36 +48,55 @@ def shared_names(network: nn.Module, local_batch_norm: bool) -> tuple[str, ...]:
     Returns:
         Their names, in the order of the state dict.
     """
-    kept = batch_norm_names(network) if local_batch_norm else frozenset()
+    kept = set(batch_norm_names(network)) if local_batch_norm else set()
     return tuple(name for name in network.state_dict() if name not in kept and not name.endswith(COUNTERS))
 
 
-def packed(weights: Mapping[str, Tensor], names: Collection[str]) -> ArrayRecord:
-    """Packs tensors for a message.
+def shapes_of(weights: Mapping[str, Tensor], names: Collection[str]) -> Shapes:
+    """The shapes of tensors.
 
     Args:
         weights: Tensors by name.
-        names: Those to pack.
+        names: Those that are asked for.
 
     Returns:
-        The arrays, on the CPU.
+        Their shapes, in the order of the names.
     """
-    return ArrayRecord({name: Array(np.ascontiguousarray(weights[name].detach().cpu().numpy())) for name in names})
+    return {name: tuple(weights[name].shape) for name in names}
 
 
-def unpacked(arrays: ArrayRecord) -> dict[str, Tensor]:
+def packed(weights: Mapping[str, Tensor], names: Collection[str]) -> ArrayRecord:
+    """Packs tensors for a message: one array with all tensors, one after the other.
+
+    Flower takes some requests for each array. With an array for each tensor, a round would take a minute.
+
+    Args:
+        weights: float32 tensors by name.
+        names: Those to pack, in this order.
+
+    Returns:
+        The array, on the CPU.
+    """
+    flat = torch.cat([weights[name].detach().flatten().cpu() for name in names])
+    return ArrayRecord({WEIGHTS: Array(flat.numpy())})
+
+
+def unpacked(arrays: ArrayRecord, shapes: Shapes) -> dict[str, Tensor]:
     """Unpacks the tensors of a message.
 
     Args:
-        arrays: The arrays.
+        arrays: The array; `weights_fault` has found nothing wrong with it.
+        shapes: The shapes of the tensors, in the order in which they were packed.
 
     Returns:
         Tensors by name.
-
-    Raises:
-        ValueError: An array is no .npy file, or holds objects.
     """
-    return {name: torch.from_numpy(np.array(array.numpy())) for name, array in arrays.items()}
+    return _split(arrays[WEIGHTS].numpy(), shapes)
+
+
+def _split(flat: np.ndarray, shapes: Shapes) -> dict[str, Tensor]:
+    parts = torch.from_numpy(flat.copy()).split([prod(shape) for shape in shapes.values()])
+    return {name: part.view(shape).clone() for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
 def apply_weights(network: Network, weights: Mapping[str, Tensor]) -> None:
@@ -95,7 +116,7 @@ def size_bytes(arrays: ArrayRecord) -> int:
         arrays: The arrays.
 
     Returns:
-        Bytes, without the names.
+        Bytes.
     """
     return sum(len(array.data) for array in arrays.values())
 
@@ -105,11 +126,11 @@ class Expected:
     """What a client's update must look like.
 
     Attributes:
-        shapes: The shape of each array, by name.
+        shapes: The shapes of its tensors.
         images: How many training images each client has said it has, by its name.
     """
 
-    shapes: Mapping[str, tuple[int, ...]]
+    shapes: Shapes
     images: Mapping[str, int]
 
     def fault_of(self, client: str, reply: Message) -> str | None:
@@ -130,10 +151,7 @@ class Expected:
             return "a figure of the update is not a finite number"
         if metrics.get(IMAGES) != self.images.get(client):
             return f"the update says {metrics.get(IMAGES)} images, the client has {self.images.get(client)}"
-        if set(arrays) != set(self.shapes):
-            odd = sorted(set(arrays) ^ set(self.shapes))[0]
-            return f"the update has other arrays than the network, {odd[:80]} first"
-        return next(filter(None, (array_fault(name, arrays[name], self.shapes[name]) for name in self.shapes)), None)
+        return weights_fault(arrays, self.shapes)
 
 
 def is_plain(value: object) -> bool:
@@ -148,28 +166,31 @@ def is_plain(value: object) -> bool:
     return isinstance(value, int | float) and isfinite(value)
 
 
-def array_fault(name: str, array: Array, shape: tuple[int, ...]) -> str | None:
-    """Says what is wrong with an array.
+def weights_fault(arrays: ArrayRecord, shapes: Shapes) -> str | None:
+    """Says what is wrong with the weights of a message.
 
     Args:
-        name: Its name.
-        array: The array; it is read only when it is no larger than it should be.
-        shape: The shape it should have.
+        arrays: The arrays of the message. They are read only when they are no larger than they should be.
+        shapes: The shapes that the tensors should have.
 
     Returns:
-        A text for people; None for a sound array.
+        A text for people; None for sound weights.
     """
-    size = 4 * int(np.prod(shape))
-    if len(array.data) > size + HEADER_BYTES:
-        return f"{name} has {len(array.data)} bytes in place of {size}"
+    if set(arrays) != {WEIGHTS}:
+        return f"the arrays are {', '.join(sorted(arrays))[:80] or 'none'}, not {WEIGHTS}"
+    array, count = arrays[WEIGHTS], sum(map(prod, shapes.values()))
+    if len(array.data) > 4 * count + HEADER_BYTES:
+        return f"the weights have {len(array.data)} bytes in place of {4 * count}"
     try:
         found = array.numpy()
     except Exception as error:  # numpy raises many kinds for a damaged file
-        return f"{name} cannot be read ({type(error).__name__})"
-    if not isinstance(found, np.ndarray) or (found.shape, found.dtype) != (shape, np.float32):
-        return f"{name} is {getattr(found, 'shape', '?')} {getattr(found, 'dtype', '?')}, not {shape} float32"
-    if not np.isfinite(found).all():
-        return f"{name} has numbers that are not finite (NaN or infinite)"
-    if name.endswith("running_var") and (found < 0).any():
-        return f"{name} has variances below 0"
+        return f"the weights cannot be read ({type(error).__name__})"
+    if not isinstance(found, np.ndarray) or (found.shape, found.dtype) != ((count,), np.float32):
+        there = f"{getattr(found, 'shape', '?')} {getattr(found, 'dtype', '?')}"
+        return f"the weights are {there}, not {count} numbers in float32"
+    for name, tensor in _split(found, shapes).items():
+        if not tensor.isfinite().all():
+            return f"{name} has numbers that are not finite (NaN or infinite)"
+        if name.endswith("running_var") and (tensor < 0).any():
+            return f"{name} has variances below 0"
     return None

@@ -23,6 +23,7 @@ from compress.federated.updates import (
     apply_weights,
     batch_norm_names,
     packed,
+    shapes_of,
     shared_names,
     unpacked,
 )
@@ -186,8 +187,9 @@ def client_mious(rounds: Rounds) -> dict[str, float]:
         The mIoU (0..1) of each client that answered, by its name.
     """
     after = rounds.task.rounds + 1
-    arrays = packed(rounds.weights, list(rounds.weights))
-    answers = ask(rounds.fleet, rounds.question(MessageType.EVALUATE, arrays, after), rounds.seconds, figure_fault)
+    answers = ask(
+        rounds.fleet, rounds.question(MessageType.EVALUATE, rounds.arrays, after), rounds.seconds, figure_fault
+    )
     print_faults(answers, "was not evaluated")
     found = {name: dict(reply.content[METRICS]) for name, reply in answers.sound.items()}
     return {name: float(figures["miou"]) for name, figures in found.items() if "miou" in figures}
@@ -207,14 +209,14 @@ def mean_batch_norm(rounds: Rounds, network: Network) -> dict[str, Tensor]:
         InputError: No client sent its batch normalization.
     """
     state = network.state_dict()
-    shapes = {name: tuple(state[name].shape) for name in batch_norm_names(network)}
-    messages = rounds.question("query.batch_norm", packed(rounds.weights, list(rounds.weights)), rounds.task.rounds + 1)
+    shapes = shapes_of(state, batch_norm_names(network))
+    messages = rounds.question("query.batch_norm", rounds.arrays, rounds.task.rounds + 1)
     answers = ask(rounds.fleet, messages, rounds.seconds, Expected(shapes, rounds.images).fault_of)
     print_faults(answers, "gave no batch normalization")
     if not answers.sound:
         raise InputError("no client gave its batch normalization; start again, the rounds are kept")
     averaged, _ = rounds.strategy.aggregate_train(rounds.task.rounds, list(answers.sound.values()))
-    return unpacked(averaged)
+    return unpacked(averaged, shapes)
 
 
 def print_faults(answers: Answers, what: str) -> None:
