@@ -1,6 +1,7 @@
 """Makes a network of a space from a donor's weights: the same function of images in 0..1.
 
-A band that is red, green or blue has the stem weights of that colour. Any other band starts from their mean.
+A band that is red, green or blue has the stem weights of that colour. Where all three are there, any other band starts
+from zero, so that the network begins as the donor of the picture. Else it starts from the mean of the three.
 
 Three things differ between a donor and a network of ours, and all are folded into the weights:
 
@@ -267,13 +268,14 @@ def for_bands(weight: Tensor, colours: Colours, others: float = 1.0) -> Tensor:
     Args:
         weight: width,3,k,k weights for red, green and blue.
         colours: What each band of the images shows.
-        others: The weights of a band that shows no colour, in units of the mean over the three colours.
+        others: The weights of a band that shows no colour where one of the three colours is missing, in units of the
+            mean over the three colours.
 
     Returns:
         width,bands,k,k weights.
     """
-    mean = others * weight.mean(1)
-    return torch.stack([mean if colour is None else weight[:, colour] for colour in colours], 1)
+    rest = (0.0 if set(RGB) <= set(colours) else others) * weight.mean(1)
+    return torch.stack([rest if colour is None else weight[:, colour] for colour in colours], 1)
 
 
 def _named(op_name: str, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
