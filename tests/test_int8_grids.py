@@ -44,13 +44,31 @@ def test_values_are_on_the_converters_grid(untrained: FakeQuantized, low: float,
 @given(st.integers(0, 10**6))
 @settings(max_examples=10, deadline=None)
 def test_weights_are_on_the_converters_grid(seed: int) -> None:
-    weights = torch.randn(6, 3, 3, 3, generator=torch.Generator().manual_seed(seed))
+    weights = torch.randn(6, 27, 1, 1, generator=torch.Generator().manual_seed(seed))
     bound = weights.abs().amax((1, 2, 3), keepdim=True).numpy()
     zero, scale = aeq.tensor_zp_scale_from_min_max(-bound, bound, 8, True, qtyping.QuantGranularity.CHANNELWISE)
     np.testing.assert_allclose(
         weight_scales(weights, torch.zeros(6), torch.tensor(1.0)).numpy(), scale.ravel(), rtol=1e-6
     )
     assert (zero == 0).all()
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1, 3, 4, 16]))
+@settings(max_examples=10, deadline=None)
+def test_a_filter_keeps_its_sum(seed: int, bands: int) -> None:
+    """Edge filters have large weights that add up to nothing: rounded, they must not answer to brightness."""
+    weights = 40 * torch.randn(32, bands, 3, 3, generator=torch.Generator().manual_seed(seed))
+    weights -= weights.mean((1, 2, 3), keepdim=True)
+    largest = weights.abs().amax((1, 2, 3)) / 127
+    chosen = weight_scales(weights, torch.zeros(32), torch.tensor(1 / 255))
+    assert (chosen >= largest).all()
+    assert (chosen <= 1.2501 * largest).all()
+
+    def answer(scales: torch.Tensor) -> float:
+        steps = scales.view(-1, 1, 1, 1)
+        return float(((weights / steps).round() * steps).sum((1, 2, 3)).square().mean())
+
+    assert answer(chosen) < 0.25 * answer(largest)
 
 
 @given(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3))

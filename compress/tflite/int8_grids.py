@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from compress.tflite.op_codes import TIED_KINDS
+from search_spaces.genotype import MAX_BANDS
 from search_spaces.network import ConvBNAct, Network, layer_name
 from search_spaces.ops import INPUT, SIGMOID, Graph
 
@@ -28,6 +29,9 @@ MIN_SPAN = 1e-9  # of a range and of a weight's magnitude, as in ai-edge-quantiz
 VALUE_STEPS = 255  # from -128 to 127
 WEIGHT_STEPS = 127  # from 0 to the largest magnitude
 BIAS_STEPS = 2**24  # the most steps of a bias: int32 has room, and the kernels' float32 holds it exactly
+MAX_WIDENING, WIDENINGS = 1.25, 65  # of a filter's scale: the largest one, and how many are tried
+BAND_SHARE, TAP_SHARE = 0.1, 0.05  # weights of the errors of one band's sum and of one tap, against the whole sum's
+MAX_TAPS = 9 * MAX_BANDS  # of a filter whose sum is kept: those of a stem and of depthwise convolutions
 MAX_STEP_RATIO = 200  # steps of a convolution's output in one step of its sums; XNNPACK takes less than 256
 
 
@@ -92,6 +96,9 @@ def weight_bounds(weight: Tensor, bias: Tensor, input_scale: Tensor) -> Tensor:
     have a bias (batch norm can scale the weights to nothing). In steps of the tiny scale such a bias is more than int32
     holds and would be lost. So the bound rises until the bias takes BIAS_STEPS steps.
 
+    A filter of a stem or of a depthwise convolution may be up to MAX_WIDENING wider, so that its sum stays what it is
+    (`sum_keeping_factors`).
+
     Args:
         weight: Convolution weights, out,in,k,k.
         bias: The bias of each output channel, out.
@@ -101,7 +108,34 @@ def weight_bounds(weight: Tensor, bias: Tensor, input_scale: Tensor) -> Tensor:
         The bound of each output channel, out.
     """
     needed = bias.abs() * WEIGHT_STEPS / (input_scale * BIAS_STEPS)
-    return torch.maximum(weight.abs().amax((1, 2, 3)).clamp_min(MIN_SPAN), needed)
+    bound = torch.maximum(weight.abs().amax((1, 2, 3)).clamp_min(MIN_SPAN), needed)
+    is_filter = weight.shape[-1] > 1 and weight[0].numel() <= MAX_TAPS
+    return bound * sum_keeping_factors(weight, bound) if is_filter else bound
+
+
+def sum_keeping_factors(weight: Tensor, bound: Tensor) -> Tensor:
+    """Chooses the scale of each filter for which rounding changes the sum of its weights least.
+
+    The weights of a filter that finds edges, or differences of colour, add up to almost nothing. Batch norm makes them
+    large where the images have few edges and little colour. Their rounding errors do not add up to nothing,
+    so the filter also answers to brightness: neighbouring pixels are alike, and so are the bands. Another scale rounds
+    otherwise. A scale costs the squared error of the sum, and less of the sums of single bands and of single weights.
+
+    Args:
+        weight: Convolution weights, out,in,k,k.
+        bound: The magnitude that the scale of each output channel must cover, out.
+
+    Returns:
+        A factor from 1 to MAX_WIDENING for each output channel, out.
+    """
+    factors = torch.linspace(1, MAX_WIDENING, WIDENINGS, device=weight.device)
+    taps = weight.detach().float().flatten(2)[:, None]  # out,1,in,taps
+    steps = (bound[:, None] * factors / WEIGHT_STEPS)[..., None, None]  # out,tried,1,1
+    errors = (taps / steps).round() * steps - taps
+    of_bands = errors.sum(3)
+    cost = of_bands.sum(2).square() + BAND_SHARE * of_bands.square().sum(2) + TAP_SHARE * errors.square().sum((2, 3))
+    chosen: Tensor = factors[cost.argmin(1)]
+    return chosen
 
 
 def weight_scales(weight: Tensor, bias: Tensor, input_scale: Tensor) -> Tensor:

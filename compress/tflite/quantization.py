@@ -133,7 +133,8 @@ def file_weight_bounds(content: bytes, value_scales: Mapping[str, float]) -> dic
         x, weight, bias = (tensors[i] for i in operator.inputs)
         channels_at = 3 if kind == DEPTHWISE else 0
         values, biases = (_floats(model, tensor) for tensor in (weight, bias))
-        first = np.ascontiguousarray(np.moveaxis(values.reshape(weight.shape), channels_at, 0))
+        to_torch = (3, 0, 1, 2) if kind == DEPTHWISE else (0, 3, 1, 2)
+        first = np.ascontiguousarray(values.reshape(weight.shape).transpose(to_torch))
         scale = torch.tensor(value_scales[x.name.decode()])
         bound = weight_bounds(torch.from_numpy(first), torch.from_numpy(biases), scale).numpy()
         name = weight.name.decode()
