@@ -113,6 +113,7 @@ def weight_bounds(weight: Tensor, bias: Tensor, input_scale: Tensor) -> Tensor:
     return bound * sum_keeping_factors(weight, bound) if is_filter else bound
 
 
+@torch.no_grad()
 def sum_keeping_factors(weight: Tensor, bound: Tensor) -> Tensor:
     """Chooses the scale of each filter for which rounding changes the sum of its weights least.
 
@@ -129,13 +130,12 @@ def sum_keeping_factors(weight: Tensor, bound: Tensor) -> Tensor:
         A factor from 1 to MAX_WIDENING for each output channel, out.
     """
     factors = torch.linspace(1, MAX_WIDENING, WIDENINGS, device=weight.device)
-    taps = weight.detach().float().flatten(2)[:, None]  # out,1,in,taps
+    taps = weight.float().flatten(2)[:, None]  # out,1,in,taps
     steps = (bound[:, None] * factors / WEIGHT_STEPS)[..., None, None]  # out,tried,1,1
     errors = (taps / steps).round() * steps - taps
     of_bands = errors.sum(3)
     cost = of_bands.sum(2).square() + BAND_SHARE * of_bands.square().sum(2) + TAP_SHARE * errors.square().sum((2, 3))
-    chosen: Tensor = factors[cost.argmin(1)]
-    return chosen
+    return factors[cost.argmin(1)]
 
 
 def weight_scales(weight: Tensor, bias: Tensor, input_scale: Tensor) -> Tensor:
