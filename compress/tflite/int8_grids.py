@@ -29,7 +29,7 @@ MIN_SPAN = 1e-9  # of a range and of a weight's magnitude, as in ai-edge-quantiz
 VALUE_STEPS = 255  # from -128 to 127
 WEIGHT_STEPS = 127  # from 0 to the largest magnitude
 BIAS_STEPS = 2**24  # the most steps of a bias: int32 has room, and the kernels' float32 holds it exactly
-MAX_WIDENING, WIDENINGS = 1.25, 65  # of a filter's scale: the largest one, and how many are tried
+MAX_WIDENING, WIDENINGS = 1.25, 33  # of a filter's scale: the largest one, and how many are tried
 BAND_SHARE, TAP_SHARE = 0.1, 0.05  # weights of the errors of one band's sum and of one tap, against the whole sum's
 MAX_TAPS = 9 * MAX_BANDS  # of a filter whose sum is kept: those of a stem and of depthwise convolutions
 MAX_STEP_RATIO = 200  # steps of a convolution's output in one step of its sums; XNNPACK takes less than 256
@@ -130,12 +130,13 @@ def sum_keeping_factors(weight: Tensor, bound: Tensor) -> Tensor:
         A factor from 1 to MAX_WIDENING for each output channel, out.
     """
     factors = torch.linspace(1, MAX_WIDENING, WIDENINGS, device=weight.device)
-    taps = weight.float().flatten(2)[:, None]  # out,1,in,taps
-    steps = (bound[:, None] * factors / WEIGHT_STEPS)[..., None, None]  # out,tried,1,1
-    errors = (taps / steps).round() * steps - taps
+    steps = bound[:, None] * factors / WEIGHT_STEPS  # out,tried
+    scaled = weight.float().flatten(2)[:, None] / steps[..., None, None]  # out,tried,in,taps
+    errors = scaled.round().sub_(scaled)
     of_bands = errors.sum(3)
-    cost = of_bands.sum(2).square() + BAND_SHARE * of_bands.square().sum(2) + TAP_SHARE * errors.square().sum((2, 3))
-    return factors[cost.argmin(1)]
+    of_taps = errors.flatten(2).square().sum(2)
+    cost = of_bands.sum(2).square() + BAND_SHARE * of_bands.square().sum(2) + TAP_SHARE * of_taps
+    return factors[(cost * steps.square()).argmin(1)]
 
 
 def weight_scales(weight: Tensor, bias: Tensor, input_scale: Tensor) -> Tensor:
