@@ -51,10 +51,17 @@ def run(given: argparse.Namespace) -> None:
     from compress.evaluation.placement import ACCELERATORS
     from compress.evaluation.tflite_file import read_runnable
     from compress.files.records import write_json
+    from compress.latency.npu import Npu
+    from compress.stages.config_file import CONFIG_FILE
+    from compress.stages.run import open_run
 
     path = given.model / "model.tflite" if given.model.is_dir() else given.model
     content = read_runnable(path)
-    found = placements(path, given.npu or TRIED_NPUS, not given.without_gpu)
+    npus = {name: Npu(name) for name in given.npu or TRIED_NPUS}
+    own = open_run(given.model).npu if (given.model / CONFIG_FILE).is_file() else None
+    if own is not None and (not given.npu or own.name in given.npu):
+        npus[own.name] = own  # with the SRAM that the run may use
+    found = placements(path, npus.values(), not given.without_gpu)
     record = placements_record(path, found)
     if given.json:
         write_json(given.json, record)

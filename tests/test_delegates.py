@@ -1,6 +1,7 @@
 """Which accelerator takes which op: each is asked with ops that it takes and with one that it refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from compress.evaluation.gpu_run import on_gpu
 from compress.evaluation.hexagon import on_hexagon, write_aot
 from compress.evaluation.placement import NOT_TRIED
 from compress.evaluation.published_ops import GPU_OPS
-from compress.latency.npu import file_op_names
+from compress.files.records import write_json
+from compress.latency.npu import Npu, file_op_names
+from compress.stages.config import RunConfig
 from compress.tflite.flatbuffer import pack, read_model
 from compress.tflite.writer import FLOAT32, random_weight_model
 from search_spaces import get_space
@@ -77,10 +80,23 @@ def _code(model: schema.ModelT, operator: schema.OperatorT) -> int:
 
 def test_an_npu_names_what_falls_to_the_cpu(model: bytes) -> None:
     pytest.importorskip("ethosu", reason="the extra ethosu is not installed")
-    small, large = on_npu(model, "ethos-u55-256"), on_npu(model, "ethos-u85-512")
+    small, large = (on_npu(model, Npu(name)) for name in ("ethos-u55-256", "ethos-u85-512"))
     assert small.left is not None and "RESIZE_BILINEAR" in small.left
     assert large.left == {}
     assert "Vela" in large.source and "estimate" in large.note
+
+
+def test_the_npu_of_a_run_has_the_sram_of_the_run(model: bytes, tmp_path: Path, command: Command) -> None:
+    pytest.importorskip("ethosu", reason="the extra ethosu is not installed")
+    config = RunConfig(budget_ms=50, input_size=(64, 64), target="vela:ethos-u65-512", max_sram_kib=4)
+    write_json(tmp_path / "config.json", config.to_dict())
+    (tmp_path / "model.tflite").write_bytes(model)
+    code, out, err = command(compress.delegates.main, tmp_path, "--without-gpu")
+    assert code == 0, err
+    bounded = re.search(r"ethos-u65-512.*?(\d+) KiB of SRAM", out)
+    free = re.search(r"(\d+) KiB of SRAM", on_npu(model, Npu("ethos-u65-512")).note)
+    assert bounded is not None and free is not None
+    assert int(bounded[1]) <= 4 < int(free[1])
 
 
 def with_buckets(content: bytes) -> bytes:

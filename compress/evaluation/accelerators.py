@@ -26,12 +26,12 @@ ROWS_HEAD = ("accelerator", "takes", "parts", "seconds", "known by; left over")
 DELEGATE = "DELEGATE"  # the name of a part that a delegate took
 
 
-def placements(path: Path, npus: Iterable[str] = TRIED_NPUS, gpu: bool = True) -> list[Placement]:
+def placements(path: Path, npus: Iterable[Npu], gpu: bool = True) -> list[Placement]:
     """Asks every accelerator.
 
     Args:
         path: A .tflite file.
-        npus: The NPUs to compile for (`compress.latency.target_names.NPUS`).
+        npus: The NPUs to compile for.
         gpu: Whether to run the file on a GPU, in software where there is none. That takes some seconds.
 
     Returns:
@@ -40,7 +40,7 @@ def placements(path: Path, npus: Iterable[str] = TRIED_NPUS, gpu: bool = True) -
     content = path.read_bytes()
     asked: list[Callable[[], Placement]] = [lambda: on_xnnpack(content)]
     asked += [lambda: on_gpu(path)] if gpu else []
-    asked += [lambda name=name: on_npu(content, name) for name in npus]  # type: ignore[misc]
+    asked += [lambda npu=npu: on_npu(content, npu) for npu in npus]  # type: ignore[misc]
     asked += [lambda: on_hexagon(path)]
     found = []
     for ask in asked:
@@ -77,20 +77,20 @@ def on_xnnpack(content: bytes) -> Placement:
     return Placement("XNNPACK (CPU)", RUN, dict(left), len(parts))
 
 
-def on_npu(content: bytes, name: str) -> Placement:
+def on_npu(content: bytes, npu: Npu) -> Placement:
     """Compiles a file for an Arm Ethos-U NPU.
 
     Args:
         content: The bytes of a .tflite file.
-        name: The NPU.
+        npu: The NPU.
 
     Returns:
         The ops that stay in the compiled file for the CPU.
     """
     try:
-        made = Npu(name).compile(content)
+        made = npu.compile(content)
     except InputError as error:
-        return Placement(f"Arm {name}", NOT_TRIED, None, note=str(error))
+        return Placement(f"Arm {npu.name}", NOT_TRIED, None, note=str(error))
     ops = len(read_model(content).subgraphs[0].operators)
     note = (
         f"{made.price.latency_ms:.2f} ms and {(made.price.sram_bytes or 0) / 1024:.0f} KiB of SRAM by Vela's estimate"
@@ -98,7 +98,8 @@ def on_npu(content: bytes, name: str) -> Placement:
     if made.npu_ops > UNROLLED * ops:
         note += f"; an op is unrolled: the NPU runs {made.npu_ops} ops"
     parts = sum(one.startswith("CUSTOM") for one in file_op_names(made.content))
-    return Placement(f"Arm {name}", f"{COMPILED} (Vela {vela_version()})", dict(Counter(made.left)), parts, note=note)
+    source = f"{COMPILED} (Vela {vela_version()})"
+    return Placement(f"Arm {npu.name}", source, dict(Counter(made.left)), parts, note=note)
 
 
 def by_list(content: bytes, accelerator: str, supported: frozenset[str], takes_int8: bool) -> Placement:

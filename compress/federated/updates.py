@@ -95,8 +95,9 @@ def unpacked(arrays: ArrayRecord, shapes: Shapes) -> dict[str, Tensor]:
 
 
 def _split(flat: np.ndarray, shapes: Shapes) -> dict[str, Tensor]:
-    parts = torch.from_numpy(flat.copy()).split([prod(shape) for shape in shapes.values()])
-    return {name: part.view(shape).clone() for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    ends = np.cumsum([prod(shape) for shape in shapes.values()])
+    parts = zip(shapes.items(), np.split(flat, ends[:-1]), strict=True)
+    return {name: torch.from_numpy(part.reshape(shape).copy()) for (name, shape), part in parts}
 
 
 def apply_weights(network: Network, weights: Mapping[str, Tensor]) -> None:

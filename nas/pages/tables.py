@@ -97,7 +97,7 @@ def accelerator_rows(run: Run) -> list[tuple[str, ...]]:
                 return placement_rows(content, [Placement(**one) for one in stored["accelerators"]])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: not a table of accelerators ({error}); {remedy}") from error
-    return placement_rows(content, placements(model, [run.config.npu] if run.config.npu else [], gpu=False))
+    return placement_rows(content, placements(model, [run.npu] if run.npu else [], gpu=False))
 
 
 def finalist_rows(run: Run) -> list[tuple[str, ...]]:
