@@ -23,6 +23,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from PIL import Image
+
+from compress.data.dataset import DataSet, open_data, read_pair
+from compress.data.pairs import Pair
+
+Clients = dict[str, dict[str, list[Pair]]]
+"""The pairs of each client, by its name and the split."""
+
 CAMVID_SIZE, LANDCOVER_SIZE = (96, 128), (64, 64)
 OWN_VALIDATION = 5  # the last of so many frames of a sequence validate
 BATCH, CROP, LR, WEIGHT_DECAY = 8, 64, 4e-3, 0.01
@@ -41,48 +49,42 @@ def continent(tile: str) -> str:
     return "asia" if latitude > -8 else "oceania"
 
 
-def landcover_clients() -> tuple[dict[str, dict[str, list[tuple[Path, Path]]]], str]:
-    """The pairs of each client and split, and classes.txt."""
-    from compress.data.dataset import open_data
-
-    data = open_data("landcover")
-    clients: dict[str, dict[str, list[tuple[Path, Path]]]] = {}
+def landcover_clients(data: DataSet) -> Clients:
+    """The pairs of each client and split."""
+    clients: Clients = {}
     for split, pairs in (("train", data.train), ("val", data.val)):
         for pair in pairs:
             found = clients.setdefault(continent(pair.image.stem), {"train": [], "val": []})
-            found[split].append((pair.image, pair.mask))
-    return {name: one for name, one in clients.items() if one["train"] and one["val"]}, "\n".join(data.classes)
+            found[split].append(pair)
+    return {name: one for name, one in clients.items() if one["train"] and one["val"]}
 
 
-def camvid_clients(spec: str) -> tuple[dict[str, dict[str, list[tuple[Path, Path]]]], str]:
-    """The pairs of each client and split, and classes.txt."""
-    from compress.data.dataset import open_data
-
-    data = open_data(spec)
-    sequences: dict[str, list[tuple[Path, Path]]] = {}
+def camvid_clients(data: DataSet) -> Clients:
+    """The pairs of each client and split."""
+    sequences: dict[str, list[Pair]] = {}
     for pair in sorted(data.train, key=lambda pair: pair.image.stem):
-        sequences.setdefault(pair.image.stem.partition("_")[0], []).append((pair.image, pair.mask))
+        sequences.setdefault(pair.image.stem.partition("_")[0], []).append(pair)
     longest = max(sequences, key=lambda name: len(sequences[name]))
     pairs = sequences.pop(longest)
     sequences |= {f"{longest}a": pairs[: len(pairs) // 2], f"{longest}b": pairs[len(pairs) // 2 :]}
     cut = {name: len(one) * (OWN_VALIDATION - 1) // OWN_VALIDATION for name, one in sequences.items()}
-    clients = {name: {"train": one[: cut[name]], "val": one[cut[name] :]} for name, one in sequences.items()}
-    return clients, "\n".join(data.classes)
+    return {name: {"train": one[: cut[name]], "val": one[cut[name] :]} for name, one in sequences.items()}
 
 
-def lay_out(clients: dict[str, dict[str, list[tuple[Path, Path]]]], classes: str, root: Path) -> dict[str, str]:
-    """Makes a folder data set of links for each client and one for all; their `--data` values by name."""
+def lay_out(clients: Clients, data: DataSet, root: Path) -> dict[str, str]:
+    """Makes a folder data set for each client and one for all; their `--data` values by name."""
     shutil.rmtree(root, ignore_errors=True)
     for name, splits in clients.items():
         for folder in (name, "pooled"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-            (root / folder / "classes.txt").write_text(classes + "\n")
+            (root / folder / "classes.txt").write_text("".join(f"{one}\n" for one in data.classes))
             for split, pairs in splits.items():
-                for image, mask in pairs:
-                    for kind, file in (("images", image), ("masks", mask)):
-                        link = root / folder / split / kind / file.name
-                        link.parent.mkdir(parents=True, exist_ok=True)
-                        link.symlink_to(file.resolve())
+                for kind in ("images", "masks"):
+                    (root / folder / split / kind).mkdir(parents=True, exist_ok=True)
+                for pair in pairs:
+                    (root / folder / split / "images" / pair.image.name).symlink_to(pair.image.resolve())
+                    mask = Image.fromarray(read_pair(pair, data)[1])
+                    mask.save(root / folder / split / "masks" / f"{pair.image.stem}.png")
     return {name: f"folder:{root / name}" for name in (*clients, "pooled")}
 
 
@@ -95,7 +97,6 @@ class Comparison:
     """
 
     def __init__(self, specs: dict[str, str], folder: Path, size: tuple[int, int], rounds: int, steps: int) -> None:
-        from compress.data.dataset import open_data
         from compress.federated.task import Task, spelled_labels
         from search_spaces.known_networks import known_network
 
@@ -224,9 +225,10 @@ def main() -> None:
     tables = []
     for spec in given.data:
         layout = spec.partition(":")[0]
-        clients, classes = landcover_clients() if layout == "landcover" else camvid_clients(spec)
+        data = open_data(spec)
+        clients = landcover_clients(data) if layout == "landcover" else camvid_clients(data)
         folder = given.work / f"{layout}-{given.rounds}x{given.steps}"
-        specs = lay_out(clients, classes, folder / "data")
+        specs = lay_out(clients, data, folder / "data")
         size = LANDCOVER_SIZE if layout == "landcover" else CAMVID_SIZE
         comparison = Comparison(specs, folder, size, given.rounds, given.steps)
         done = folder / "done.json"
