@@ -53,12 +53,12 @@ def run(given: argparse.Namespace) -> None:
     from compress.files.records import write_json
     from compress.latency.npu import Npu
     from compress.stages.config_file import CONFIG_FILE
-    from compress.stages.run import open_run
+    from compress.stages.run import npu_of, open_run
 
     path = given.model / "model.tflite" if given.model.is_dir() else given.model
     content = read_runnable(path)
     npus = {name: Npu(name) for name in given.npu or TRIED_NPUS}
-    own = open_run(given.model).npu if (given.model / CONFIG_FILE).is_file() else None
+    own = npu_of(open_run(given.model).config) if (given.model / CONFIG_FILE).is_file() else None
     if own is not None and (not given.npu or own.name in given.npu):
         npus[own.name] = own  # with the SRAM that the run may use
     found = placements(path, npus.values(), not given.without_gpu)

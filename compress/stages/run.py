@@ -85,11 +85,8 @@ class Run:
     @cached_property
     def npu(self) -> Npu | None:
         """The NPU that the run is for; None where latency is measured. Raises InputError without the NPU's compiler."""
-        if self.config.npu is None:
-            return None
-        kib = self.config.max_sram_kib
-        npu, facts = Npu(self.config.npu, None if kib is None else round(1024 * kib)), self.path / NPU_FACTS
-        if facts.is_file():
+        npu, facts = npu_of(self.config), self.path / NPU_FACTS
+        if npu is not None and facts.is_file():
             check_same_vela(read_json(facts, "start another --run", dict), npu, str(facts))
         return npu
 
@@ -244,6 +241,19 @@ class Run:
         """
         metrics_file = self.path / stage / METRICS
         return read_record(metrics_file, f"run python -m compress.{stage} {self.path} first")
+
+
+def npu_of(config: RunConfig) -> Npu | None:
+    """The NPU that a run is for, with the SRAM that it may use. Its compiler need not be there.
+
+    Args:
+        config: The run's settings.
+
+    Returns:
+        The NPU; None where latency is measured.
+    """
+    kib = config.max_sram_kib
+    return None if config.npu is None else Npu(config.npu, None if kib is None else round(1024 * kib))
 
 
 def open_run(path: Path) -> Run:

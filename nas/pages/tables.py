@@ -9,7 +9,7 @@ from compress.evaluation.placement import ACCELERATORS, Placement
 from compress.evaluation.tflite_file import read_runnable
 from compress.files.atomic import digest
 from compress.files.records import read_json
-from compress.stages.run import FEDERATE, SEARCH, STAGES, Run
+from compress.stages.run import FEDERATE, SEARCH, STAGES, Run, npu_of
 from compress.stages.shipped_figures import mean_over
 from compress.stages.shipped_files import FILES
 from search_spaces.errors import InputError
@@ -97,7 +97,8 @@ def accelerator_rows(run: Run) -> list[tuple[str, ...]]:
                 return placement_rows(content, [Placement(**one) for one in stored["accelerators"]])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path}: not a table of accelerators ({error}); {remedy}") from error
-    return placement_rows(content, placements(model, [run.npu] if run.npu else [], gpu=False))
+    npu = npu_of(run.config)
+    return placement_rows(content, placements(model, [npu] if npu else [], gpu=False))
 
 
 def finalist_rows(run: Run) -> list[tuple[str, ...]]:
