@@ -1,4 +1,4 @@
-"""Four bands from the folder to the files that are shipped: search, every stage, verify, predict."""
+"""Four and seven bands from the folder to the files that are shipped: search, every stage, verify, predict."""
 
 import json
 from pathlib import Path
@@ -28,14 +28,16 @@ pytestmark = pytest.mark.slow
 CLASSES, SIDE, SPACE = 3, 64, "lraspp"  # of all spaces its table has the fewest ops
 
 
-def test_a_run_of_many_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
-    bands = 4
+@pytest.mark.parametrize(("bands", "weights"), [(4, "imagenet"), (7, "none")])
+def test_a_run_of_many_bands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command, bands: int, weights: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     data = write_bands(tmp_path / "data", bands, classes=CLASSES)
     space = get_space(SPACE, bands)
     table = brief_table(TableSpec(space, CLASSES, (SIDE, SIDE), INT8, HostTarget()), tmp_path / "table.json")
     common = ("--budget-ms", 50, "--data", f"folder:{data}", "--table", table, "--input-size", SIDE, "--space", SPACE)
-    code, out, err = command(nas.search.main, *common, "--weights", "imagenet", "--preset", "toy", "--run", "many")
+    code, out, err = command(nas.search.main, *common, "--weights", weights, "--preset", "toy", "--run", "many")
     assert code == 0, err
     assert f"MediaPipe takes pictures of three bands, this network takes {bands}" in out
     run = tmp_path / "runs" / "many"
