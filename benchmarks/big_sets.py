@@ -197,6 +197,7 @@ def main() -> None:
     unknown = [name for name in given.sets if name not in SETS]
     if unknown:
         flags.error(f"{unknown[0]} is none of {', '.join(SETS)}")
+    given.folder.mkdir(parents=True, exist_ok=True)
     os.environ["PYTHONPATH"] = str(HERE)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n")
     print("| set | input size | check | its peak | an epoch's crops | a validation pass | their peak |")

@@ -113,7 +113,7 @@ def refined(given: argparse.Namespace, steps: int, genotype: Genotype) -> dict[s
     run = replace(make_run(given, supernet_steps=steps), path=given.work / f"supernet-{steps}")
     scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, given.threads)
     begun = time.monotonic()
-    miou = strategy.shared_weights(run, scorer).refine(Candidate(genotype, latency_ms=0.0, miou=0.0))
+    miou = strategy.shared_weights(run, scorer).refine("finalist", [Candidate(genotype, latency_ms=0.0, miou=0.0)])[0]
     return {"int8": miou, "seconds": time.monotonic() - begun}
 
 

@@ -8,6 +8,7 @@ over another's. Speed does not depend on the pixels, so these are random.
     --compare measures    this checkout, and this checkout without one of what makes it fast
     --compare waiting     how OpenMP threads wait, on the machine as it is and beside a busy process
     --compare devices     the CPU and CUDA; on CUDA also without cuDNN
+    --compare together    one training with two threads, and two trainings at once with one thread each
 """
 
 import argparse
@@ -21,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +47,7 @@ class Contestant:
         threads: torch's threads.
         variables: Environment variables.
         options: Flags of the process.
+        at_once: So many such processes take their step at the same time.
     """
 
     label: str
@@ -53,6 +56,7 @@ class Contestant:
     threads: int = 1
     variables: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    at_once: int = 1
 
     def start(self) -> "subprocess.Popen[str]":
         own = {"PYTHONPATH": str(self.checkout), "OMP_NUM_THREADS": str(self.threads), **self.variables}
@@ -125,7 +129,19 @@ def devices(given: argparse.Namespace) -> Iterator[tuple[str, list[Contestant], 
         yield kind, [Contestant(f"CPU, {threads} threads", kind, threads=threads), *cuda], False
 
 
-COMPARISONS = {"checkouts": checkouts, "measures": measures, "waiting": waiting, "devices": devices}
+def together(given: argparse.Namespace) -> Iterator[tuple[str, list[Contestant], bool]]:
+    for kind in given.kinds:
+        one = Contestant("one training, 2 threads", kind, threads=2)
+        yield kind, [one, Contestant("two trainings, 1 thread each", kind, at_once=2)], False
+
+
+COMPARISONS = {
+    "checkouts": checkouts,
+    "measures": measures,
+    "waiting": waiting,
+    "devices": devices,
+    "together": together,
+}
 
 
 @contextmanager
@@ -141,28 +157,34 @@ def busy_process() -> Iterator[None]:
 def race(contestants: list[Contestant], steps: int) -> None:
     """Has the contestants take steps in turn, and prints a line of the table for each."""
     with ExitStack() as stack:
-        processes = [stack.enter_context(one.start()) for one in contestants]
+        groups = [[stack.enter_context(one.start()) for _ in range(one.at_once)] for one in contestants]
         times: list[list[float]] = [[] for _ in contestants]
         memory = [0] * len(contestants)
         for turn in range(-WARM_UP, steps):
-            order = list(enumerate(processes))
-            for place, process in order if turn % 2 else reversed(order):
-                assert process.stdin is not None and process.stdout is not None
-                process.stdin.write("\n")
-                process.stdin.flush()
-                seconds, resident = process.stdout.readline().split()
-                memory[place] = int(resident)
+            order = list(enumerate(groups))
+            for place, group in order if turn % 2 else reversed(order):
+                steps_taken = step_of(group)
+                memory[place] = sum(resident for _, resident in steps_taken)
                 if turn >= 0:
-                    times[place].append(float(seconds))
-        for process in processes:
+                    times[place].append(max(seconds for seconds, _ in steps_taken))
+        for process in chain(*groups):
             assert process.stdin is not None
             process.stdin.close()
     medians = [statistics.median(one) for one in times]
     for one, median, resident in zip(contestants, medians, memory, strict=True):
-        images = KINDS[one.kind] / median
-        print(
-            f"| {one.label} | {median * 1e3:.0f} | {images:.1f} | {medians[0] / median:.2f} | {resident} |", flush=True
-        )
+        images = one.at_once * KINDS[one.kind] / median
+        faster = one.at_once * medians[0] / median / contestants[0].at_once
+        print(f"| {one.label} | {median * 1e3:.0f} | {images:.1f} | {faster:.2f} | {resident} |", flush=True)
+
+
+def step_of(group: list["subprocess.Popen[str]"]) -> list[tuple[float, int]]:
+    """Has each process of a group take a step, all at once; the seconds and the resident MiB of each."""
+    for process in group:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    lines = [process.stdout.readline().split() for process in group if process.stdout is not None]
+    return [(float(seconds), int(resident)) for seconds, resident in lines]
 
 
 def take_steps(kind: str, device_name: str, threads: int, without: list[str]) -> None:

@@ -1,7 +1,7 @@
 """The networks that one would make by hand: a known backbone and head, made narrower until they meet the budget.
 
-They take part in the search as candidates, and the best of them is a finalist (`nas.finalists`). So the winner is at
-least as good as they are, by all that the search can see.
+They take part in the search as candidates. The best of them meets the search's own best in a long training
+(`nas.finalists`). So the winner is at least as good as they are, by all that the search can see.
 """
 
 from collections.abc import Callable, Iterator

@@ -6,12 +6,12 @@ resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what t
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from compress.latency.busy_machine import Latency
-from compress.stages.config import RunConfig
+from compress.stages.config import Part, RunConfig
 from compress.stages.run import Run
 from compress.tflite.writer import random_weight_model
 from nas.score import reward
@@ -19,6 +19,8 @@ from nas.study import Candidate
 from search_spaces import costs, graph_of
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
+
+Refine = Callable[[Part, Sequence[Candidate]], list[float]]
 
 
 @dataclass(frozen=True)
@@ -94,20 +96,21 @@ def resolutions_in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
 def choose_winner(
     run: Run,
     found: Sequence[Candidate],
-    refine: Callable[[Candidate], float],
+    refine: Refine,
     shares_weights: bool,
     by_hand: Sequence[Candidate] = (),
 ) -> tuple[Genotype, list[dict[str, Any]]]:
     """Measures and refines the best candidates, and chooses the winner.
 
-    Candidates are measured on the target, best reward first. The first that meet the budget are the finalists. They are
-    refined, and the one with the best reward then wins. Candidates so near the budget that they would have to be pruned
-    are measured only where no other meets it. The best of the networks by hand is a finalist too.
+    Candidates are measured on the target, best reward first. The first that meet the budget are the finalists, and so
+    is the best of the networks by hand. They are refined. The best finalist that the search proposed and the one by
+    hand then meet in a runoff: both train on for long, and the one with the better reward wins. Candidates so near the
+    budget that they would have to be pruned are measured only where no other meets it.
 
     Args:
         run: The run.
         found: The scored candidates.
-        refine: Trains a finalist on and gives its mIoU (0..1).
+        refine: Trains finalists on and gives the mIoU (0..1) of each.
         shares_weights: Whether scores come from a supernet; resolutions then take turns.
         by_hand: The scored networks that one would make by hand.
 
@@ -117,36 +120,90 @@ def choose_winner(
     Raises:
         BudgetError: No candidate was scored, or none meets the budget when measured.
     """
-    budget_ms = run.config.budget_ms
+    measured = measured_candidates(run, found, shares_weights)
+    if not any(one.is_within(run.config) for one in measured):
+        raise no_finalist(run.config, measured)
+    known = {one.candidate.genotype for one in measured}
+    others = [one for one in by_hand if one.genotype not in known]
+    measured += measure_until_enough(run, best_reward_first(others, run.config.budget_ms), 1)
+    finalists = [one.candidate for one in measured if one.is_within(run.config)]
+    refined = after_round("finalist", finalists, refine)
+    last = after_round("runoff", entrants_of_runoff(refined, run.config.budget_ms), refine)
+    best = best_reward_first(last, run.config.budget_ms)[0]
+    rounds = {"refined": refined, "runoff": last}
+    return best.genotype, [
+        {**finalist_record(one), **figures_of(one, rounds, run.config.budget_ms)} for one in measured
+    ]
+
+
+def figures_of(one: Measured, rounds: Mapping[str, Sequence[Candidate]], budget_ms: float) -> dict[str, float]:
+    """Tells how a candidate did in the rounds.
+
+    Args:
+        one: The candidate.
+        rounds: The finalists of each round after it.
+        budget_ms: The latency budget, ms.
+
+    Returns:
+        Its mIoU (0..1) and its reward after each round that it was in.
+    """
+    figures: dict[str, float] = {}
+    for name, finalists in rounds.items():
+        for c in finalists:
+            if c.genotype == one.candidate.genotype:
+                figures |= {f"{name}_miou": c.miou, f"{name}_score": reward(c.miou, c.latency_ms, budget_ms)}
+    return figures
+
+
+def measured_candidates(run: Run, found: Sequence[Candidate], shares_weights: bool) -> list[Measured]:
+    """Measures the best candidates that the search proposed.
+
+    Args:
+        run: The run.
+        found: The scored candidates.
+        shares_weights: Whether scores come from a supernet; resolutions then take turns.
+
+    Returns:
+        Each measured candidate.
+    """
     ready = [candidate for candidate in found if candidate.latency_ms <= run.config.pruned_ms]
     tight = [candidate for candidate in found if candidate.latency_ms > run.config.pruned_ms]
     measured: list[Measured] = []
-    finalists: list[Candidate] = []
     for some in (ready, tight):
-        if not finalists:
-            ranked = best_reward_first(some, budget_ms)
+        if not any(one.is_within(run.config) for one in measured):
+            ranked = best_reward_first(some, run.config.budget_ms)
             ranked = resolutions_in_turns(ranked) if shares_weights else ranked
             measured += measure_until_enough(run, ranked, run.config.preset_values.finalists)
-            finalists = [one.candidate for one in measured if one.is_within(run.config)]
-    if not measured:
-        raise BudgetError(
-            f"the search found no candidate that meets --budget-ms {budget_ms:g} and has a score; raise the budget or "
-            "give more --trials"
-        )
-    if not finalists:
-        raise no_finalist(run.config, measured)
-    known = {candidate.genotype for candidate in finalists}
-    others = [one for one in best_reward_first(by_hand, budget_ms) if one.genotype not in known]
-    measured_by_hand = measure_until_enough(run, others, 1)
-    measured += measured_by_hand
-    finalists += [one.candidate for one in measured_by_hand if one.is_within(run.config)]
-    refined = [replace(candidate, miou=refine(candidate)) for candidate in finalists]
-    best = best_reward_first(refined, budget_ms)[0]
-    after = {
-        c.genotype.id: {"refined_miou": c.miou, "refined_score": reward(c.miou, c.latency_ms, budget_ms)}
-        for c in refined
-    }
-    return best.genotype, [{**finalist_record(one), **after.get(one.candidate.genotype.id, {})} for one in measured]
+    return measured
+
+
+def after_round(part: Part, candidates: Sequence[Candidate], refine: Refine) -> list[Candidate]:
+    """Trains finalists on.
+
+    Args:
+        part: The round.
+        candidates: The finalists.
+        refine: Trains them and gives the mIoU (0..1) of each.
+
+    Returns:
+        The finalists with their new mIoU.
+    """
+    return [replace(one, miou=miou) for one, miou in zip(candidates, refine(part, candidates), strict=True)]
+
+
+def entrants_of_runoff(refined: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
+    """Chooses the finalists that train on for long.
+
+    Args:
+        refined: The refined finalists.
+        budget_ms: The latency budget, ms.
+
+    Returns:
+        The best one that the search proposed and the best by hand. Where all are of one kind, the best two.
+    """
+    ranked = best_reward_first(refined, budget_ms)
+    of_kinds = {bool(one.by_hand): one for one in reversed(ranked)}
+    return list(of_kinds.values()) if len(of_kinds) > 1 else ranked[:2]
 
 
 def no_finalist(config: RunConfig, measured: Sequence[Measured]) -> BudgetError:

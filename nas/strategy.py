@@ -3,13 +3,12 @@
 `--strategy supernet` trains one supernet and scores each candidate in seconds. `--strategy train` trains every
 candidate for a short schedule, for users who distrust weight sharing; an Optuna pruner may stop the poor ones.
 
-Shared weights favour whatever the supernet's training favoured. So the best candidates go on training, each by itself,
-for some dozens of steps before one is chosen: that ranks nearly as training from scratch does
-(benchmarks/rank_fidelity.md).
+Shared weights favour whatever the supernet's training favoured. So the best candidates go on training before one is
+chosen (`nas.finals`).
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from optuna.trial import Trial
 
 from compress.files.records import write_json
 from compress.files.tensors import check_weights, load_network, load_tensors, save_network, save_tensors
+from compress.stages.config import Part
 from compress.stages.fitting import CHECKPOINT, fit_network
 from compress.stages.run import SEARCH, Run
 from compress.training import distributed
@@ -26,6 +26,7 @@ from compress.training.device import share_cores
 from compress.training.loop import AbandonedError, fit
 from compress.training.trainee import Rungs
 from nas.feasibility import Survey
+from nas.finals import Finals
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
 from nas.start import open_start
@@ -45,14 +46,14 @@ class Strategy:
     Attributes:
         score: Gives the mIoU (0..1) of a candidate of the study as int8.
         score_by_hand: Gives the mIoU (0..1) of a network by hand as int8.
-        refine: Gives the mIoU (0..1) by which finalists are compared.
+        refine: Trains finalists on, by the part of the preset that is named, and gives the mIoU (0..1) of each as int8.
         network: Builds a network with the weights that a winner starts from.
         weights_digest: The digest of the shared weights; empty where candidates are trained alone.
     """
 
     score: Score
     score_by_hand: Callable[[Genotype], float]
-    refine: Callable[[Candidate], float]
+    refine: Callable[[Part, Sequence[Candidate]], list[float]]
     network: Callable[[Genotype], Network]
     weights_digest: str = ""
 
@@ -112,7 +113,7 @@ def trained_supernet(run: Run) -> Supernet:
 
 
 def shared_weights(run: Run, scorer: Scorer) -> Strategy:
-    """Scores candidates with the weights of the supernet. Refined candidates are kept in RUN/search/finalists.
+    """Scores candidates with the weights of the supernet. Finalists are trained on.
 
     Args:
         run: The run; its supernet is trained.
@@ -129,29 +130,13 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
     def score(genotype: Genotype, trial: Trial | None = None) -> float:
         return scorer.score(extract(supernet, genotype), shared=True)
 
-    def refined(genotype: Genotype) -> Path:
-        return run.path / SEARCH / "finalists" / genotype.id / "network.pt"
-
-    def refine(candidate: Candidate) -> float:
-        file = refined(candidate.genotype)
-        if not file.exists():
-            network = network_of(candidate.genotype)
-            title = f"finalist {candidate.genotype.id}"
-            schedule = run.config.schedule("finalist")
-            fit_network(
-                run, network, schedule, file.parent, title, seed=7, save=lambda _: save_network(network.cpu(), file)
-            )
-        return scorer.score(load_network(file).to(run.device))
-
-    def network_of(genotype: Genotype) -> Network:
-        file = refined(genotype)
-        if file.exists():
-            return load_network(file)
+    def of_supernet(genotype: Genotype) -> Network:
         subnet = extract(supernet, genotype)
         scorer.recalibrate(subnet)
         return subnet.cpu()
 
-    return Strategy(score, score, refine, network_of, tensors_digest(supernet.state_dict()))
+    finals = Finals(run, scorer.score, of_supernet)
+    return Strategy(score, score, finals.train_on, finals.network, tensors_digest(supernet.state_dict()))
 
 
 def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
@@ -242,7 +227,11 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
             return scorer.score(load_network(file).to(run.device))
         return trained(genotype, f"by hand {genotype.id}", lambda rung, miou: None)
 
-    def network(genotype: Genotype) -> Network:
-        return load_network(folder / genotype.id / "network.pt")
+    finals = Finals(run, scorer.score, lambda genotype: load_network(folder / genotype.id / "network.pt"))
 
-    return Strategy(score, score_by_hand, lambda candidate: candidate.miou, network)
+    def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
+        if part == "finalist":  # their training is longer than that of a finalist
+            return [candidate.miou for candidate in candidates]
+        return finals.train_on(part, candidates)
+
+    return Strategy(score, score_by_hand, refine, finals.network)

@@ -342,18 +342,23 @@ def test_a_candidate_over_its_energy_when_measured_is_no_finalist(run: Any, tiny
     asked = dataclasses.replace(run.config, budget_mj=1e9)
     whole = dataclasses.replace(run, config=asked)
     whole.__dict__["target"] = target
-    winner, records = choose_winner(whole, [large, small], lambda one: one.miou, shares_weights=False)
+    winner, records = choose_winner(
+        whole, [large, small], lambda part, found: [one.miou for one in found], shares_weights=False
+    )
     assert winner == large.genotype
     sizes = [one["energy_mj"] for one in records]
     whole = dataclasses.replace(run, config=dataclasses.replace(asked, budget_mj=sum(sizes) / 2))
     whole.__dict__["target"] = target
-    assert choose_winner(whole, [large, small], lambda one: one.miou, shares_weights=False)[0] == small.genotype
+    assert (
+        choose_winner(whole, [large, small], lambda part, found: [one.miou for one in found], shares_weights=False)[0]
+        == small.genotype
+    )
     whole = dataclasses.replace(run, config=dataclasses.replace(asked, budget_mj=1e-3))
     whole.__dict__["target"] = target
     with pytest.raises(
         BudgetError, match=r"none of 2 candidates meets --budget-mj 0.001 when measured: the least takes"
     ):
-        choose_winner(whole, [large, small], lambda one: one.miou, shares_weights=False)
+        choose_winner(whole, [large, small], lambda part, found: [one.miou for one in found], shares_weights=False)
     with pytest.raises(BudgetError, match=r"model.tflite takes 0.005 mJ, over --budget-mj 0.001"):
         energy_figures(whole, b"12345")
     assert energy_figures(run, b"12345") == {}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from stage_runs import BySize
 
 from compress.files.tensors import load_network
 from compress.stages import presets
+from compress.stages.config import Part
 from compress.stages.run import open_run
 from compress.tflite.writer import random_weight_model
 from nas import strategy
@@ -28,13 +30,19 @@ def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> N
     budget_ms = json.loads((whole / "config.json").read_text())["budget_ms"]
     for one in finalists:
         assert one["refined_score"] == reward(one["refined_miou"], one["predicted_latency_ms"], budget_ms)
-    best = max(finalists, key=lambda one: one["refined_score"])
+    last = [one for one in finalists if "runoff_miou" in one]
+    assert sorted("by_hand" in one for one in last) == [False, True]
+    for one in last:
+        alike = [other for other in finalists if ("by_hand" in other) == ("by_hand" in one)]
+        assert one["refined_score"] == max(other["refined_score"] for other in alike)
+        assert one["runoff_score"] == reward(one["runoff_miou"], one["predicted_latency_ms"], budget_ms)
+    best = max(last, key=lambda one: one["runoff_score"])
     winner = load_network(whole / "search" / "winner.pt")
     assert winner.genotype.id == best["id"]
     named = finalist_name(best, winner.genotype.id)  # a network by hand has that name too
     assert named.endswith(", winner")
     assert f"<td>{named}<" in (whole / "report.html").read_text()
-    kept = load_network(whole / "search" / "finalists" / best["id"] / "network.pt")
+    kept = load_network(whole / "search" / "runoff" / best["id"] / "network.pt")
     for name, value in kept.state_dict().items():
         torch.testing.assert_close(winner.state_dict()[name], value, rtol=0, atol=0)
 
@@ -68,13 +76,18 @@ def within(whole: Path, smaller_than: Candidate | None) -> strategy.Run:
     return run
 
 
+def refining(mious: Mapping[str, float] | None = None) -> Callable[[Part, Sequence[Candidate]], list[float]]:
+    """Training that gives networks these mIoU by their ids, or leaves theirs as it is."""
+    return lambda part, candidates: [mious[c.genotype.id] if mious else c.miou for c in candidates]
+
+
 def test_the_best_refined_candidate_wins_and_none_over_the_budget_is_refined(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = within(whole, three[0])
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=len(three)))
     refined = {three[1].genotype.id: 0.3, three[2].genotype.id: 0.4}
-    winner, finalists = choose_winner(run, three, lambda c: refined[c.genotype.id], shares_weights=True)
+    winner, finalists = choose_winner(run, three, refining(refined), shares_weights=True)
     assert winner == three[2].genotype
     assert ["refined_miou" in one for one in finalists] == [False, True, True]
 
@@ -83,14 +96,19 @@ def test_the_next_best_are_finalists_where_others_are_too_slow(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=1))
-    winner, finalists = choose_winner(within(whole, three[0]), three, lambda c: c.miou, shares_weights=True)
+    winner, finalists = choose_winner(within(whole, three[0]), three, refining(), shares_weights=True)
     assert (winner, len(finalists)) == (three[1].genotype, 2)
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=2))
-    refined: list[Candidate] = []
-    choose_winner(within(whole, three[0]), three, lambda c: refined.append(c) or c.miou, shares_weights=True)
-    assert refined == three[1:]  # the first takes no place
+    rounds: list[tuple[Part, Sequence[Candidate]]] = []
+
+    def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
+        rounds.append((part, candidates))
+        return [c.miou for c in candidates]
+
+    choose_winner(within(whole, three[0]), three, refine, shares_weights=True)
+    assert rounds == [("finalist", three[1:]), ("runoff", three[1:])]  # the first takes no place
     with pytest.raises(BudgetError, match="none of 3 candidates meets --budget-ms 50"):
-        choose_winner(within(whole, None), three, lambda c: c.miou, shares_weights=True)
+        choose_winner(within(whole, None), three, refining(), shares_weights=True)
 
 
 def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget(
@@ -99,10 +117,8 @@ def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     tight = [dataclasses.replace(c, latency_ms=49.0) for c in three]  # of a budget of 50
     for found, winner in (([*tight[:2], three[2]], three[2]), (tight, tight[0])):
-        assert choose_winner(within(whole, larger), found, lambda c: c.miou, shares_weights=True)[0] == winner.genotype
-    winner, measured = choose_winner(
-        within(whole, three[0]), [three[0], tight[2]], lambda c: c.miou, shares_weights=True
-    )
+        assert choose_winner(within(whole, larger), found, refining(), shares_weights=True)[0] == winner.genotype
+    winner, measured = choose_winner(within(whole, three[0]), [three[0], tight[2]], refining(), shares_weights=True)
     assert (winner, len(measured)) == (three[2].genotype, 2)  # the other is too slow, whatever the table says
 
 
@@ -115,7 +131,7 @@ def test_the_best_network_by_hand_is_a_finalist_and_wins_where_it_is_better(
     by_hand = [dataclasses.replace(one, by_hand=f"hand {i}") for i, one in enumerate(others)]
     for miou, best in ((0.6, others[0]), (0.4, proposed)):
         refined = {proposed.genotype.id: 0.5, others[0].genotype.id: miou}
-        asked = (within(whole, larger), [proposed], lambda c, refined=refined: refined[c.genotype.id], True, by_hand)
+        asked = (within(whole, larger), [proposed], refining(refined), True, by_hand)
         winner, records = choose_winner(*asked)
         assert winner == best.genotype
         assert [one.get("by_hand") for one in records] == [None, "hand 0"]
@@ -129,5 +145,23 @@ def test_the_winner_has_the_best_reward_once_refined(
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     found = [dataclasses.replace(c, latency_ms=ms) for c, ms in zip(three, (40.0, 20.0, 10.0), strict=True)]
     refined = dict(zip((c.genotype.id for c in three), (0.500, 0.515, 0.530), strict=True))
-    winner, _ = choose_winner(within(whole, larger), found, lambda c: refined[c.genotype.id], shares_weights)
+    winner, _ = choose_winner(within(whole, larger), found, refining(refined), shares_weights)
     assert winner == three[0].genotype
+
+
+def test_the_best_of_the_search_and_the_best_by_hand_meet_in_the_runoff(
+    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short training favours what learns fast: there the network by hand is last, and the runoff turns that round."""
+    monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=2))
+    larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
+    ids = [c.genotype.id for c in three]
+    rounds = {"finalist": dict(zip(ids, (0.3, 0.4, 0.5), strict=True)), "runoff": {ids[0]: 0.7, ids[2]: 0.6}}
+
+    def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
+        return [rounds[part][c.genotype.id] for c in candidates]
+
+    by_hand = [dataclasses.replace(three[0], by_hand="by hand")]
+    winner, records = choose_winner(within(whole, larger), three[1:], refine, True, by_hand)
+    assert winner == three[0].genotype
+    assert {one["id"]: one.get("runoff_miou") for one in records} == {ids[1]: None, ids[2]: 0.6, ids[0]: 0.7}

@@ -13,9 +13,9 @@ import nas.latency
 import nas.report
 import nas.search
 from compress.files.genotypes import read_genotype
+from compress.stages import side_by_side
 from compress.stages.fitting import fit_network
 from compress.stages.run import open_run
-from nas import strategy
 from nas.constraints import COST_NAMES
 from nas.problem import problem_of
 from nas.score import Scorer, reward
@@ -55,16 +55,17 @@ def test_a_search_killed_at_a_candidate_and_at_a_finalist_ends_as_an_uninterrupt
             raise KilledError
         fit_network(*arguments, **more)
 
-    monkeypatch.setattr(strategy, "fit_network", titled)
+    monkeypatch.setattr(side_by_side, "fit_network", titled)
     with pytest.raises(KilledError):
         command(nas.search.main, *asked, "--resume")
     assert command(nas.search.main, *asked, "--resume")[0] == 0
-    assert (len(titles), titles[1]) == (4, titles[2])  # the last is the best by hand
+    done = [title.split()[0] for title in titles]
+    assert (done, titles[1]) == (["finalist"] * 4 + ["runoff"] * 2, titles[2])  # the last finalist is the best by hand
     runs = [here / "runs" / run for run in ("whole", "killed")]
     one, other = ((run / "search.jsonl").read_text() for run in runs)
     assert one == other
     finalists = [json.loads((run / "search" / "finalists.json").read_text()) for run in runs]
-    one, other = ([(f["id"], f["refined_miou"]) for f in found] for found in finalists)
+    one, other = ([(f["id"], f["refined_miou"], f.get("runoff_miou")) for f in found] for found in finalists)
     assert one == other
 
 
@@ -92,7 +93,8 @@ def test_candidates_trained_by_themselves(
     run = here / "runs" / "trained"
     winner = Genotype.from_dict(json.loads((run / "genotype.json").read_text()))
     finalists = json.loads((run / "search" / "finalists.json").read_text())
-    assert winner.id == max(finalists, key=lambda one: one["refined_score"])["id"]
+    last = [one for one in finalists if "runoff_score" in one]
+    assert winner.id == max(last, key=lambda one: one["runoff_score"])["id"]
     candidates = {Genotype.from_dict(line["genotype"]).id for line in listed(run) if line["state"] == "complete"}
     assert {one["id"] for one in finalists if "by_hand" not in one} <= candidates
     assert not (run / "search" / "supernet.pt").exists()

@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # importing it imports torch
 DATA, TARGET, SEARCH, TRAINING, RUN = "data", "target and budget", "search", "training (docs/training.md)", "run"
 GROUPS = (DATA, TARGET, SEARCH, TRAINING, RUN)  # the order of `--help`
 PRUNED_SHARE = 0.95  # of the budget: table and target may differ by some percent
-Part = Literal["supernet", "candidate", "finalist", "train", "recover", "distill"]
+Part = Literal["supernet", "candidate", "finalist", "runoff", "train", "recover", "distill"]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class Preset:
         supernet: training of the supernet.
         candidate: training of each candidate with `--strategy train`.
         finalist: further training of the supernet's best candidates, each by itself.
+        runoff: further training of the best finalists, each by itself.
         train: training of the winner.
         recover: training after each cut of channel pruning.
         distill: training with a teacher.
@@ -27,6 +28,7 @@ class Preset:
     supernet: TrainingPlan
     candidate: TrainingPlan
     finalist: TrainingPlan
+    runoff: TrainingPlan
     train: TrainingPlan
     recover: TrainingPlan
     distill: TrainingPlan
@@ -53,6 +55,7 @@ TOY = Preset(
     supernet=TrainingPlan(4, 4, 64),
     candidate=TrainingPlan(6, 2, 64),
     finalist=TrainingPlan(2, 2, 64),
+    runoff=TrainingPlan(2, 2, 64),
     train=TrainingPlan(4, 2, 64),
     recover=TrainingPlan(2, 2, 64),
     distill=TrainingPlan(2, 2, 64),
@@ -61,10 +64,11 @@ TOY = Preset(
 )
 # some twenty minutes on two cores
 QUICK = Preset(
-    supernet=TrainingPlan(400, 8, 128),
+    supernet=TrainingPlan(250, 8, 128),
     candidate=TrainingPlan(120, 16, 128),
     finalist=long_training(60, 16, 128),
-    train=long_training(700, 16, 128),
+    runoff=long_training(400, 16, 128),
+    train=long_training(300, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(460, 16, 128),
     trials=40,
@@ -75,7 +79,8 @@ STANDARD = Preset(
     supernet=TrainingPlan(600, 8, 192),
     candidate=TrainingPlan(400, 8, 192),
     finalist=long_training(120, 16, 192),
-    train=long_training(3500, 8, 256),
+    runoff=long_training(1000, 8, 256),
+    train=long_training(2500, 8, 256),
     recover=TrainingPlan(200, 8, 256, lr=1e-3),
     distill=long_training(2000, 8, 256),
     trials=80,
@@ -85,7 +90,8 @@ STANDARD = Preset(
 BEST = replace(
     STANDARD,
     finalist=long_training(300, 16, 352),
-    train=long_training(9000, 16, 352),
+    runoff=long_training(2000, 16, 352),
+    train=long_training(7000, 16, 352),
     recover=TrainingPlan(1000, 16, 352, lr=1e-3),
     distill=long_training(4000, 16, 352),
     finalists=12,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from compress.data.batches import training_batches
 from compress.data.crops import Crops
@@ -15,6 +14,7 @@ from compress.training.checkpoint import Checkpoint, origin_of
 from compress.training.finite import DivergedError
 from compress.training.log import TrainingLog
 from compress.training.memory import kept_memory
+from compress.training.progress import training_bar
 from compress.training.schedule import Schedule
 from compress.training.trainee import Rungs, Trainee
 
@@ -91,7 +91,7 @@ def _train(
         trainee.call(rungs, rungs.count)
     log = TrainingLog(file.path.with_name("log.csv"), start) if main else None
     share = distributed.share(schedule.batch)
-    bar = tqdm(total=schedule.steps, initial=start, desc=file.title, unit="step", dynamic_ncols=True, disable=not main)
+    bar = training_bar(file.title, schedule.steps, start, shown=main)
     drawn = trainee.drawn(start, schedule.steps)
     batches = training_batches(crops, schedule.batch, start, share=share, device=device, drawn=drawn)
     for step, (images, masks) in enumerate(batches, start):

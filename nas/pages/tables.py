@@ -15,7 +15,8 @@ from compress.stages.shipped_files import FILES
 from search_spaces.errors import InputError
 
 FINALISTS_HEAD = (
-    "genotype", "mIoU, as a candidate", "refined", "weighted by latency", "MACs", "latency, ms", "predicted, ms",
+    "genotype", "mIoU, as a candidate", "refined", "weighted by latency", "after the runoff", "MACs", "latency, ms",
+    "predicted, ms",
 )  # fmt: skip
 ROUNDS_HEAD = ("round", "clients and their losses", "refused", "mIoU", "KiB exchanged", "time, s")
 CLIENTS_HEAD = ("client", "training images", "mIoU on its own validation images")
@@ -123,6 +124,7 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
                 f"{one['miou']:.4f}",
                 f"{one['refined_miou']:.4f}" if "refined_miou" in one else "over the budget",
                 f"{one['refined_score']:.4f}" if "refined_score" in one else "",
+                f"{one['runoff_miou']:.4f}" if "runoff_miou" in one else "",
                 f"{one['macs']:,}" if "macs" in one else "",
                 f"{one['latency_ms']:.2f}",
                 f"{one['predicted_latency_ms']:.2f}",

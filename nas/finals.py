@@ -1,0 +1,100 @@
+"""The last rounds of a search: its best candidates train on, each by itself.
+
+All finalists train for a short time, which corrects most of the bias of shared weights (benchmarks/rank_fidelity.md).
+Short trainings favour networks that learn fast. So the best few train on for long: that is the runoff.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from compress.files.tensors import load_network
+from compress.stages.config import Part
+from compress.stages.run import SEARCH, Run
+from compress.stages.side_by_side import Training, train_side_by_side
+from nas.study import Candidate
+from search_spaces.genotype import Genotype
+from search_spaces.network import Network
+
+ROUNDS: dict[Part, str] = {"finalist": "finalists", "runoff": "runoff"}  # and their folders in RUN/search
+SEEDS: dict[Part, int] = {"finalist": 7, "runoff": 6}  # of the crops
+
+
+@dataclass(frozen=True)
+class Finals:
+    """The trainings of finalists. Each round goes on from the weights of the one before.
+
+    Attributes:
+        run: The run.
+        score: Gives the mIoU (0..1) of a network as int8.
+        first: Builds a network with the weights that its first round starts from.
+    """
+
+    run: Run
+    score: Callable[[Network], float]
+    first: Callable[[Genotype], Network]
+
+    def file(self, part: Part, genotype: Genotype) -> Path:
+        """Where a round keeps a trained network.
+
+        Args:
+            part: The round.
+            genotype: The network.
+
+        Returns:
+            The file.
+        """
+        return self.run.path / SEARCH / ROUNDS[part] / genotype.id / "network.pt"
+
+    def before(self, part: Part, genotype: Genotype) -> Network:
+        """Builds a network with the weights that a round starts from.
+
+        Args:
+            part: The round.
+            genotype: The network.
+
+        Returns:
+            The network as the round before left it, or with its first weights.
+        """
+        rounds = list(ROUNDS)
+        for earlier in reversed(rounds[: rounds.index(part)]):
+            if self.file(earlier, genotype).exists():
+                return load_network(self.file(earlier, genotype))
+        return self.first(genotype)
+
+    def network(self, genotype: Genotype) -> Network:
+        """Builds a network with the weights that it has after the search.
+
+        Args:
+            genotype: The network.
+
+        Returns:
+            The network as its last round left it, or with its first weights.
+        """
+        *_, last = ROUNDS
+        file = self.file(last, genotype)
+        return load_network(file) if file.exists() else self.before(last, genotype)
+
+    def train_on(self, part: Part, candidates: Sequence[Candidate]) -> list[float]:
+        """Trains networks in a round, unless that was done before, and scores them.
+
+        Args:
+            part: The round.
+            candidates: The networks.
+
+        Returns:
+            The mIoU (0..1) of each as int8.
+
+        Raises:
+            DivergedError: A loss or a weight is not finite.
+            InputError: A checkpoint, a log or a file of the data is damaged.
+        """
+        schedule = self.run.config.schedule(part)
+        files = {one.genotype: self.file(part, one.genotype) for one in candidates}
+        trainings = [
+            Training(self.before(part, one), schedule, file, f"{part} {one.id}", SEEDS[part])
+            for one, file in files.items()
+            if not file.exists()
+        ]
+        train_side_by_side(self.run, trainings)
+        return [self.score(load_network(file).to(self.run.device)) for file in files.values()]
