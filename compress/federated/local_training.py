@@ -13,7 +13,7 @@ from compress.data.resizing import at_scale
 from compress.federated.task import Task
 from compress.training.class_weights import class_weights
 from compress.training.label_losses import LABEL_TERMS, label_loss
-from compress.training.log import read_log
+from compress.training.log import LOG_FILE, read_log
 from compress.training.loop import StepLosses, autocast, fit
 from compress.training.term_weights import parse_terms
 from compress.training.trainee import Trainee
@@ -81,7 +81,7 @@ def train_locally(network: Network, local: LocalRound) -> float:
     key = f"{local.number} {local.proximal_mu} {crops.seed} {task.to_json()}"
     title, checkpoint = f"round {local.number}", folder / "checkpoint.pt"
     fit(network, losses, crops, steps, checkpoint, title, None, key, lambda seconds: None, trainee)
-    return float(read_log(folder / "log.csv")[-1][2])
+    return float(read_log(folder / LOG_FILE)[-1][2])
 
 
 def train_round(network: Network, local: LocalRound) -> dict[str, float]:

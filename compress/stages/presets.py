@@ -21,6 +21,7 @@ class Preset:
         train: training of the winner.
         recover: training after each cut of channel pruning.
         distill: training with a teacher.
+        members: trainings of the winner whose weights are averaged.
         trials: candidates that are scored.
         finalists: candidates that are measured on the target.
     """
@@ -32,6 +33,7 @@ class Preset:
     train: TrainingPlan
     recover: TrainingPlan
     distill: TrainingPlan
+    members: int
     trials: int
     finalists: int
 
@@ -59,6 +61,7 @@ TOY = Preset(
     train=TrainingPlan(4, 2, 64),
     recover=TrainingPlan(2, 2, 64),
     distill=TrainingPlan(2, 2, 64),
+    members=2,
     trials=4,
     finalists=2,
 )
@@ -71,6 +74,7 @@ QUICK = Preset(
     train=long_training(300, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(460, 16, 128),
+    members=2,
     trials=40,
     finalists=4,
 )
@@ -83,6 +87,7 @@ STANDARD = Preset(
     train=long_training(2500, 8, 256),
     recover=TrainingPlan(200, 8, 256, lr=1e-3),
     distill=long_training(2000, 8, 256),
+    members=2,
     trials=80,
     finalists=6,
 )
@@ -94,6 +99,7 @@ BEST = replace(
     train=long_training(7000, 16, 352),
     recover=TrainingPlan(1000, 16, 352, lr=1e-3),
     distill=long_training(4000, 16, 352),
+    members=1,
     finalists=12,
 )
 PRESETS = {"toy": TOY, "quick": QUICK, "standard": STANDARD, "best": BEST}

@@ -12,6 +12,7 @@ from pathlib import Path
 from compress.files.atomic import write_atomically
 from search_spaces.errors import InputError
 
+LOG_FILE = "log.csv"
 LOG_STEPS = 50
 HEAD = ("step", "seconds", "loss", "lr")
 

@@ -12,7 +12,7 @@ from compress.data.crops import Crops
 from compress.training import distributed
 from compress.training.checkpoint import Checkpoint, origin_of
 from compress.training.finite import DivergedError
-from compress.training.log import TrainingLog
+from compress.training.log import LOG_FILE, TrainingLog
 from compress.training.memory import kept_memory
 from compress.training.progress import training_bar
 from compress.training.schedule import Schedule
@@ -89,7 +89,7 @@ def _train(
     main = distributed.rank() == 0
     if rungs.count and start == schedule.steps:  # killed after the last step, before its call was of use
         trainee.call(rungs, rungs.count)
-    log = TrainingLog(file.path.with_name("log.csv"), start) if main else None
+    log = TrainingLog(file.path.with_name(LOG_FILE), start) if main else None
     share = distributed.share(schedule.batch)
     bar = training_bar(file.title, schedule.steps, start, shown=main)
     drawn = trainee.drawn(start, schedule.steps)

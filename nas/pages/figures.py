@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from compress.stages.run import SEARCH, Run
-from compress.training.log import HEAD, read_log
+from compress.training.log import HEAD, LOG_FILE, read_log
 from nas.listing import read_scored_candidates
 from nas.pages.svg import FONT_SIZE, HEX, INK, inline_svg, new_axes, new_figure
 
@@ -123,7 +123,7 @@ def curve_figures(run: Run) -> list[tuple[str, Markup]]:
     Raises:
         InputError: A log is damaged.
     """
-    logs = {stage: run.path / stage / "log.csv" for stage in (SEARCH, *run.stages)}
+    logs = {stage: run.path / stage / LOG_FILE for stage in (SEARCH, *run.stages)}
     titles = {stage: "supernet" if stage == SEARCH else stage for stage in logs}
     return [(titles[stage], _curve(stage, log)) for stage, log in logs.items() if log.is_file()]
 
