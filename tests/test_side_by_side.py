@@ -119,7 +119,7 @@ def processes_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("by", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_trainings_end_with_the_command_that_started_them(
     trained: Path, tmp_path: Path, by: signal.Signals, tiny: Genotype
 ) -> None:
