@@ -1,4 +1,4 @@
-"""python -m compress.train RUN: trains the search's winner, starting from the weights it had in the supernet.
+"""python -m compress.train RUN: trains the search's winner, starting from the weights it had after the search.
 
 A winner that need not be pruned is trained for the steps of recovery and distillation too, because it has no better
 teacher than itself: all steps at once are worth more (benchmarks/stages.md).

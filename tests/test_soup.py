@@ -49,7 +49,7 @@ def test_a_member_joins_where_the_average_does_not_fall(
     start = next(shifted(tiny, 0.0).parameters())
 
     def miou(network: Network) -> float:
-        return worths[round(float((next(network.parameters()) - start).mean()), 2)]
+        return worths[round(float((next(network.parameters()) - start).detach().mean()), 2)]
 
     run: Any = SimpleNamespace(miou=miou)
     network, found, mious = soup(run, [shifted(tiny, 0.0), shifted(tiny, 0.5)])

@@ -1,7 +1,7 @@
 """Trains several networks at a time, each in a process of its own.
 
-The ops of these networks are small, so a second thread makes one training only a little faster. Two trainings with a
-thread each keep two cores busy (benchmarks/training_speed.md).
+The threads of one training wait for each other at the end of every op. Two trainings with a thread each do not, so two
+cores process more images so (benchmarks/training_speed.md).
 """
 
 import multiprocessing
