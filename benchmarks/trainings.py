@@ -7,8 +7,6 @@ threads) had better not fork the processes that load crops.
 """
 
 import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -27,6 +25,7 @@ from compress.files.records import read_json, write_json
 from compress.files.tensors import load_network, save_network
 from compress.stages.fitting import CHECKPOINT
 from compress.stages.run import Run
+from compress.stages.side_by_side import end_with_parent
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.int8_grids import ValueRanges
 from compress.tflite.quantization import int8_tflite
@@ -150,17 +149,6 @@ def measure_missing(runs: Sequence[Run], trainings: Sequence[Training], seconds:
         files = (folder / "float.tflite", folder / f"{int8}.tflite")
         float_latency, latency = runs[0].target.measure([file.read_bytes() for file in files], seconds)
         write_json(folder / LATENCY, {"float_ms": float_latency.ms, "ms": latency.ms})
-
-
-def end_with_parent() -> None:
-    """Has this process end when the command that started it is killed, in the middle of a training too."""
-
-    def watch() -> None:
-        if parent := multiprocessing.parent_process():
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def in_processes(count: int, work: Callable[..., None], *arguments: Any) -> None:

@@ -104,12 +104,12 @@ def train(run: Run, training: Training) -> None:
         DivergedError: A loss or a weight is not finite.
         InputError: A checkpoint, a log or a file of the data is damaged.
     """
-    one, network = training, training.network
+    network, file = training.network, training.file
 
     def save(seconds: float) -> None:
-        save_network(network.cpu(), one.file)
+        save_network(network.cpu(), file)
 
-    fit_network(run, network, one.schedule, one.file.parent, one.title, seed=one.seed, save=save)
+    fit_network(run, network, training.schedule, file.parent, training.title, seed=training.seed, save=save)
 
 
 def train_in_process(path: Path, config: RunConfig, training: Training) -> None:
@@ -124,16 +124,21 @@ def train_in_process(path: Path, config: RunConfig, training: Training) -> None:
 
 
 def begin(processes: int, lines: "Synchronized[int]") -> None:
-    """Sets up a process: its share of the cores, and its line of the terminal. It ends when its parent does.
+    """Sets up a process: its end with its parent, its share of the cores, and its line of the terminal.
 
     Args:
         processes: How many processes share the cores.
         lines: The next line that is free.
     """
+    end_with_parent()
     share_cores(processes)
     with lines.get_lock():
         use_line(lines.value)
         lines.value += 1
+
+
+def end_with_parent() -> None:
+    """Has this process end when the command that started it is killed, in the middle of a training too."""
 
     def watch() -> None:
         if parent := multiprocessing.parent_process():
