@@ -4,11 +4,10 @@ They take part in the search as candidates. The best of them meets the search's 
 (`nas.finalists`). So the winner is at least as good as they are, by all that the search can see.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from nas.problem import Problem
-from nas.study import Candidate
 from search_spaces.backbone import RESOLUTION_SCALES, scaled_side
 from search_spaces.genotype import Genotype
 from search_spaces.known_networks import USUAL_HEADS, known_network, usual_head
@@ -56,21 +55,3 @@ def _known(problem: Problem, backbone: str, multiplier: float, resolution: tuple
 def _is_feasible(problem: Problem, genotype: Genotype, bound_ms: float) -> bool:
     costs = problem.costs(genotype)
     return problem.constraints.are_met_by(costs) and costs.latency_ms <= bound_ms
-
-
-def candidates_by_hand(problem: Problem, bound_ms: float, score: Callable[[Genotype], float]) -> list[Candidate]:
-    """Scores the networks that one would make by hand.
-
-    Args:
-        problem: The search problem.
-        bound_ms: The largest predicted latency, ms.
-        score: Gives the mIoU (0..1) of a network.
-
-    Returns:
-        The candidates, highest mIoU first.
-    """
-    found = [
-        Candidate(genotype, problem.costs(genotype).latency_ms, score(genotype), name)
-        for name, genotype in networks_by_hand(problem, bound_ms).items()
-    ]
-    return sorted(found, key=lambda one: -one.miou)

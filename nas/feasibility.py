@@ -13,29 +13,15 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from compress.stages.config import PRUNED_SHARE
 from nas.constraints import COST_FLAGS, COST_NAMES, COST_UNITS, TARGET_COST_NAMES, Constraints, Costs, format_cost
+from nas.draws import Draw, Params, draw_with
+from nas.neighbours import neighbours
 from nas.problem import Problem
 from search_spaces.errors import BudgetError
-from search_spaces.genotype import Genotype
 from search_spaces.trials import Choice, RandomTrial, SmallestTrial
 
 INFEASIBLE = "refused"  # user attribute of an infeasible trial, as studies of every version have it
-Params = dict[str, bool | int | float | str]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One drawn network.
-
-    Attributes:
-        genotype: The network.
-        params: The parameters by which Optuna knows it.
-        costs: What it costs.
-    """
-
-    genotype: Genotype
-    params: Params
-    costs: Costs
 
 
 class SmallestTrialWithParams(SmallestTrial):
@@ -83,11 +69,13 @@ class Survey:
         constraints: What a feasible network meets.
         smallest: The smallest network. It is feasible.
         drawn: All networks, fastest first; `smallest` is among them.
+        nearby: Feasible networks near those by hand, nearest first (`nas.neighbours`).
     """
 
     constraints: Constraints
     smallest: Draw
     drawn: tuple[Draw, ...]
+    nearby: tuple[Draw, ...] = ()
 
     @property
     def feasible(self) -> tuple[Draw, ...]:
@@ -121,10 +109,9 @@ def survey_space(problem: Problem, seed: int) -> Survey:
     smallest = Draw(genotype, trial.params, problem.costs(genotype))
     check_smallest(problem, smallest)
     rng = random.Random(seed)
-    trials = [RandomTrial(rng) for _ in range(problem.latencies.survey_draws)]
-    genotypes = [problem.genotype(one) for one in trials]
-    drawn = [Draw(g, t.params, c) for g, t, c in zip(genotypes, trials, problem.many_costs(genotypes), strict=True)]
-    return Survey(constraints, smallest, tuple(sorted([smallest, *drawn], key=lambda d: d.costs.latency_ms)))
+    drawn = draw_with(problem, [RandomTrial(rng) for _ in range(problem.latencies.survey_draws)])
+    nearby = neighbours(problem, PRUNED_SHARE * constraints.budget_ms, seed)
+    return Survey(constraints, smallest, tuple(sorted([smallest, *drawn], key=lambda d: d.costs.latency_ms)), nearby)
 
 
 def check_smallest(problem: Problem, smallest: Draw) -> None:
@@ -153,12 +140,6 @@ def check_smallest(problem: Problem, smallest: Draw) -> None:
         )
 
 
-def _random_draw(problem: Problem, rng: random.Random) -> Draw:
-    trial = RandomTrial(rng)
-    genotype = problem.genotype(trial)
-    return Draw(genotype, trial.params, problem.costs(genotype))
-
-
 def random_feasible_draw(problem: Problem, seed: int) -> Draw | None:
     """Draws random networks until one is feasible.
 
@@ -170,16 +151,16 @@ def random_feasible_draw(problem: Problem, seed: int) -> Draw | None:
         The first feasible network; None when as many draws as a survey has have none.
     """
     rng = random.Random(seed)
-    draws = (_random_draw(problem, rng) for _ in range(problem.latencies.survey_draws))
+    draws = (draw_with(problem, [RandomTrial(rng)])[0] for _ in range(problem.latencies.survey_draws))
     return next((drawn for drawn in draws if problem.constraints.are_met_by(drawn.costs)), None)
 
 
 def initial_draws(survey: Survey, count: int) -> list[Params]:
     """Chooses the networks with which a study starts.
 
-    Half of them are near the budget, where the best networks mostly are. The others are spread over all feasible
-    draws. Where the survey has fewer feasible random networks than `count`, the smallest network comes first:
-    it is then often the only feasible one that a search meets.
+    Half of them are near networks by hand. A quarter are random draws near the budget, where the best networks mostly
+    are. The others are spread over all feasible draws. Where the survey has fewer feasible random networks than
+    `count`, the smallest network comes first: it is then often the only feasible one that a search meets.
 
     Args:
         survey: The survey of the space.
@@ -188,11 +169,13 @@ def initial_draws(survey: Survey, count: int) -> list[Params]:
     Returns:
         The parameters of each network.
     """
+    nearby = survey.nearby[: count // 2]
+    left = count - len(nearby)
     feasible = [d for d in survey.feasible if d is not survey.smallest]
     near = feasible[-max(1, len(feasible) // 4) :]
-    half = count // 2
-    chosen = near[:: max(1, len(near) // max(1, half))][:half]
-    chosen += feasible[:: max(1, len(feasible) // max(1, count - half))][: count - half]
+    half = left // 2
+    chosen = [*nearby, *near[:: max(1, len(near) // max(1, half))][:half]]
+    chosen += feasible[:: max(1, len(feasible) // max(1, left - half))][: left - half]
     if len(feasible) < max(1, count):
         chosen.insert(0, survey.smallest)
     return [d.params for n, d in enumerate(chosen) if d not in chosen[:n]]

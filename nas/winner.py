@@ -2,18 +2,19 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 from compress.files.records import read_json, write_json
 from compress.files.tensors import save_network
 from compress.stages.run import SEARCH, Run
 from compress.training.device import share_cores
-from nas.by_hand import candidates_by_hand
+from nas.by_hand import networks_by_hand
 from nas.candidate_loop import CandidateLoop
 from nas.feasibility import Survey, infeasible_count
 from nas.finalists import choose_winner
 from nas.heartbeat import Worker
 from nas.local_workers import local_workers
-from nas.problem import problem_of
+from nas.problem import Problem, problem_of
 from nas.result import is_number
 from nas.storages import open_storage, readable
 from nas.strategy import Strategy, open_strategy
@@ -76,6 +77,24 @@ def score_candidates(
             CandidateLoop(worker, problem_of(run), run.config, seed, strategy.score, listing, left).run()
     trials = study.get_trials(deepcopy=False)
     return {"trials": len(finished(trials)), "refused": infeasible_count(study)}, best_candidates(study)
+
+
+def candidates_by_hand(problem: Problem, bound_ms: float, score: Callable[[Genotype], float]) -> list[Candidate]:
+    """Scores the networks that one would make by hand.
+
+    Args:
+        problem: The search problem.
+        bound_ms: The largest predicted latency, ms.
+        score: Gives the mIoU (0..1) of a network.
+
+    Returns:
+        The candidates, highest mIoU first.
+    """
+    found = [
+        Candidate(genotype, problem.costs(genotype).latency_ms, score(genotype), name)
+        for name, genotype in networks_by_hand(problem, bound_ms).items()
+    ]
+    return sorted(found, key=lambda one: -one.miou)
 
 
 def write_winner(run: Run, strategy: Strategy, winner: Genotype, found: list[Candidate]) -> None:

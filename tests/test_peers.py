@@ -8,12 +8,15 @@ import peers
 import pytest
 import torch
 from commands import Command
+from donors import start_from
 from realtime import pooled
 from run import main
 from shipping import Deployed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from compress.donors.loading import load_donor
+from compress.donors.source import initial_weights_source
 from compress.files.records import read_json
 
 CLASSES = 5
@@ -27,11 +30,27 @@ def test_every_peer_gives_logits_of_a_whole_stride_and_widths_grow(key: str) -> 
     names = [name for name in peers.PEERS if name.rpartition("_")[0] == key]
     networks = [peers.build(name, CLASSES).eval() for name in (names[0], names[-1])]
     sizes = [sum(parameter.numel() for parameter in network.parameters()) for network in networks]
-    assert sizes[0] < sizes[1]
+    assert sizes[0] < sizes[1] or len(names) == 1
     with torch.inference_mode():
         logits = networks[0](torch.rand(1, 3, 64, 96))
     stride = 64 // logits.shape[2]
     assert logits.shape == (1, CLASSES, 64 // stride, 96 // stride)
+
+
+def test_an_encoder_starts_as_the_donor() -> None:
+    """Both take images in 0..1. Their padding differs, so pixels near the border are left out."""
+    timm = pytest.importorskip("timm")
+    for name, model in (("mobilenet_v2", "mobilenetv2_100"), ("efficientnet_lite0", "tf_efficientnet_lite0")):
+        encoder = timm.create_model(model, features_only=True, out_indices=[0])
+        start_from(encoder, name)
+        donor = load_donor(initial_weights_source(name), CLASSES, (64, 64)).eval()
+        images = torch.rand(2, 3, 64, 64)
+        with torch.inference_mode():
+            (features,) = encoder.eval()(images)
+            x = donor.layers["stem"](images)
+            for layer in ("stage1_0_depthwise", "stage1_0_project"):
+                x = donor.layers[layer](x)
+        torch.testing.assert_close(features[..., 4:-4, 4:-4], x[..., 4:-4, 4:-4], rtol=1e-3, atol=1e-3)
 
 
 def test_pooling_in_equal_windows_is_adaptive_pooling_where_bins_divide() -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import vision  # noqa: F401  before torchmetrics, which imports torchvision where it is installed
+from donors import start_from
 from realtime import BiSeNetV2, FastSCNN, PPLiteSeg
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ class Peer:
 
 
 def build(name: str, classes: int) -> nn.Module:
-    """From scratch. Raises InputError when the package that has the network is not installed."""
+    """With its first weights. Raises InputError when the package that has the network is not installed."""
     network = PEERS[name].build(classes, PEERS[name].width)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -55,10 +56,10 @@ def encoder(width: float) -> str:
     return f"tu-mobilenetv2_{round(100 * width):03}"
 
 
-def deeplab(kind: str, classes: int, width: float) -> nn.Module:
+def deeplab(kind: str, classes: int, width: float, backbone: str = "") -> nn.Module:
     """For mobile: output stride 16 and its rates. No dropout, since SlimLab's nets have none."""
     made: nn.Module = getattr(package("segmentation_models_pytorch"), kind)(
-        encoder(width),
+        backbone or encoder(width),
         encoder_weights=None,
         encoder_output_stride=OUTPUT_STRIDE,
         decoder_channels=round_channels(DECODER * width),
@@ -67,6 +68,13 @@ def deeplab(kind: str, classes: int, width: float) -> nn.Module:
         classes=classes,
         upsampling=1,
     )
+    return made
+
+
+def pretrained(classes: int, width: float, backbone: str, donor: str) -> nn.Module:
+    """DeepLabV3+ whose encoder starts from ImageNet weights."""
+    made = deeplab("DeepLabV3Plus", classes, width, backbone)
+    start_from(made.encoder, donor)
     return made
 
 
@@ -122,6 +130,19 @@ FAMILIES = {
     "deeplabv3plus": family("DeepLabV3+ MobileNetV2", partial(deeplab, "DeepLabV3Plus"), (0.35, 0.5, 0.75, 1, 1.4), 16),
     "deeplabv3": family("DeepLabV3 MobileNetV2", partial(deeplab, "DeepLabV3"), (0.35, 0.5, 0.75, 1), 16),
     "unet": family("U-Net MobileNetV2", unet, (0.35, 0.5, 1), 32),
+    # the same from the ImageNet weights that SlimLab starts from
+    "deeplabv3plus_mobilenetv2_imagenet": family(
+        "DeepLabV3+ MobileNetV2, ImageNet",
+        partial(pretrained, backbone="tu-mobilenetv2_100", donor="mobilenet_v2"),
+        (1,),
+        16,
+    ),
+    "deeplabv3plus_lite0_imagenet": family(
+        "DeepLabV3+ EfficientNet-Lite0, ImageNet",
+        partial(pretrained, backbone="tu-tf_efficientnet_lite0", donor="efficientnet_lite0"),
+        (1,),
+        16,
+    ),
     # torchvision
     "lraspp": family("LR-ASPP MobileNetV3-Large", lraspp, (0.5, 0.75, 1)),
     "lraspp_swish": family("LR-ASPP MobileNetV3-Large, swish", partial(lraspp, swish=True), (0.5, 0.75, 1)),

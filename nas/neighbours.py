@@ -1,0 +1,55 @@
+"""Networks of the space near those that one would make by hand.
+
+Known networks are a good place to start from: people chose their proportions by long trainings, which a search of
+minutes cannot repeat. A neighbour has most choices of a known network, and some moved one step.
+"""
+
+import random
+
+from nas.by_hand import networks_by_hand
+from nas.draws import Draw, draw_with
+from nas.problem import Problem
+from search_spaces.nearby import NearbyTrial, choices_of
+
+DRAWS = 100  # of each network by hand
+MOVED = 0.2  # chance with which a choice moves
+
+
+def neighbours(problem: Problem, bound_ms: float, seed: int) -> tuple[Draw, ...]:
+    """Draws feasible networks near those by hand.
+
+    Args:
+        problem: The search problem.
+        bound_ms: The largest predicted latency of the networks by hand, ms.
+        seed: The seed of the draws.
+
+    Returns:
+        The networks. First comes the nearest network of each one by hand. The others follow in turns, slowest first,
+        because the best networks mostly are near the budget.
+    """
+    rng = random.Random(f"{seed} neighbours")
+    nearest: list[Draw] = []
+    moved: list[list[Draw]] = []
+    for known in networks_by_hand(problem, bound_ms).values():
+        wanted = choices_of(known, problem.input_size)
+        first, *others = draw_with(
+            problem, [NearbyTrial(wanted, rng, moved=0.0), *(NearbyTrial(wanted, rng, MOVED) for _ in range(DRAWS))]
+        )
+        nearest += feasible(problem, [first])
+        moved.append(sorted(feasible(problem, others), key=lambda drawn: -drawn.costs.latency_ms))
+    in_turns = sorted(((place, drawn) for draws in moved for place, drawn in enumerate(draws)), key=lambda one: one[0])
+    once = {drawn.genotype: drawn for drawn in reversed([*nearest, *(drawn for _, drawn in in_turns)])}
+    return tuple(reversed(once.values()))
+
+
+def feasible(problem: Problem, draws: list[Draw]) -> list[Draw]:
+    """Keeps the networks that meet the constraints.
+
+    Args:
+        problem: The search problem.
+        draws: The networks.
+
+    Returns:
+        Those that meet them.
+    """
+    return [drawn for drawn in draws if problem.constraints.are_met_by(drawn.costs)]

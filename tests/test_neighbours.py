@@ -1,0 +1,73 @@
+"""A search starts near the networks that one would make by hand."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_studies import problem
+
+from nas.by_hand import networks_by_hand
+from nas.feasibility import Survey, initial_draws, survey_space
+from nas.neighbours import neighbours
+from search_spaces import SPACES, get_space
+from search_spaces.genotype import Genotype
+from search_spaces.nearby import NearbyTrial, choices_of
+from search_spaces.trials import LargestTrial, RandomTrial, SmallestTrial, Trial
+
+SIZES = ((128, 128), (360, 480), (512, 512))
+
+
+def nearest(genotype: Genotype, size: tuple[int, int]) -> Genotype:
+    trial = NearbyTrial(choices_of(genotype, size), random.Random(0))
+    return get_space(genotype.space).sample(trial, genotype.classes, size)
+
+
+@given(st.sampled_from(sorted(SPACES)), st.sampled_from(SIZES), st.integers(0))
+def test_the_nearest_network_to_a_member_is_itself(space: str, size: tuple[int, int], seed: int) -> None:
+    trials: list[Trial] = [RandomTrial(random.Random(seed)), SmallestTrial(), LargestTrial()]
+    for member in (get_space(space).sample(trial, 8, size) for trial in trials):
+        assert nearest(member, size) == member
+
+
+def test_the_nearest_network_to_one_by_hand_has_its_blocks() -> None:
+    for known in networks_by_hand(problem(), 4.0).values():
+        found = nearest(known, problem().input_size)
+        assert [(s.kernel, len(s.hidden)) for s in found.stages] == [(s.kernel, len(s.hidden)) for s in known.stages]
+        assert (found.resolution, found.output_stride) == (known.resolution, known.output_stride)
+        for wanted, got in zip(known.stages[:5], found.stages[:5], strict=True):
+            assert abs(wanted.width - got.width) <= 8 or got.width in (8, 16, 24)  # the narrowest of its stage
+
+
+def test_neighbours_are_feasible_and_each_comes_once(surveyed: Survey) -> None:
+    assert len(surveyed.nearby) > 20
+    assert len({drawn.genotype for drawn in surveyed.nearby}) == len(surveyed.nearby)
+    for drawn in surveyed.nearby:
+        assert problem().constraints.are_met_by(drawn.costs)
+        trial = NearbyTrial(drawn.params, random.Random(0))
+        assert problem().genotype(trial) == drawn.genotype
+        assert trial.params == drawn.params
+    assert neighbours(problem(), 3.8, 0) == surveyed.nearby
+    assert neighbours(problem(), 3.8, 1) != surveyed.nearby
+
+
+def test_the_nearest_of_each_network_by_hand_comes_first(surveyed: Survey) -> None:
+    size = problem().input_size
+    expected = [nearest(known, size) for known in networks_by_hand(problem(), 3.8).values()]
+    feasible = [one for one in expected if problem().constraints.are_met_by(problem().costs(one))]
+    assert [drawn.genotype for drawn in surveyed.nearby[: len(feasible)]] == feasible
+
+
+@pytest.mark.parametrize("count", [1, 2, 16])
+def test_half_of_the_first_candidates_are_neighbours(surveyed: Survey, count: int) -> None:
+    params, nearby = initial_draws(surveyed, count), [drawn.params for drawn in surveyed.nearby]
+    assert len(params) == count
+    assert params[: count // 2] == nearby[: count // 2]
+    assert not any(one in nearby for one in params[count // 2 :])
+
+
+def test_a_space_without_known_networks_has_no_neighbours() -> None:
+    unknown = replace(problem(), space=replace(problem().space, name="unknown"))
+    assert neighbours(unknown, 3.8, 0) == ()
+    assert survey_space(unknown, 0).nearby == ()
