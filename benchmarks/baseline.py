@@ -1,7 +1,7 @@
 """What SlimLab is compared with, and what every benchmark needs: a hand-made network, trained, quantized, measured.
 
-The network is the one mobile engineers start from, DeepLabV3+ (Chen et al. 2018) on MobileNetV2 (Sandler et al. 2018,
-table 2), depthwise separable in ASPP and decoder, every width times one multiplier.
+The network is the one mobile engineers start from, DeepLabV3+ (Chen et al. 2018) on MobileNetV2 (Sandler et al. 2018),
+depthwise separable in ASPP and decoder, every width times one multiplier.
 """
 
 import platform
@@ -11,7 +11,6 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,74 +25,18 @@ from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.quantization import quantize_tflite
 from compress.tflite.writer import random_weight_model
-from search_spaces import Space, add_space
-from search_spaces.backbone import inverted_residual
-from search_spaces.genotype import Genotype, Stage, round_channels
-from search_spaces.heads import aspp, class_map, class_scores, decoder
+from nas.start import open_start
+from search_spaces import graph_of
+from search_spaces.genotype import Genotype
+from search_spaces.known_networks import known_network
 from search_spaces.network import Network
-from search_spaces.ops import INPUT, Builder, Graph
 
-NAME = "deeplabv3plus_mobilenetv2"
-LAYOUT = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-STEM, ASPP, LOW_LEVEL, DECODER = 32, 256, 48, 256
-OUTPUT_STRIDE, RATES = 16, (6, 12, 18)
 MULTIPLIERS = tuple(m / 40 for m in range(4, 57))  # 0.1 to 1.4
 
 
-def mobilenetv2(multiplier: float, classes: int, input_size: tuple[int, int], head_stride: int = 4) -> Genotype:
-    """The baseline at a width multiplier; its class map is `head_stride` times smaller than the image."""
-
-    def wide(channels: int) -> int:
-        return round_channels(channels * multiplier)
-
-    stages, width_in = [], wide(STEM)
-    for expansion, width, depth, _ in LAYOUT:
-        hidden = (width_in * expansion, *(wide(width) * expansion,) * (depth - 1))
-        stages.append(Stage(wide(width), 3, hidden))
-        width_in = wide(width)
-    return Genotype(
-        space=NAME,
-        classes=classes,
-        resolution=input_size,
-        stem=wide(STEM),
-        stages=tuple(stages),
-        output_stride=OUTPUT_STRIDE,
-        aspp_rates=RATES,
-        image_pooling=True,
-        aspp_widths=(wide(ASPP),) * 5,
-        aspp_out=wide(ASPP),
-        low_level=wide(LOW_LEVEL),
-        decoder=(wide(DECODER),) * 2,
-        head_stride=head_stride,
-    )
-
-
-def graph(g: Genotype) -> Graph:
-    b = Builder(g.resolution)
-    x = low_level = b.conv("stem", INPUT, g.stem, kernel=3, stride=2)
-    reached, rate = 2, 1
-    for i, (stage, (expansion, _, _, stride)) in enumerate(zip(g.stages, LAYOUT, strict=True), start=1):
-        if reached * stride > g.output_stride:
-            rate, stride = rate * stride, 1
-        reached *= stride
-        for block in range(len(stage.hidden)):
-            step = 1 if block else stride
-            if expansion == 1:  # MobileNetV2's first block expands nothing
-                x = b.depthwise(f"stage{i}.{block}.depthwise", x, stage.kernel, step, rate)
-                x = b.conv(f"stage{i}.{block}.project", x, stage.width, relu6=False)
-            else:
-                x = inverted_residual(b, f"stage{i}", x, stage, block, step, rate)
-        if reached == 4:
-            low_level = x
-    merged = decoder(b, aspp(b, x, g), low_level, g)
-    return class_map(b, class_scores(b, merged, g), g)
-
-
-def _sample(trial: Any, classes: int, input_size: tuple[int, int]) -> Genotype:
-    return mobilenetv2(1.0, classes, input_size)
-
-
-add_space(Space(NAME, _sample, graph))
+def mobilenetv2(multiplier: float, classes: int, input_size: tuple[int, int]) -> Genotype:
+    """The baseline at a width multiplier; its class map is four times smaller than the image."""
+    return known_network("mobilenet_v2", multiplier, classes, input_size)
 
 
 def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> Genotype:
@@ -101,7 +44,9 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
     target = HostTarget()
 
     def measured(index: int) -> float:
-        return target.measure([random_weight_model(graph(mobilenetv2(MULTIPLIERS[index], classes, input_size)))])[0].ms
+        return target.measure([random_weight_model(graph_of(mobilenetv2(MULTIPLIERS[index], classes, input_size)))])[
+            0
+        ].ms
 
     low, high = 0, len(MULTIPLIERS) - 1
     while low < high:
@@ -118,9 +63,16 @@ def trained(run: Run, network: Network, steps: int, folder: Path) -> Network:
 
 
 def untrained(run: Run, genotype: Genotype) -> Network:
-    """With first weights of the run's seed."""
+    """With random weights of the run's seed."""
     torch.manual_seed(run.config.seed)
     return Network(genotype)
+
+
+def started(run: Run, genotype: Genotype) -> Network:
+    """With the weights that a network of the run starts from."""
+    network = untrained(run, genotype)
+    open_start(run).network(network)
+    return network
 
 
 def search(place: Path, **flags: object) -> Genotype:

@@ -1,10 +1,10 @@
 """python benchmarks/benefit.py --work DIR [--jobs 2]: is what the search finds worth it?
 
-For every budget and seed some networks are chosen, trained from scratch alike, quantized, run and timed by LiteRT:
+For every budget and seed some networks are chosen, trained from ImageNet weights alike, quantized, run and timed:
 - searched: the winner of `python -m nas.search --budget-ms B`;
 - random: the same with `--sampler random`, as many candidates, scored with the same supernet;
 - hand-made: DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`) at the width multiplier that meets the budget;
-- inherited: `searched`, but started from the supernet's weights, as the main job does;
+- inherited: `searched`, but started from its weights at the end of the search, as the main job does;
 - deeplabv1, deeplabv2, deeplabv3, lraspp: the winner of a search with that `--space`.
 --networks says which, the first is what the others are compared with. The same command goes on where it was killed, and
 takes more of --budgets, --seeds and --networks later. Two parts want a quiet machine: --prepare, before, searches;
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from baseline import machine, reuse_supernet, scaled_to, search, trained, untrained
+from baseline import machine, reuse_supernet, scaled_to, search, started, trained
 from stage_tables import MILLIONS, MIOU, MS, POINTS, Figure, float_miou, int8_miou, latency, params, points, table
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing
 
@@ -80,7 +80,7 @@ def train(network: str, budget: str, steps: int, run: Run, folder: Path) -> Netw
         config = place / "config.json"
         begun = Run(place, RunConfig.from_dict(read_json(config, "run --prepare"), str(config))).network(SEARCH)
     else:
-        begun = untrained(run, read_genotype(place / "genotype.json", "run --prepare"))
+        begun = started(run, read_genotype(place / "genotype.json", "run --prepare"))
     return trained(run, begun, steps, folder)
 
 

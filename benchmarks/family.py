@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from statistics import median
 
 from ai_edge_litert import schema_py_generated as schema
-from baseline import NAME as BASELINE
 from baseline import machine
 
 from compress.latency.targets import HostTarget
@@ -108,8 +107,7 @@ def main() -> None:
     )
     print(" ms, largest |\n|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for space in SPACES.values():
-        if space.name != BASELINE:
-            print(spans(space, given.models, given.seed), flush=True)
+        print(spans(space, given.models, given.seed), flush=True)
     print("\n| | int8 ms | float ms | XNNPACK takes the int8 file |\n|---|---|---|---|")
     files = [("HARD_SWISH", hard_swish(INT8), hard_swish(FLOAT32))]
     files += [

@@ -1,6 +1,6 @@
 """python benchmarks/plain_deeplab.py [--multiplier M] [--steps N]: what a network nobody searched reaches on the data.
 
-DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`), trained from scratch by the loss, crops and schedule of
+DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`), trained from ImageNet weights by the loss, crops and schedule of
 `compress.train`, then quantized, run and measured as SlimLab's models are.
 """
 
@@ -8,7 +8,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from baseline import machine, mobilenetv2, ship, trained, untrained
+from baseline import machine, mobilenetv2, ship, started, trained
 
 from compress.stages.config import RunConfig
 from compress.stages.run import Run
@@ -27,7 +27,7 @@ def main() -> None:
         path = Path(folder)
         run = Run(path, RunConfig(budget_ms=30, seed=given.seed))
         genotype = mobilenetv2(given.multiplier, len(run.data.classes), run.config.input_size)
-        network = trained(run, untrained(run, genotype), given.steps, path)
+        network = trained(run, started(run, genotype), given.steps, path)
         miou = run.miou(network)
         shipped = ship(run, network, path)
     print(machine())

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from baseline import machine, untrained
+from baseline import machine, started
 from numpy.typing import ArrayLike
 from planned import PlannedConfig
 from scipy.stats import kendalltau
@@ -43,7 +43,6 @@ from nas.finalists import best_reward_first, macs_of, resolutions_in_turns
 from nas.preparation import open_table
 from nas.problem import Problem
 from nas.score import Scorer, calibration_batches, reward
-from nas.start import open_start
 from nas.study import Candidate
 from nas.supernet import extract
 from search_spaces import get_space
@@ -88,8 +87,7 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int) -> dict[str,
     """Trains a genotype; its mIoU as int8 and as float, and the seconds it took."""
     torch.set_num_threads(given.threads)
     run = make_run(given, seed)
-    network = untrained(run, genotype)
-    open_start(run).network(network)
+    network = started(run, genotype)
     begun = time.monotonic()
     folder = given.work / key(genotype, seed)
     folder.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from baseline import machine, trained, untrained
+from baseline import machine, started, trained
 from stage_tables import MIOU, POINTS, Figure, int8_miou, points, table
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes
 
@@ -22,7 +22,6 @@ from compress.stages.cli import run_command
 from compress.stages.config import RunConfig
 from compress.stages.flag_values import parse_input_size
 from compress.stages.run import Run
-from nas.start import open_start
 from search_spaces.known_networks import known_network
 from search_spaces.network import Network
 
@@ -57,9 +56,7 @@ def runs_of(given: argparse.Namespace, count: int) -> list[Run]:
 def train(start: str, steps: int, run: Run, folder: Path) -> Network:
     run = replace(run, config=replace(run.config, weights=start))
     genotype = known_network("efficientnet_lite0", MULTIPLIER, len(run.data.classes), run.config.input_size)
-    network = untrained(run, genotype)
-    open_start(run).network(network)
-    return trained(run, network, steps, folder)
+    return trained(run, started(run, genotype), steps, folder)
 
 
 def plan(given: argparse.Namespace, count: int) -> list[Training]:

@@ -61,19 +61,6 @@ def _sample(space: Space, bands: int, trial: Trial, classes: int, input_size: tu
     return replace(space.sample(trial, classes, input_size), bands=bands)
 
 
-def add_space(space: Space) -> None:
-    """Makes a space of one's own known by its name, so that its genotypes have modules, costs and files.
-
-    Args:
-        space: The space.
-
-    Raises:
-        InputError: There is another space of this name.
-    """
-    if SPACES.setdefault(space.name, space) != space:
-        raise InputError(f"space {space.name}: there is another one of this name; give it a name of its own")
-
-
 def graph_of(genotype: Genotype) -> Graph:
     """Lists the ops of a network.
 

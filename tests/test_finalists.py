@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from compress.stages.config import Part
 from compress.stages.run import open_run
 from compress.tflite.writer import random_weight_model
 from nas import strategy
-from nas.finalists import best_reward_first, choose_winner, resolutions_in_turns
+from nas.finalists import best_reward_first, choose_winner, entrants_of_runoff, resolutions_in_turns
 from nas.pages.tables import finalist_name
 from nas.score import reward
 from nas.study import Candidate
@@ -31,11 +32,17 @@ def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> N
     for one in finalists:
         assert one["refined_score"] == reward(one["refined_miou"], one["predicted_latency_ms"], budget_ms)
     last = [one for one in finalists if "runoff_miou" in one]
-    assert sorted("by_hand" in one for one in last) == [False, True]
-    for one in last:
-        alike = [other for other in finalists if ("by_hand" in other) == ("by_hand" in one)]
-        assert one["refined_score"] == max(other["refined_score"] for other in alike)
+    alike: dict[object, list[dict[str, Any]]] = {}
+    for one in finalists:
+        genotype = load_network(whole / "search" / "finalists" / one["id"] / "network.pt").genotype
+        alike.setdefault("by hand" if "by_hand" in one else genotype.resolution, []).append(one)
+    assert len(alike) > 1
+    assert "by hand" in alike
+    for group in alike.values():
+        (one,) = (one for one in last if one in group)
+        assert one["refined_score"] == max(other["refined_score"] for other in group)
         assert one["runoff_score"] == reward(one["runoff_miou"], one["predicted_latency_ms"], budget_ms)
+    assert len(last) == len(alike)
     best = max(last, key=lambda one: one["runoff_score"])
     winner = load_network(whole / "search" / "winner.pt")
     assert winner.genotype.id == best["id"]
@@ -122,19 +129,19 @@ def test_what_would_be_pruned_is_a_finalist_only_where_no_other_is_within_budget
     assert (winner, len(measured)) == (three[2].genotype, 2)  # the other is too slow, whatever the table says
 
 
-def test_the_best_network_by_hand_is_a_finalist_and_wins_where_it_is_better(
+def test_networks_by_hand_are_finalists_and_win_where_they_are_better(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=1))
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     proposed, *others = three
     by_hand = [dataclasses.replace(one, by_hand=f"hand {i}") for i, one in enumerate(others)]
-    for miou, best in ((0.6, others[0]), (0.4, proposed)):
-        refined = {proposed.genotype.id: 0.5, others[0].genotype.id: miou}
+    for miou, best in ((0.6, others[1]), (0.4, proposed)):
+        refined = {proposed.genotype.id: 0.5, others[0].genotype.id: 0.3, others[1].genotype.id: miou}
         asked = (within(whole, larger), [proposed], refining(refined), True, by_hand)
         winner, records = choose_winner(*asked)
         assert winner == best.genotype
-        assert [one.get("by_hand") for one in records] == [None, "hand 0"]
+        assert [one.get("by_hand") for one in records] == [None, "hand 0", "hand 1"]
 
 
 @pytest.mark.parametrize("shares_weights", [True, False])
@@ -147,6 +154,18 @@ def test_the_winner_has_the_best_reward_once_refined(
     refined = dict(zip((c.genotype.id for c in three), (0.500, 0.515, 0.530), strict=True))
     winner, _ = choose_winner(within(whole, larger), found, refining(refined), shares_weights)
     assert winner == three[0].genotype
+
+
+def test_each_resolution_and_the_networks_by_hand_send_their_best_to_the_runoff(three: list[Candidate]) -> None:
+    small = [
+        dataclasses.replace(one, genotype=dataclasses.replace(one.genotype, resolution=(32, 32)), miou=one.miou + 1)
+        for one in three
+    ]
+    hands = [dataclasses.replace(one, by_hand=f"hand {i}") for i, one in enumerate(three[1:])]
+    assert entrants_of_runoff([*three[1:], *small, *hands], 50.0) == [small[0], three[1], hands[0]]
+    assert entrants_of_runoff(small, 50.0) == small[:2]
+    assert entrants_of_runoff(hands, 50.0) == hands
+    assert entrants_of_runoff(three[:1], 50.0) == three[:1]
 
 
 def test_the_best_of_the_search_and_the_best_by_hand_meet_in_the_runoff(

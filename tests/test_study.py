@@ -92,8 +92,10 @@ def test_evolution_mutates_one_choice_of_a_good_candidate(surveyed: Survey) -> N
     assert len(bred) >= 12
     for child in bred:
         parents = [t for t in trials[: child.number] if t.state is TrialState.COMPLETE]
-        changed = min(sum(child.params.get(n) != v for n, v in parent.params.items()) for parent in parents)
-        assert changed <= 1
+        changed = min(
+            sum(child.params[n] != v for n, v in parent.params.items() if n in child.params) for parent in parents
+        )
+        assert changed <= 1  # values of a branch that the child lost by that choice do not count
 
 
 @pytest.mark.parametrize("pareto", ["latency", "size", "arena"])

@@ -119,6 +119,15 @@ def in_swish(network: nn.Module) -> nn.Module:
     return network
 
 
+def yolo(classes: int, width: float) -> nn.Module:
+    """The smallest one, from its yaml. Its auxiliary head is left out, since the recipe's loss is of the logits
+    alone."""
+    name = "yolo26n-sem.yaml"
+    made: nn.Module = package("ultralytics.nn.tasks").SemanticSegmentationModel(name, nc=classes, verbose=False)
+    made.get_submodule("model")[-1].aux_head = None
+    return made.requires_grad_(True)
+
+
 def family(
     title: str, build: Callable[[int, float], nn.Module], widths: Sequence[float], divisor: int = 1
 ) -> dict[float, Peer]:
@@ -146,6 +155,8 @@ FAMILIES = {
     # torchvision
     "lraspp": family("LR-ASPP MobileNetV3-Large", lraspp, (0.5, 0.75, 1)),
     "lraspp_swish": family("LR-ASPP MobileNetV3-Large, swish", partial(lraspp, swish=True), (0.5, 0.75, 1)),
+    # ultralytics, under the AGPL
+    "yolo26n_sem": family("YOLO26n semantic segmentation", yolo, (1,), 32),
     # realtime.py
     "fastscnn": family("Fast-SCNN", FastSCNN, (0.5, 1)),
     "bisenetv2": family("BiSeNetV2", BiSeNetV2, (0.5, 1), 4),

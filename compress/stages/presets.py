@@ -76,7 +76,7 @@ QUICK = Preset(
     distill=long_training(460, 16, 128),
     members=2,
     trials=40,
-    finalists=4,
+    finalists=6,
 )
 # an hour or two on two cores
 STANDARD = Preset(
