@@ -4,13 +4,13 @@ import argparse
 import json
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compress.stages.config import RunConfig
+from compress.stages.config import Part, RunConfig
 from compress.stages.config_file import check_same, check_same_data, data_changes, read_config, write_config
 from compress.stages.flags import add_flags, flagged, values_of
 from compress.stages.options import DistillOptions
@@ -32,6 +32,30 @@ def test_flags_have_the_defaults_of_the_fields() -> None:
     assert parsed("--budget-ms", "30") == RunConfig(30.0)
     assert RunConfig(30.0).trials == PRESETS["quick"].trials
     assert parsed("--budget-ms", "30", "--preset", "best").trials == PRESETS["best"].trials
+
+
+@given(st.sampled_from(sorted(PRESETS)), st.integers(32, 512))
+def test_a_step_of_other_crops_has_as_many_pixels(preset: str, crop: int) -> None:
+    given_crop, usual = (
+        parsed("--budget-ms", "30", "--preset", preset, "--crop", str(crop)),
+        RunConfig(30.0, preset=preset),
+    )
+    assert RunConfig.from_dict(given_crop.to_dict(), "config.json") == given_crop
+    parts: tuple[Part, ...] = get_args(Part)
+    for part in parts:
+        before, now = usual.schedule(part), given_crop.schedule(part)
+        if part == "supernet":
+            assert now == before
+            continue
+        assert (now.crop, replace(now, crop=before.crop, batch=before.batch)) == (crop, before)
+        pixels, wanted = now.batch * now.crop**2, before.batch * before.crop**2
+        assert abs(pixels - wanted) <= now.crop**2 / 2 or now.batch == 2
+
+
+@pytest.mark.parametrize("crop", ["0", "31", "513"])
+def test_crops_that_fit_no_image_are_refused(crop: str) -> None:
+    with pytest.raises(InputError, match=rf"^--crop {crop}: give 32 to 512, the longer --input-size$"):
+        parsed("--budget-ms", "30", "--crop", crop)
 
 
 def test_both_spellings_of_the_learning_rate_schedule_count() -> None:
@@ -121,6 +145,8 @@ def test_the_runs_of_the_repository_load() -> None:
         {"search": None},
         {"preset": ["quick"]},
         {"ema": []},
+        {"crop": 64.5},
+        {"crop": "64"},
         {"threads": {}},
         {"storage": 7},
     ],
@@ -137,6 +163,7 @@ def test_a_damaged_file_is_one_line(damage: dict[str, Any]) -> None:
         ({"budget_ms": 40.0}, "--budget-ms 30.0"),
         ({"input_size": (64, 128)}, "--input-size 512x512"),
         ({"lr_schedule": "poly"}, "--schedule one-cycle"),
+        ({"crop": 256}, "no --crop"),
         ({"max_size_kib": 10.0}, "no --max-size-kib"),
         ({"storage": "journal:here"}, "no --storage"),
     ],

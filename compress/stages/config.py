@@ -39,6 +39,7 @@ from compress.stages.choices import (
 from compress.stages.flag_values import check_input_size, expand_weights, parse_input_size
 from compress.stages.flags import check_choices, flag
 from compress.stages.presets import PRESETS, Preset
+from compress.training.plan import TrainingPlan
 from compress.training.term_weights import check_terms
 from search_spaces.errors import InputError
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:  # importing it imports torch
 
 DATA, TARGET, SEARCH, TRAINING, RUN = "data", "target and budget", "search", "training (docs/training.md)", "run"
 GROUPS = (DATA, TARGET, SEARCH, TRAINING, RUN)  # the order of `--help`
+MIN_CROP = 32  # pixels
 PRUNED_SHARE = 0.95  # of the budget: table and target may differ by some percent
 Part = Literal["supernet", "candidate", "finalist", "runoff", "train", "recover", "distill"]
 
@@ -95,6 +97,10 @@ class RunConfig:
     )
     augment: str = flag(TRAINING, "how training images are changed", "photo", choices=AUGMENTATIONS)
     sampling: str = flag(TRAINING, "where training crops lie", "uniform", choices=SAMPLINGS)
+    crop: int | None = flag(
+        TRAINING, "side of training crops in pixels; steps keep their pixels", None, type=int, unset="the preset's",
+        metavar="N",
+    )  # fmt: skip
     weights: str = flag(
         TRAINING, "what networks start from", IMAGENET, parse=expand_weights, metavar="START",
         listed=", ".join((*WEIGHTS_NAMES, "or a network.pt, .safetensors or torch file")),
@@ -126,6 +132,8 @@ class RunConfig:
         check_input_size(self.input_size)
         if self.seed < 0:
             raise InputError(f"--seed {self.seed}: give 0 or a positive whole number")
+        if self.crop is not None and not MIN_CROP <= self.crop <= max(self.input_size):
+            raise InputError(f"--crop {self.crop}: give {MIN_CROP} to {max(self.input_size)}, the longer --input-size")
         check_threads(parse_target(self.target), self.threads)
         check_cores(self.cores)
         if self.trials is None:
@@ -192,12 +200,15 @@ class RunConfig:
             part: the part, as `Preset` names it.
 
         Returns:
-            The preset's plan with the run's learning rate schedule and moving average.
+            The preset's plan with the run's learning rate schedule, moving average and crops. The supernet keeps the
+            preset's crops, of which a step has only eight.
         """
         from compress.training.schedule import Schedule
 
-        plan = asdict(getattr(self.preset_values, part))
-        return Schedule(**plan, lr_schedule=self.lr_schedule, ema=self.ema)
+        plan: TrainingPlan = getattr(self.preset_values, part)
+        if self.crop is not None and part != "supernet":
+            plan = plan.with_crop(self.crop)
+        return Schedule(**asdict(plan), lr_schedule=self.lr_schedule, ema=self.ema)
 
     def flat(self) -> dict[str, Any]:
         """Lists the settings by name, but for the places of files and of the storage.
@@ -251,6 +262,7 @@ JSON_TYPES: dict[Any, tuple[type, ...]] = {
     int: (int,),
     float: (int, float),
     float | None: (int, float, type(None)),
+    int | None: (int, type(None)),
     tuple[int, int]: (int,),
 }
 

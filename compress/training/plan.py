@@ -1,6 +1,6 @@
 """How long a training is, and how fast the network learns. Imports nothing that a command line must wait for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -20,3 +20,14 @@ class TrainingPlan:
     crop: int
     lr: float = 4e-3
     weight_decay: float = 1e-3
+
+    def with_crop(self, crop: int) -> "TrainingPlan":
+        """Gives the plan other crops. A step has as many pixels as before, and at least two crops.
+
+        Args:
+            crop: The side of a crop in pixels.
+
+        Returns:
+            The plan.
+        """
+        return replace(self, crop=crop, batch=max(2, round(self.batch * (self.crop / crop) ** 2)))
