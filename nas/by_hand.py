@@ -5,7 +5,6 @@ They take part in the search as candidates. The best of them meets the search's 
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from nas.problem import Problem
 from search_spaces.backbone import RESOLUTION_SCALES, scaled_side
@@ -13,10 +12,10 @@ from search_spaces.genotype import Genotype
 from search_spaces.known_networks import USUAL_HEADS, known_network, usual_head
 
 BACKBONES = ("mobilenet_v2", "efficientnet_lite0")
-WIDTH_MULTIPLIERS = (1.0, 0.75, 0.6, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)
+WIDTH_MULTIPLIERS = tuple(m / 20 for m in range(20, 1, -1))  # 1 to 0.1
 
 
-def networks_by_hand(problem: Problem, bound_ms: float) -> dict[str, Genotype]:
+def networks_by_hand(problem: Problem, bound_ms: float, head: float = 1.0) -> dict[str, Genotype]:
     """Finds the widest network of each known backbone that meets the constraints.
 
     The largest input size at which one meets them is taken.
@@ -24,32 +23,34 @@ def networks_by_hand(problem: Problem, bound_ms: float) -> dict[str, Genotype]:
     Args:
         problem: The search problem.
         bound_ms: The largest predicted latency, ms.
+        head: The width multiplier of the head as a share of that of the backbone.
 
     Returns:
         The networks by name, such as `mobilenet_v2 x 0.5`. A backbone that is too slow at every width has none.
     """
     found: dict[str, Genotype] = {}
     for backbone in BACKBONES if problem.space.name in USUAL_HEADS else ():
-        fits = ((name, g) for name, g in _widest_first(problem, backbone) if _is_feasible(problem, g, bound_ms))
+        fits = ((name, g) for name, g in _widest_first(problem, backbone, head) if _is_feasible(problem, g, bound_ms))
         first = next(fits, None)
         found |= dict([first]) if first else {}
     return found
 
 
-def _widest_first(problem: Problem, backbone: str) -> Iterator[tuple[str, Genotype]]:
+def _widest_first(problem: Problem, backbone: str, head: float) -> Iterator[tuple[str, Genotype]]:
     for scale in reversed(RESOLUTION_SCALES):
         height, width = (scaled_side(side, scale) for side in problem.input_size)
         for multiplier in WIDTH_MULTIPLIERS:
-            genotype = _known(problem, backbone, multiplier, (height, width))
+            genotype = _known(problem, backbone, multiplier, head, (height, width))
             yield f"{backbone} x {multiplier:g}{'' if scale == 1 else f' at {height}x{width}'}", genotype
 
 
-def _known(problem: Problem, backbone: str, multiplier: float, resolution: tuple[int, int]) -> Genotype:
+def _known(problem: Problem, backbone: str, multiplier: float, head: float, resolution: tuple[int, int]) -> Genotype:
     """A known network whose decoder is no wider than the space has it."""
     space, widest = problem.space.name, max(problem.largest().decoder, default=0)
-    decoder = tuple(min(widest, width) for width in usual_head(space, multiplier)["decoder"])
-    head: dict[str, Any] = {"decoder": decoder, "bands": problem.space.bands}
-    return known_network(backbone, multiplier, problem.classes, resolution, space=space, **head)
+    fields = usual_head(space, multiplier * head)
+    fields["decoder"] = tuple(min(widest, width) for width in fields["decoder"])
+    bands = problem.space.bands
+    return known_network(backbone, multiplier, problem.classes, resolution, space=space, **fields, bands=bands)
 
 
 def _is_feasible(problem: Problem, genotype: Genotype, bound_ms: float) -> bool:

@@ -120,7 +120,9 @@ def choose_winner(
     Raises:
         BudgetError: No candidate was scored, or none meets the budget when measured.
     """
-    measured = measured_candidates(run, found, shares_weights)
+    names = {one.genotype: one.by_hand for one in by_hand}
+    named = [replace(one, by_hand=names.get(one.genotype, "")) for one in found]  # the study may propose one of them
+    measured = measured_candidates(run, named, shares_weights)
     if not any(one.is_within(run.config) for one in measured):
         raise no_finalist(run.config, measured)
     known = {one.candidate.genotype for one in measured}

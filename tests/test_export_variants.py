@@ -39,6 +39,7 @@ def test_every_file_of_the_card_is_there_and_verified(whole: Path, exported: Pat
         assert metrics["uint8_miou"] == metrics["mediapipe_miou"] == metrics["miou"]
         assert metrics["int8_onnx_agreement"] > agreement  # ONNX Runtime rounds in its own way
         assert metrics["int8_onnx_miou"] == pytest.approx(metrics["miou"], abs=0.02)
+    assert trained["agreement_with_torch"] > 0.95
 
 
 @pytest.mark.parametrize("name", [UINT8, MEDIAPIPE])

@@ -144,6 +144,13 @@ def test_networks_by_hand_are_finalists_and_win_where_they_are_better(
         assert [one.get("by_hand") for one in records] == [None, "hand 0", "hand 1"]
 
 
+def test_a_network_by_hand_that_the_study_proposed_keeps_its_name(whole: Path, three: list[Candidate]) -> None:
+    larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
+    by_hand = [dataclasses.replace(three[0], by_hand="by hand", miou=0.1)]
+    _, records = choose_winner(within(whole, larger), three[:2], refining(), True, by_hand)
+    assert [one.get("by_hand") for one in records] == ["by hand", None]
+
+
 @pytest.mark.parametrize("shares_weights", [True, False])
 def test_the_winner_has_the_best_reward_once_refined(
     whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch, shares_weights: bool

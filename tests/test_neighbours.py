@@ -11,6 +11,7 @@ from small_studies import problem
 from nas.by_hand import networks_by_hand
 from nas.feasibility import Survey, initial_draws, survey_space
 from nas.neighbours import neighbours
+from nas.problem import Problem
 from search_spaces import SPACES, get_space
 from search_spaces.genotype import Genotype
 from search_spaces.nearby import NearbyTrial, choices_of
@@ -54,9 +55,26 @@ def test_neighbours_are_feasible_and_each_comes_once(surveyed: Survey) -> None:
 
 def test_the_nearest_of_each_network_by_hand_comes_first(surveyed: Survey) -> None:
     size = problem().input_size
-    expected = [nearest(known, size) for known in networks_by_hand(problem(), 3.8).values()]
-    feasible = [one for one in expected if problem().constraints.are_met_by(problem().costs(one))]
-    assert [drawn.genotype for drawn in surveyed.nearby[: len(feasible)]] == feasible
+    known = [one for head in (1.0, 0.5, 0.25) for one in networks_by_hand(problem(), 3.8, head).values()]
+    expected = [one for one in (nearest(one, size) for one in known) if feasible(problem(), one)]
+    unlike = list(dict.fromkeys(expected))
+    assert len(unlike) > 2
+    assert [drawn.genotype for drawn in surveyed.nearby[: len(unlike)]] == unlike
+
+
+def feasible(asked: Problem, genotype: Genotype) -> bool:
+    return asked.constraints.are_met_by(asked.costs(genotype))
+
+
+def test_a_lighter_head_leaves_more_to_the_backbone() -> None:
+    heads = (1.0, 0.5, 0.25)
+    found = [networks_by_hand(problem(), 3.8, head) for head in heads]
+    for backbone in ("mobilenet_v2", "efficientnet_lite0"):
+        ((whole, *_),) = [[g for name, g in one.items() if name.startswith(backbone)] for one in found[:1]]
+        ((light, *_),) = [[g for name, g in one.items() if name.startswith(backbone)] for one in found[2:]]
+        assert light.resolution >= whole.resolution
+        assert light.aspp_out < whole.aspp_out
+        assert (light.resolution, light.stages[-1].width) >= (whole.resolution, whole.stages[-1].width)
 
 
 @pytest.mark.parametrize("count", [1, 2, 16])
