@@ -4,7 +4,7 @@ They take part in the search as candidates. The best of them meets the search's 
 (`nas.finalists`). So the winner is at least as good as they are, by all that the search can see.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left
 
 from nas.problem import Problem
 from search_spaces.backbone import RESOLUTION_SCALES, scaled_side
@@ -12,7 +12,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.known_networks import USUAL_HEADS, known_network, usual_head
 
 BACKBONES = ("mobilenet_v2", "efficientnet_lite0")
-WIDTH_MULTIPLIERS = tuple(m / 20 for m in range(20, 1, -1))  # 1 to 0.1
+WIDTH_MULTIPLIERS = tuple(m / 20 for m in range(20, 1, -1))  # 1 to 0.1, widest first
 
 
 def networks_by_hand(problem: Problem, bound_ms: float, head: float = 1.0) -> dict[str, Genotype]:
@@ -30,18 +30,21 @@ def networks_by_hand(problem: Problem, bound_ms: float, head: float = 1.0) -> di
     """
     found: dict[str, Genotype] = {}
     for backbone in BACKBONES if problem.space.name in USUAL_HEADS else ():
-        fits = ((name, g) for name, g in _widest_first(problem, backbone, head) if _is_feasible(problem, g, bound_ms))
-        first = next(fits, None)
-        found |= dict([first]) if first else {}
+        widest = (_widest(problem, backbone, head, scale, bound_ms) for scale in reversed(RESOLUTION_SCALES))
+        found |= next((one for one in widest if one), {})
     return found
 
 
-def _widest_first(problem: Problem, backbone: str, head: float) -> Iterator[tuple[str, Genotype]]:
-    for scale in reversed(RESOLUTION_SCALES):
-        height, width = (scaled_side(side, scale) for side in problem.input_size)
-        for multiplier in WIDTH_MULTIPLIERS:
-            genotype = _known(problem, backbone, multiplier, head, (height, width))
-            yield f"{backbone} x {multiplier:g}{'' if scale == 1 else f' at {height}x{width}'}", genotype
+def _widest(problem: Problem, backbone: str, head: float, scale: float, bound_ms: float) -> dict[str, Genotype]:
+    """The widest network at a resolution scale that meets the constraints, found by bisection; none where none does."""
+    height, width = (scaled_side(side, scale) for side in problem.input_size)
+
+    def made(multiplier: float) -> Genotype:
+        return _known(problem, backbone, multiplier, head, (height, width))
+
+    fits = bisect_left(WIDTH_MULTIPLIERS, True, key=lambda one: _is_feasible(problem, made(one), bound_ms))
+    name = f"{backbone} x {{:g}}{'' if scale == 1 else f' at {height}x{width}'}"
+    return {name.format(one): made(one) for one in WIDTH_MULTIPLIERS[fits : fits + 1]}
 
 
 def _known(problem: Problem, backbone: str, multiplier: float, head: float, resolution: tuple[int, int]) -> Genotype:
