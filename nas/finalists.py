@@ -103,9 +103,9 @@ def choose_winner(
     """Measures and refines the best candidates, and chooses the winner.
 
     Candidates are measured on the target, best reward first. The first that meet the budget are the finalists, and so
-    are the networks by hand. They are refined. The best of each kind then meet in a runoff (`entrants_of_runoff`): all
-    train on for long, and the one with the best reward wins. Candidates so near the budget that they would have to be
-    pruned are measured only where no other meets it.
+    are the networks by hand. They are refined. The best finalist that the search proposed and the best by hand then
+    meet in a runoff: both train on for long, and the one with the better reward wins. Candidates so near the budget
+    that they would have to be pruned are measured only where no other meets it.
 
     Args:
         run: The run.
@@ -196,20 +196,16 @@ def after_round(part: Part, candidates: Sequence[Candidate], refine: Refine) -> 
 def entrants_of_runoff(refined: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
     """Chooses the finalists that train on for long.
 
-    Networks that see small images learn faster, and are overtaken later. So a short training cannot compare
-    resolutions, and each sends its best.
-
     Args:
         refined: The refined finalists.
         budget_ms: The latency budget, ms.
 
     Returns:
-        The best network by hand and, of each resolution, the best one that the search proposed, best reward first.
-        Where all are of one kind, the best two.
+        The best one that the search proposed and the best by hand. Where all are of one kind, the best two.
     """
     ranked = best_reward_first(refined, budget_ms)
-    best = {"by hand" if one.by_hand else one.genotype.resolution: one for one in reversed(ranked)}
-    return [one for one in ranked if one in best.values()] if len(best) > 1 else ranked[:2]
+    of_kinds = {bool(one.by_hand): one for one in reversed(ranked)}
+    return list(of_kinds.values()) if len(of_kinds) > 1 else ranked[:2]
 
 
 def no_finalist(config: RunConfig, measured: Sequence[Measured]) -> BudgetError:

@@ -67,16 +67,16 @@ TOY = Preset(
 )
 # some twenty minutes on two cores
 QUICK = Preset(
-    supernet=TrainingPlan(250, 8, 128),
+    supernet=TrainingPlan(200, 8, 128),
     candidate=TrainingPlan(120, 16, 128),
     finalist=long_training(60, 16, 128),
     runoff=long_training(300, 16, 128),
-    train=long_training(400, 16, 128),
+    train=long_training(250, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(460, 16, 128),
     members=2,
     trials=40,
-    finalists=6,
+    finalists=4,
 )
 # an hour or two on two cores
 STANDARD = Preset(
