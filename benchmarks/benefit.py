@@ -1,6 +1,6 @@
 """python benchmarks/benefit.py --work DIR [--jobs 2]: is what the search finds worth it?
 
-For every budget and seed some networks are chosen, trained from ImageNet weights alike, quantized, run and timed:
+For every budget and seed some networks are chosen, trained alike from --weights, quantized, run and timed:
 - searched: the winner of `python -m nas.search --budget-ms B`;
 - random: the same with `--sampler random`, as many candidates, scored with the same supernet;
 - hand-made: DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`) at the width multiplier that meets the budget;
@@ -23,6 +23,7 @@ from baseline import machine, reuse_supernet, scaled_to, search, started, traine
 from stage_tables import MILLIONS, MIOU, MS, POINTS, Figure, float_miou, int8_miou, latency, params, points, table
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing
 
+from compress.donors.source import IMAGENET
 from compress.files.atomic import write_atomically
 from compress.files.genotypes import read_genotype
 from compress.files.records import read_json, write_json
@@ -95,7 +96,10 @@ def plan(given: argparse.Namespace) -> list[Training]:
 def open_runs(given: argparse.Namespace) -> list[Run]:
     size = parse_input_size(given.input_size)
     return [
-        Run(given.work / f"seed-{seed}", RunConfig(1e6, data=given.data, input_size=size, seed=seed))
+        Run(
+            given.work / f"seed-{seed}",
+            RunConfig(1e6, data=given.data, input_size=size, seed=seed, weights=given.weights),
+        )
         for seed in given.seeds
     ]
 
@@ -141,6 +145,7 @@ def main() -> None:
     flags.add_argument("--work", type=Path, required=True, metavar="DIR", help="where everything is kept")
     flags.add_argument("--data", default="landcover")
     flags.add_argument("--input-size", default="512")
+    flags.add_argument("--weights", default=IMAGENET, help="what supernets and all networks start from (imagenet)")
     flags.add_argument("--steps", type=int, default=700, help="of each training, by the quick preset's recipe (700)")
     flags.add_argument("--budgets", nargs="+", default=["8", "15", "30"], metavar="MS")
     flags.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -149,7 +154,8 @@ def main() -> None:
     flags.add_argument("--prepare", action="store_true", help="only search")
     flags.add_argument("--measure", action="store_true", help="only time the files there are")
     given = flags.parse_args()
-    asked = {"data": given.data, "input_size": given.input_size, "steps": given.steps}
+    searched = {"data": given.data, "input_size": given.input_size, "weights": given.weights}
+    asked = {**searched, "steps": given.steps}
     kept = given.work / "asked.json"
     if not kept.is_file():
         write_json(kept, asked)
@@ -160,7 +166,7 @@ def main() -> None:
         for run in runs:
             for budget in given.budgets:
                 for network in given.networks:
-                    choose(run, network, budget, {"data": given.data, "input_size": given.input_size})
+                    choose(run, network, budget, searched)
         return
     if given.measure:
         measure_missing(runs, plan(given), seconds=2.0)
