@@ -2,11 +2,12 @@
 
 Shared weights favour small networks and small images, because the training of the supernet does. Two things work
 against that. Candidates are compared by their reward, which grows with the latency that a network uses. And each
-resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth.
+resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth. After the runoff networks
+have trained for long, and their mIoU alone decides.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,8 +105,8 @@ def choose_winner(
 
     Candidates are measured on the target, best reward first. The first that meet the budget are the finalists, and so
     are the networks by hand. They are refined. The best finalist that the search proposed and the best by hand then
-    meet in a runoff: both train on for long, and the one with the better reward wins. Candidates so near the budget
-    that they would have to be pruned are measured only where no other meets it.
+    meet in a runoff: both train on for long, and the one with the better mIoU wins. Candidates so near the budget that
+    they would have to be pruned are measured only where no other meets it.
 
     Args:
         run: The run.
@@ -131,29 +132,33 @@ def choose_winner(
     finalists = [one.candidate for one in measured if one.is_within(run.config)]
     refined = after_round("finalist", finalists, refine)
     last = after_round("runoff", entrants_of_runoff(refined, run.config.budget_ms), refine)
-    best = best_reward_first(last, run.config.budget_ms)[0]
-    rounds = {"refined": refined, "runoff": last}
+    best = max(last, key=lambda one: one.miou)
     return best.genotype, [
-        {**finalist_record(one), **figures_of(one, rounds, run.config.budget_ms)} for one in measured
+        {**finalist_record(one), **figures_of(one, refined, last, run.config.budget_ms)} for one in measured
     ]
 
 
-def figures_of(one: Measured, rounds: Mapping[str, Sequence[Candidate]], budget_ms: float) -> dict[str, float]:
-    """Tells how a candidate did in the rounds.
+def figures_of(
+    one: Measured, refined: Sequence[Candidate], last: Sequence[Candidate], budget_ms: float
+) -> dict[str, float]:
+    """Tells how a candidate did in the rounds that it was in.
 
     Args:
         one: The candidate.
-        rounds: The finalists of each round after it.
+        refined: The refined finalists.
+        last: Those of the runoff, after it.
         budget_ms: The latency budget, ms.
 
     Returns:
-        Its mIoU (0..1) and its reward after each round that it was in.
+        Its mIoU (0..1) and its reward once refined, and its mIoU after the runoff.
     """
     figures: dict[str, float] = {}
-    for name, finalists in rounds.items():
-        for c in finalists:
-            if c.genotype == one.candidate.genotype:
-                figures |= {f"{name}_miou": c.miou, f"{name}_score": reward(c.miou, c.latency_ms, budget_ms)}
+    for c in refined:
+        if c.genotype == one.candidate.genotype:
+            figures |= {"refined_miou": c.miou, "refined_score": reward(c.miou, c.latency_ms, budget_ms)}
+    for c in last:
+        if c.genotype == one.candidate.genotype:
+            figures |= {"runoff_miou": c.miou}
     return figures
 
 

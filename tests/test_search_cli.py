@@ -93,8 +93,8 @@ def test_candidates_trained_by_themselves(
     run = here / "runs" / "trained"
     winner = Genotype.from_dict(json.loads((run / "genotype.json").read_text()))
     finalists = json.loads((run / "search" / "finalists.json").read_text())
-    last = [one for one in finalists if "runoff_score" in one]
-    assert winner.id == max(last, key=lambda one: one["runoff_score"])["id"]
+    last = [one for one in finalists if "runoff_miou" in one]
+    assert winner.id == max(last, key=lambda one: one["runoff_miou"])["id"]
     candidates = {Genotype.from_dict(line["genotype"]).id for line in listed(run) if line["state"] == "complete"}
     assert {one["id"] for one in finalists if "by_hand" not in one} <= candidates
     assert not (run / "search" / "supernet.pt").exists()
