@@ -121,14 +121,12 @@ def choose_winner(
     Raises:
         BudgetError: No candidate was scored, or none meets the budget when measured.
     """
-    names = {one.genotype: one.by_hand for one in by_hand}
-    named = [replace(one, by_hand=names.get(one.genotype, "")) for one in found]  # the study may propose one of them
-    measured = measured_candidates(run, named, shares_weights)
+    known = {one.genotype for one in by_hand}
+    proposed = [one for one in found if one.genotype not in known]  # the study may propose one of them as well
+    measured = measured_candidates(run, proposed, shares_weights)
+    measured += measure_until_enough(run, best_reward_first(by_hand, run.config.budget_ms), max(1, len(by_hand)))
     if not any(one.is_within(run.config) for one in measured):
         raise no_finalist(run.config, measured)
-    known = {one.candidate.genotype for one in measured}
-    others = [one for one in by_hand if one.genotype not in known]
-    measured += measure_until_enough(run, best_reward_first(others, run.config.budget_ms), max(1, len(others)))
     finalists = [one.candidate for one in measured if one.is_within(run.config)]
     refined = after_round("finalist", finalists, refine)
     last = after_round("runoff", entrants_of_runoff(refined, run.config.budget_ms), refine)

@@ -140,7 +140,12 @@ def test_a_network_by_hand_that_the_study_proposed_keeps_its_name(whole: Path, t
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     by_hand = [dataclasses.replace(three[0], by_hand="by hand", miou=0.1)]
     _, records = choose_winner(within(whole, larger), three[:2], refining(), True, by_hand)
-    assert [one.get("by_hand") for one in records] == ["by hand", None]
+    assert {one["id"]: one.get("by_hand") for one in records} == {
+        three[1].genotype.id: None,
+        three[0].genotype.id: "by hand",
+    }
+    winner, _ = choose_winner(within(whole, larger), three[:1], refining(), True, by_hand)
+    assert winner == three[0].genotype
 
 
 @pytest.mark.parametrize("shares_weights", [True, False])
