@@ -97,15 +97,12 @@ class RunConfig:
     )
     augment: str = flag(TRAINING, "how training images are changed", "photo", choices=AUGMENTATIONS)
     sampling: str = flag(TRAINING, "where training crops lie", "uniform", choices=SAMPLINGS)
-    crop: int | None = flag(
-        TRAINING, "side of training crops in pixels; steps keep their pixels", None, type=int, unset="the preset's",
-        metavar="N",
-    )  # fmt: skip
+    crop: int | None = flag(TRAINING, "side of training crops in pixels", None, type=int, unset="the preset's")
     weights: str = flag(
         TRAINING, "what networks start from", IMAGENET, parse=expand_weights, metavar="START",
         listed=", ".join((*WEIGHTS_NAMES, "or a network.pt, .safetensors or torch file")),
     )  # fmt: skip
-    trials: int = flag(SEARCH, "candidates to score", None, type=int, unset="the preset's", metavar="N")
+    trials: int = flag(SEARCH, "candidates to score", None, type=int, unset="the preset's")
     strategy: str = flag(SEARCH, "where scores come from", "supernet", choices=STRATEGIES)
     sampler: str = flag(SEARCH, "what proposes candidates", "tpe", choices=SAMPLER_NAMES)
     pruner: str = flag(SEARCH, "what stops poor trainings of --strategy train", "none", choices=PRUNER_NAMES)
