@@ -102,7 +102,7 @@ class RunConfig:
         TRAINING, "what networks start from", IMAGENET, parse=expand_weights, metavar="START",
         listed=", ".join((*WEIGHTS_NAMES, "or a network.pt, .safetensors or torch file")),
     )  # fmt: skip
-    trials: int = flag(SEARCH, "candidates to score", None, type=int, unset="the preset's")
+    trials: int = flag(SEARCH, "candidates to score", None, type=int, unset="the preset's", metavar="N")
     strategy: str = flag(SEARCH, "where scores come from", "supernet", choices=STRATEGIES)
     sampler: str = flag(SEARCH, "what proposes candidates", "tpe", choices=SAMPLER_NAMES)
     pruner: str = flag(SEARCH, "what stops poor trainings of --strategy train", "none", choices=PRUNER_NAMES)
