@@ -44,9 +44,8 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
     target = HostTarget()
 
     def measured(index: int) -> float:
-        return target.measure([random_weight_model(graph_of(mobilenetv2(MULTIPLIERS[index], classes, input_size)))])[
-            0
-        ].ms
+        graph = graph_of(mobilenetv2(MULTIPLIERS[index], classes, input_size))
+        return target.measure([random_weight_model(graph)])[0].ms
 
     low, high = 0, len(MULTIPLIERS) - 1
     while low < high:

@@ -7,9 +7,7 @@ from typing import Protocol
 from nas.constraints import Costs
 from nas.problem import Problem
 from search_spaces.genotype import Genotype
-from search_spaces.trials import Trial
-
-Params = dict[str, bool | int | float | str]
+from search_spaces.trials import Params, Trial
 
 
 class RecordingTrial(Trial, Protocol):

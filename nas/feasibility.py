@@ -7,7 +7,6 @@ networks: it shows how many are feasible, and the search starts from some of the
 
 import random
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -15,50 +14,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from compress.stages.config import PRUNED_SHARE
 from nas.constraints import COST_FLAGS, COST_NAMES, COST_UNITS, TARGET_COST_NAMES, Constraints, Costs, format_cost
-from nas.draws import Draw, Params, draw_with
+from nas.draws import Draw, draw_with
 from nas.neighbours import neighbours
 from nas.problem import Problem
 from search_spaces.errors import BudgetError
-from search_spaces.trials import Choice, RandomTrial, SmallestTrial
+from search_spaces.nearby import NearbyTrial
+from search_spaces.trials import Params, RandomTrial
 
 INFEASIBLE = "refused"  # user attribute of an infeasible trial, as studies of every version have it
-
-
-class SmallestTrialWithParams(SmallestTrial):
-    """Draws the smallest network and keeps its parameters in `params`."""
-
-    def __init__(self) -> None:
-        self.params: Params = {}
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
-        """Chooses the lowest value.
-
-        Args:
-            name: The parameter.
-            low: The lowest value.
-            high: The highest value.
-            step: The distance between two values.
-
-        Returns:
-            `low`.
-        """
-        value = super().suggest_int(name, low, high, step=step)
-        self.params[name] = value
-        return value
-
-    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Choice:
-        """Chooses the first value.
-
-        Args:
-            name: The parameter.
-            choices: Its values, smallest network first.
-
-        Returns:
-            The first of `choices`.
-        """
-        value = super().suggest_categorical(name, choices)
-        self.params[name] = value
-        return value
 
 
 @dataclass(frozen=True)
@@ -104,9 +67,8 @@ def survey_space(problem: Problem, seed: int) -> Survey:
     Raises:
         BudgetError: Not even the smallest network is feasible. The message has its costs and the flags to change.
     """
-    constraints, trial = problem.constraints, SmallestTrialWithParams()
-    genotype = problem.genotype(trial)
-    smallest = Draw(genotype, trial.params, problem.costs(genotype))
+    constraints = problem.constraints
+    (smallest,) = draw_with(problem, [NearbyTrial({}, random.Random())])  # it wants nothing, so it takes first values
     check_smallest(problem, smallest)
     rng = random.Random(seed)
     drawn = draw_with(problem, [RandomTrial(rng) for _ in range(problem.latencies.survey_draws)])

@@ -1,13 +1,11 @@
 """The choices by which a space makes a given network, or the one nearest to it, and steps away from them."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from search_spaces.backbone import RESOLUTION_SCALE
 from search_spaces.genotype import Genotype
-from search_spaces.trials import Choice
-
-Params = Mapping[str, bool | int | float | str]
+from search_spaces.trials import Choice, Params
 
 
 def choices_of(genotype: Genotype, input_size: tuple[int, int]) -> Params:
@@ -20,7 +18,7 @@ def choices_of(genotype: Genotype, input_size: tuple[int, int]) -> Params:
     Returns:
         The choices by the names under which spaces ask for them. There are more of them than one space asks for.
     """
-    chosen: dict[str, bool | int | float | str] = {
+    chosen: Params = {
         RESOLUTION_SCALE: genotype.resolution[0] / input_size[0],
         "stem": genotype.stem,
         "stages": len(genotype.stages),
@@ -65,7 +63,7 @@ class NearbyTrial:
             moved: The chance (0..1) with which a value moves to the next smaller or larger one.
         """
         self.wanted, self.rng, self.moved = wanted, rng, moved
-        self.params: dict[str, bool | int | float | str] = {}
+        self.params: Params = {}
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
         """Chooses a number.

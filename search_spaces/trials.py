@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 Choice = TypeVar("Choice", bool, int, float, str)
+Params = dict[str, bool | int | float | str]  # what a trial chose, by name
 
 
 class Trial(Protocol):
@@ -105,7 +106,7 @@ class RandomTrial:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.params: dict[str, bool | int | float | str] = {}
+        self.params: Params = {}
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1) -> int:
         """Draws a number.

@@ -32,6 +32,12 @@ def test_the_nearest_network_to_a_member_is_itself(space: str, size: tuple[int, 
         assert nearest(member, size) == member
 
 
+@pytest.mark.parametrize("space", SPACES)
+def test_a_trial_that_wants_nothing_draws_the_smallest_network(space: str) -> None:
+    smallest = get_space(space).sample(SmallestTrial(), 8, (128, 128))
+    assert get_space(space).sample(NearbyTrial({}, random.Random()), 8, (128, 128)) == smallest
+
+
 def test_the_nearest_network_to_one_by_hand_has_its_blocks() -> None:
     for known in networks_by_hand(problem(), 4.0).values():
         found = nearest(known, problem().input_size)
