@@ -161,8 +161,7 @@ def ended(pool: ProcessPoolExecutor) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
-            process.join()
+        pool.shutdown(cancel_futures=True)  # the pool's own thread waits for them; a second waiter could miss their end
         raise
