@@ -58,12 +58,11 @@ def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) 
     quick = PRESETS["quick"]
     plans = replace(
         quick,
-        supernet=replace(quick.supernet, steps=supernet_steps, crop=given.crop),
-        finalist=replace(quick.finalist, crop=given.crop),
-        train=replace(quick.train, steps=given.steps, crop=given.crop),
+        supernet=replace(quick.supernet, steps=supernet_steps),
+        train=replace(quick.train, steps=given.steps),
     )
     size = parse_input_size(given.input_size)
-    asked = {"data": given.data, "input_size": size, "seed": seed, "weights": given.weights}
+    asked = {"data": given.data, "input_size": size, "seed": seed, "weights": given.weights, "crop": given.crop}
     return Run(given.work, PlannedConfig(given.budget_ms, **asked, plans=plans))
 
 
@@ -176,7 +175,7 @@ def main() -> None:
     )
     flags.add_argument("--steps", type=int, default=700, help="of each training alone")
     flags.add_argument("--supernet-steps", type=int, nargs="+", default=[400], help="of one supernet or of several")
-    flags.add_argument("--crop", type=int, default=128)
+    flags.add_argument("--crop", type=int, default=128, help="side of the crops of one network, as for nas.search")
     flags.add_argument("--jobs", type=int, default=2, help="trainings at once")
     flags.add_argument("--threads", type=int, default=1, help="of each training")
     flags.add_argument("--work", type=Path, default=Path("runs/rank_fidelity"))

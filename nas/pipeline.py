@@ -45,7 +45,7 @@ def run_pipeline(run: Run) -> None:
     budget_ms = run.config.budget_ms
     if result["latency_ms"] > budget_ms:
         raise BudgetError(
-            f"the exported model takes {result['latency_ms']:.2f} ms, over --budget-ms {budget_ms:g}; "
+            f"the exported model takes {result['latency_ms']:.3f} ms, over --budget-ms {budget_ms:g}; "
             f"cut more with python -m compress.prune {run.path} --target-ms {0.8 * budget_ms:g}, then --resume"
         )
 

@@ -15,8 +15,13 @@ from compress.data.dataset import IGNORE, open_data
 from compress.data.validation import Validation, read_validation
 from compress.evaluation.agreement import agreement
 from compress.evaluation.tflite_file import evaluate_tflite
+from compress.latency.targets import HostTarget
+from compress.stages import quantize
+from compress.stages.config import RunConfig
+from compress.stages.run import Run
+from compress.tflite import fallback
 from compress.tflite.conversion import write_float_tflite
-from compress.tflite.fallback import QuantizationSource, float_ops_for, logits_error, rank_layers
+from compress.tflite.fallback import FileFigures, QuantizationSource, float_ops_for, logits_error, rank_layers
 from compress.tflite.flatbuffer import read_model
 from compress.tflite.int8_file import int8_file
 from compress.tflite.int8_grids import ValueRanges, tied_values, weight_scales
@@ -110,6 +115,23 @@ def test_a_layer_in_float_is_float_in_both(trained: Trained) -> None:
             check_all_int8(content, tensors - {forgotten})
     with pytest.raises(InputError, match="not int8 throughout"):
         check_all_int8(content, {*tensors, trained.names["stem"]})  # which is int8 all the same
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.9, True), (0.99, False)])
+def test_a_layer_in_float_leaves_room_below_the_budget(
+    trained: Trained, tmp_path: Path, share: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of 7.9 ms for 8 took more than 8 in the next sitting."""
+    run = Run(tmp_path, RunConfig(budget_ms=8))
+    run.__dict__.update(target=HostTarget())
+    found = iter([FileFigures(0.5, 6.4), FileFigures(0.6, 8 * share)])
+    monkeypatch.setattr(quantize, "file_runner", lambda *_: lambda content: next(found))
+    ranges = observe_ranges(trained.network, trained.images)
+    source = QuantizationSource(trained.network, trained.file, ranges, trained.images[:1])
+    monkeypatch.setattr(fallback, "MAX_FALLBACK_LAYERS", 1)
+    best, all_int8 = quantize.best_int8(run, [source], min_miou=0.55)
+    assert (best.file.miou, bool(best.file.float_ops)) == ((0.6, True) if kept else (0.5, False))
+    assert all_int8 == [0.5]
 
 
 def test_the_bias_of_a_dead_channel_survives(trained: Trained) -> None:

@@ -182,17 +182,17 @@ class FallbackResult:
 
 
 def fall_back(
-    source: QuantizationSource, file: QuantizedFile, min_miou: float, budget_ms: float, run_file: RunFile
+    source: QuantizationSource, file: QuantizedFile, min_miou: float, bound_ms: float, run_file: RunFile
 ) -> FallbackResult:
     """Puts layers in float while the mIoU is too low, the worst first, at most MAX_FALLBACK_LAYERS of them.
 
-    A layer that brings nothing, or that breaks the budget, goes back to int8.
+    A layer that brings nothing, or that makes the file too slow, goes back to int8.
 
     Args:
         source: What the files are made from.
         file: The file that is int8 throughout.
         min_miou: The mIoU (0..1) to reach.
-        budget_ms: The latency that no file may exceed.
+        bound_ms: The latency that no file may exceed.
         run_file: Runs a file.
 
     Returns:
@@ -203,7 +203,7 @@ def fall_back(
     while file.miou < min_miou and len(steps) < MAX_FALLBACK_LAYERS and remaining:
         value = next(iter(remaining))
         other = source.quantized(run_file, file.float_ops | float_ops_for(source.network.graph, value))
-        kept = other.miou > file.miou and other.latency_ms <= budget_ms
+        kept = other.miou > file.miou and other.latency_ms <= bound_ms
         gain, cost = other.miou - file.miou, other.latency_ms - file.latency_ms
         print(f"quantize: {value} in float: mIoU {gain:+.4f}, {cost:+.2f} ms" + ("" if kept else "; back to int8"))
         steps.append({"layer": value, "miou": other.miou, "latency_ms": other.latency_ms, "kept": kept})
