@@ -1,0 +1,79 @@
+"""python benchmarks/supernet_start.py RUN [RUN ...] --work DIR: what the supernet is worth as a start of finalists.
+
+The finalists of finished searches are trained once more by the rounds of the search. This time they start from the
+donor, as the supernet itself does, and not from the supernet's weights. Both are scored as int8 files that LiteRT runs
+over the validation split. The same command goes on where it was killed.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from baseline import machine, started
+
+from compress.files.records import read_json
+from compress.files.tensors import load_network
+from compress.stages.cli import run_command
+from compress.stages.run import SEARCH, open_run
+from compress.training.device import share_cores
+from nas.finals import Finals
+from nas.score import Scorer, calibration_batches
+from nas.study import Candidate
+from search_spaces.genotype import Genotype
+
+REMEDY = "give a finished run of nas.search"
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A finalist and what finalists.json has of it."""
+
+    genotype: Genotype
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.record.get("by_hand", self.genotype.id))
+
+
+def finalists_of(folder: Path) -> list[Finalist]:
+    """Those that were refined."""
+    search = folder / SEARCH
+    records = [one for one in read_json(search / "finalists.json", REMEDY, list) if "refined_miou" in one]
+    return [Finalist(load_network(search / "finalists" / one["id"] / "network.pt").genotype, one) for one in records]
+
+
+def from_donor(folder: Path, work: Path, finalists: Sequence[Finalist]) -> list[list[float]]:
+    """mIoU (0..1) of each after the first round, and of the entrants of the runoff after that."""
+    run = open_run(folder)
+    scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, share_cores())
+    there = replace(run, path=work / folder.name)
+    finals = Finals(there, scorer.score, lambda genotype: started(run, genotype))
+    candidates = [Candidate(one.genotype, latency_ms=0.0, miou=0.0) for one in finalists]
+    first = finals.train_on("finalist", candidates)
+    last = [i for i, one in enumerate(finalists) if "runoff_miou" in one.record]
+    after = dict(zip(last, finals.train_on("runoff", [candidates[i] for i in last]), strict=True))
+    return [[miou, *([after[i]] if i in after else [])] for i, miou in enumerate(first)]
+
+
+def main() -> None:
+    flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    flags.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    flags.add_argument("--work", type=Path, required=True, metavar="DIR")
+    given = flags.parse_args()
+    rounds = ("refined", "after the runoff")
+    starts = [f"from the {start}: {after}" for start in ("supernet", "donor") for after in rounds]
+    print(f"{machine()}\n\n| run | network | {' | '.join(starts)} |\n|{'---|' * (2 + len(starts))}")
+    for folder in given.runs:
+        finalists = finalists_of(folder)
+        for one, mious in zip(finalists, from_donor(folder, given.work, finalists), strict=True):
+            kept = [one.record[name] for name in ("refined_miou", "runoff_miou") if name in one.record]
+            cells = [f"{miou:.3f}" for miou in kept] + [""] * (2 - len(kept))
+            cells += [f"{miou:.3f}" for miou in mious] + [""] * (2 - len(mious))
+            print(f"| {folder.name} | {one.name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main)
