@@ -58,6 +58,11 @@ def from_donor(folder: Path, work: Path, finalists: Sequence[Finalist]) -> list[
     return [[miou, *([after[i]] if i in after else [])] for i, miou in enumerate(first)]
 
 
+def cells(mious: Sequence[float]) -> str:
+    """A cell for each round; the second is empty where the finalist was not in the runoff."""
+    return " | ".join([f"{miou:.3f}" for miou in mious] + [""] * (2 - len(mious)))
+
+
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     flags.add_argument("runs", type=Path, nargs="+", metavar="RUN")
@@ -70,9 +75,7 @@ def main() -> None:
         finalists = finalists_of(folder)
         for one, mious in zip(finalists, from_donor(folder, given.work, finalists), strict=True):
             kept = [one.record[name] for name in ("refined_miou", "runoff_miou") if name in one.record]
-            cells = [f"{miou:.3f}" for miou in kept] + [""] * (2 - len(kept))
-            cells += [f"{miou:.3f}" for miou in mious] + [""] * (2 - len(mious))
-            print(f"| {folder.name} | {one.name} | {' | '.join(cells)} |", flush=True)
+            print(f"| {folder.name} | {one.name} | {cells(kept)} | {cells(mious)} |", flush=True)
 
 
 if __name__ == "__main__":
