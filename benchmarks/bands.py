@@ -101,7 +101,7 @@ def trained(folder: Path, bands: str, seed: int, steps: int) -> tuple[float, flo
         mIoU (0..1) of the float network and of the int8 file, and seconds of CPU time.
     """
     begun = time.process_time()
-    plans = Preset(*(TrainingPlan(steps, BATCH, CROP, LR, WEIGHT_DECAY),) * 7, members=1, trials=1, finalists=1)
+    plans = Preset(*(TrainingPlan(steps, BATCH, CROP, LR, WEIGHT_DECAY),) * 7, trials=1, finalists=1)
     spec = f"folder:{folder / bands}"
     config = PlannedConfig(budget_ms=1e6, data=spec, input_size=SIZE, seed=seed, augment="aerial", plans=plans)
     run = Run(folder / f"{bands}-{seed}", config)

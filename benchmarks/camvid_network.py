@@ -144,7 +144,7 @@ def train(start: Callable[[Run], Network], loss: str, schedule: Schedule, seed: 
 def open_runs(work: Path, data: str, seed: int) -> dict[str, Run]:
     """The runs of both splits."""
     plan = TrainingPlan(1, BATCH, CROP)
-    plans = Preset(*(plan,) * 7, members=1, trials=1, finalists=1)
+    plans = Preset(*(plan,) * 7, trials=1, finalists=1)
     config = PlannedConfig(
         budget_ms=22, data=data, input_size=INPUT_SIZE, seed=seed, augment="road", weights="none", plans=plans
     )

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     size = parse_input_size(asked.input_size)
-    plans = Preset(*(TrainingPlan(asked.steps, BATCH, CROP, LR, WEIGHT_DECAY),) * 7, members=1, trials=1, finalists=1)
+    plans = Preset(*(TrainingPlan(asked.steps, BATCH, CROP, LR, WEIGHT_DECAY),) * 7, trials=1, finalists=1)
     run = Run(asked.work, PlannedConfig(budget_ms=1e6, data=asked.data, input_size=size, seed=asked.seed, plans=plans))
     begun = time.process_time()
     donor = prepare_donor(load_network(asked.donor), calibration_images(run.data, size, torch.device("cpu")))

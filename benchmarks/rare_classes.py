@@ -52,9 +52,7 @@ def run_of(asked: argparse.Namespace, variant: str, seed: int) -> Run:
     Returns:
         The run on the device that is asked for.
     """
-    plans = Preset(
-        *(TrainingPlan(asked.steps, asked.batch, asked.crop, LR, WEIGHT_DECAY),) * 7, members=1, trials=1, finalists=1
-    )
+    plans = Preset(*(TrainingPlan(asked.steps, asked.batch, asked.crop, LR, WEIGHT_DECAY),) * 7, trials=1, finalists=1)
     size = parse_input_size(asked.input_size)
     common = {"data": asked.data, "input_size": size, "augment": "road", "weights": asked.weights, "seed": seed}
     config = PlannedConfig(budget_ms=1e6, plans=plans, **common, **VARIANTS[variant])

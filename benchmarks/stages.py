@@ -71,7 +71,7 @@ class Asked:
 
     def config(self, seed: int) -> RunConfig:
         plan = TrainingPlan(self.steps, self.batch, self.crop, LR, WEIGHT_DECAY)
-        plans = Preset(*(plan,) * 7, members=1, trials=1, finalists=1)
+        plans = Preset(*(plan,) * 7, trials=1, finalists=1)
         size = parse_input_size(self.input_size)
         return PlannedConfig(budget_ms=1e6, data=self.data, input_size=size, seed=seed, plans=plans)
 

@@ -21,7 +21,6 @@ class Preset:
         train: training of the winner.
         recover: training after each cut of channel pruning.
         distill: training with a teacher.
-        members: trainings of the winner whose weights are averaged.
         trials: candidates that are scored.
         finalists: candidates that are measured on the target.
     """
@@ -33,7 +32,6 @@ class Preset:
     train: TrainingPlan
     recover: TrainingPlan
     distill: TrainingPlan
-    members: int
     trials: int
     finalists: int
 
@@ -61,7 +59,6 @@ TOY = Preset(
     train=TrainingPlan(4, 2, 64),
     recover=TrainingPlan(2, 2, 64),
     distill=TrainingPlan(2, 2, 64),
-    members=2,
     trials=4,
     finalists=2,
 )
@@ -71,10 +68,9 @@ QUICK = Preset(
     candidate=TrainingPlan(120, 16, 128),
     finalist=long_training(60, 16, 128),
     runoff=long_training(300, 16, 128),
-    train=long_training(250, 16, 128),
+    train=long_training(750, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(460, 16, 128),
-    members=2,
     trials=40,
     finalists=4,
 )
@@ -84,10 +80,9 @@ STANDARD = Preset(
     candidate=TrainingPlan(400, 8, 192),
     finalist=long_training(120, 16, 192),
     runoff=long_training(1000, 8, 256),
-    train=long_training(2500, 8, 256),
+    train=long_training(3000, 8, 256),
     recover=TrainingPlan(200, 8, 256, lr=1e-3),
     distill=long_training(2000, 8, 256),
-    members=2,
     trials=80,
     finalists=6,
 )
@@ -99,7 +94,6 @@ BEST = replace(
     train=long_training(7000, 16, 352),
     recover=TrainingPlan(1000, 16, 352, lr=1e-3),
     distill=long_training(4000, 16, 352),
-    members=1,
     finalists=12,
 )
 PRESETS = {"toy": TOY, "quick": QUICK, "standard": STANDARD, "best": BEST}

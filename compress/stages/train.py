@@ -1,30 +1,18 @@
 """Trains the search's winner, which starts from the weights it had at the end of the search.
 
-Two trainings of one network with other crops may end several points of mIoU apart. So the winner is trained several
-times from the same weights, side by side, and the weights are averaged (model soups, Wortsman et al. 2022, the greedy
-one). A winner that need not be pruned has no better teacher than itself. It is trained for the steps of recovery and
+A winner that need not be pruned has no better teacher than itself. It is trained for the steps of recovery and
 distillation too, because all steps at once gain more (benchmarks/stages.md).
 """
 
-import shutil
 import time
-from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 
-from compress.files.tensors import load_network
+from compress.stages.fitting import fit_network
 from compress.stages.options import TrainOptions
 from compress.stages.records import record_network
 from compress.stages.run import SEARCH, Run
-from compress.stages.side_by_side import Training, train_side_by_side
-from compress.training.averaging import mean_network
-from compress.training.checkpoint import origin_of
-from compress.training.log import LOG_FILE
-from compress.training.schedule import Schedule
-from search_spaces.network import Network
 
-SEED = 2  # of the crops of the first member; each further one adds MEMBER_SEED
-MEMBER_SEED = 9
+SEED = 2  # of the crops
 
 
 def train(
@@ -60,61 +48,7 @@ def train(
         train_privately(run, network, schedule, privacy, private_data, SEED, begun)
         return
 
-    trainings = members_of(run, network, schedule)
-    train_side_by_side(run, trainings)
-    folders = [training.file.parent for training in trainings]
-    shutil.copyfile(folders[0] / LOG_FILE, run.path / "train" / LOG_FILE)
-    network, miou, mious = soup(run, [load_network(training.file) for training in trainings])
-    record_network(run, "train", network, miou, begun, member_mious=mious)
-    for folder in folders:
-        shutil.rmtree(folder)
+    def save(seconds: float) -> None:
+        record_network(run, "train", network, run.miou(network), begun)
 
-
-def members_of(run: Run, network: Network, schedule: Schedule) -> list[Training]:
-    """The trainings of a network whose weights are averaged.
-
-    Args:
-        run: The run, whose preset says how many there are.
-        network: The network that all start from.
-        schedule: The length and the learning rate of each.
-
-    Returns:
-        The trainings. Their folders in RUN/train have names that depend on the network, so that what a killed training
-        left of another one is not used.
-    """
-    count = run.config.preset_values.members
-    origin = origin_of(network, schedule, run.training_key)
-    return [
-        Training(
-            deepcopy(network),
-            schedule,
-            run.path / "train" / f"{origin}-{number}" / "network.pt",
-            "train" if count == 1 else f"train {number} of {count}",
-            SEED + MEMBER_SEED * (number - 1),
-        )
-        for number in range(1, count + 1)
-    ]
-
-
-def soup(run: Run, members: Sequence[Network]) -> tuple[Network, float, list[float]]:
-    """Averages the weights of networks that were trained from the same start.
-
-    The best member comes first. Each further one joins the average where the validation mIoU does not fall by it.
-
-    Args:
-        run: The run.
-        members: The networks.
-
-    Returns:
-        The average, its mIoU (0..1), and those of the members.
-    """
-    mious = [run.miou(member) for member in members]
-    ranked = sorted(zip(mious, members, strict=True), key=lambda pair: -pair[0])
-    miou, best = ranked[0]
-    joined = [best]
-    for _, member in ranked[1:]:
-        together = mean_network([*joined, member])
-        if (miou_together := run.miou(together)) >= miou:
-            miou, best = miou_together, together
-            joined.append(member)
-    return best, miou, mious
+    fit_network(run, network, schedule, run.path / "train", "train", seed=SEED, save=save)

@@ -1,19 +1,15 @@
-"""Averages of weights: of one training while it goes on (EMA; Polyak and Juditsky 1992), and of several trainings.
+"""The exponential moving average of a model's weights while it trains (EMA; Polyak and Juditsky 1992).
 
-BN statistics are averaged like the weights. They could be computed anew with a pass over the data, but in an EMA they
-are moving averages of the same steps already. A supernet has no BN statistics of its own: those of a subnet are set
-anew when it is scored.
+BN statistics are averaged like the weights. They could be computed anew with a pass over the data, but they are moving
+averages of the same steps already. A supernet has no BN statistics of its own: those of a subnet are set anew when it
+is scored.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 
-import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-from search_spaces.network import Network
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -59,23 +55,3 @@ def averaged(model: nn.Module, average: AveragedModel | None) -> Iterator[None]:
         yield
     finally:
         model.load_state_dict(own)
-
-
-def mean_network(networks: Sequence[Network]) -> Network:
-    """Makes the network with the mean weights of several networks of one genotype.
-
-    Args:
-        networks: The networks.
-
-    Returns:
-        A new network in eval mode.
-    """
-    states = [network.state_dict() for network in networks]
-    mean = deepcopy(networks[0])
-    mean.load_state_dict(
-        {
-            name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
-            for name, value in states[0].items()
-        }
-    )
-    return mean.eval()
