@@ -54,7 +54,7 @@ def from_donor(folder: Path, work: Path, finalists: Sequence[Finalist]) -> list[
     candidates = [Candidate(one.genotype, latency_ms=0.0, miou=0.0) for one in finalists]
     first = finals.train_on("finalist", candidates)
     last = [i for i, one in enumerate(finalists) if "runoff_miou" in one.record]
-    after = dict(zip(last, finals.train_on("runoff", [candidates[i] for i in last]), strict=True))
+    after = dict(zip(last, finals.train_on("train", [candidates[i] for i in last]), strict=True))
     return [[miou, *([after[i]] if i in after else [])] for i, miou in enumerate(first)]
 
 

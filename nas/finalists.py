@@ -2,8 +2,8 @@
 
 Shared weights favour small networks and small images, because the training of the supernet does. Two things work
 against that. Candidates are compared by their reward, which grows with the latency that a network uses. And each
-resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth. After the runoff networks
-have trained for long, and their mIoU alone decides.
+resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth. In the runoff networks are
+trained to the end, and their mIoU alone decides.
 """
 
 from collections import Counter
@@ -105,8 +105,8 @@ def choose_winner(
 
     Candidates are measured on the target, best reward first. The first that meet the budget are the finalists, and so
     are the networks by hand. They are refined. The best finalist that the search proposed and the best by hand then
-    meet in a runoff: both train on for long, and the one with the better mIoU wins. Candidates so near the budget that
-    they would have to be pruned are measured only where no other meets it.
+    meet in a runoff: both are trained to the end, and the one with the better mIoU wins. Candidates so near the budget
+    that they would have to be pruned are measured only where no other meets it.
 
     Args:
         run: The run.
@@ -129,7 +129,7 @@ def choose_winner(
         raise no_finalist(run.config, measured)
     finalists = [one.candidate for one in measured if one.is_within(run.config)]
     refined = after_round("finalist", finalists, refine)
-    last = after_round("runoff", entrants_of_runoff(refined, run.config.budget_ms), refine)
+    last = after_round("train", entrants_of_runoff(refined, run.config.budget_ms), refine)
     best = max(last, key=lambda one: one.miou)
     return best.genotype, [
         {**finalist_record(one), **figures_of(one, refined, last, run.config.budget_ms)} for one in measured
@@ -197,7 +197,7 @@ def after_round(part: Part, candidates: Sequence[Candidate], refine: Refine) -> 
 
 
 def entrants_of_runoff(refined: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
-    """Chooses the finalists that train on for long.
+    """Chooses the finalists that are trained to the end.
 
     Args:
         refined: The refined finalists.

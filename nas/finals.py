@@ -1,7 +1,8 @@
 """The last rounds of a search: its best candidates train on, each by itself.
 
 All finalists train for a short time, which corrects most of the bias of shared weights (benchmarks/rank_fidelity.md).
-Short trainings favour networks that learn fast. So the best few train on for long: that is the runoff.
+Short trainings favour networks that learn fast. So the best two are trained to the end, and the better one wins. This
+is the runoff.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +11,16 @@ from pathlib import Path
 
 from compress.files.tensors import load_network
 from compress.stages.config import Part
-from compress.stages.run import SEARCH, Run
+from compress.stages.run import SEARCH, TRAINED, Run
 from compress.stages.side_by_side import Training, train_side_by_side
+from compress.stages.train import SEED, winner_schedule
+from compress.training.schedule import Schedule
 from nas.study import Candidate
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
-ROUNDS: dict[Part, str] = {"finalist": "finalists", "runoff": "runoff"}  # and their folders in RUN/search
-SEEDS: dict[Part, int] = {"finalist": 7, "runoff": 6}  # of the crops
+ROUNDS: dict[Part, str] = {"finalist": "finalists", "train": TRAINED}  # and their folders in RUN/search
+SEEDS: dict[Part, int] = {"finalist": 7, "train": SEED}  # of the crops
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,19 @@ class Finals:
         file = self.file(last, genotype)
         return load_network(file) if file.exists() else self.before(last, genotype)
 
+    def schedule(self, part: Part, candidate: Candidate) -> Schedule:
+        """How long a network trains in a round.
+
+        Args:
+            part: The round.
+            candidate: The network.
+
+        Returns:
+            The schedule of the round; in the runoff that of a winner.
+        """
+        config = self.run.config
+        return winner_schedule(config, candidate.latency_ms) if part == "train" else config.schedule(part)
+
     def train_on(self, part: Part, candidates: Sequence[Candidate]) -> list[float]:
         """Trains networks in a round, unless that was done before, and scores them.
 
@@ -89,10 +105,15 @@ class Finals:
             DivergedError: A loss or a weight is not finite.
             InputError: A checkpoint, a log or a file of the data is damaged.
         """
-        schedule = self.run.config.schedule(part)
-        files = {one.genotype: self.file(part, one.genotype) for one in candidates}
+        files = {one: self.file(part, one.genotype) for one in candidates}
         trainings = [
-            Training(self.before(part, one), schedule, file, f"{part} {one.id}", SEEDS[part])
+            Training(
+                self.before(part, one.genotype),
+                self.schedule(part, one),
+                file,
+                f"{part} {one.genotype.id}",
+                SEEDS[part],
+            )
             for one, file in files.items()
             if not file.exists()
         ]

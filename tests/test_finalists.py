@@ -41,7 +41,7 @@ def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> N
     named = finalist_name(best, winner.genotype.id)  # a network by hand has that name too
     assert named.endswith(", winner")
     assert f"<td>{named}<" in (whole / "report.html").read_text()
-    kept = load_network(whole / "search" / "runoff" / best["id"] / "network.pt")
+    kept = load_network(whole / "search" / "trained" / best["id"] / "network.pt")
     for name, value in kept.state_dict().items():
         torch.testing.assert_close(winner.state_dict()[name], value, rtol=0, atol=0)
 
@@ -105,7 +105,7 @@ def test_the_next_best_are_finalists_where_others_are_too_slow(
         return [c.miou for c in candidates]
 
     choose_winner(within(whole, three[0]), three, refine, shares_weights=True)
-    assert rounds == [("finalist", three[1:]), ("runoff", three[1:])]  # the first takes no place
+    assert rounds == [("finalist", three[1:]), ("train", three[1:])]  # the first takes no place
     with pytest.raises(BudgetError, match="none of 3 candidates meets --budget-ms 50"):
         choose_winner(within(whole, None), three, refining(), shares_weights=True)
 
@@ -168,7 +168,7 @@ def test_the_best_of_the_search_and_the_best_by_hand_meet_in_the_runoff(
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=2))
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     ids = [c.genotype.id for c in three]
-    rounds = {"finalist": dict(zip(ids, (0.3, 0.4, 0.5), strict=True)), "runoff": {ids[0]: 0.7, ids[2]: 0.6}}
+    rounds = {"finalist": dict(zip(ids, (0.3, 0.4, 0.5), strict=True)), "train": {ids[0]: 0.7, ids[2]: 0.6}}
 
     def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
         return [rounds[part][c.genotype.id] for c in candidates]

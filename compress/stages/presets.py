@@ -17,8 +17,7 @@ class Preset:
         supernet: training of the supernet.
         candidate: training of each candidate with `--strategy train`.
         finalist: further training of the supernet's best candidates, each by itself.
-        runoff: further training of the best finalists, each by itself.
-        train: training of the winner.
+        train: training of the best two finalists, of which one wins, each by itself.
         recover: training after each cut of channel pruning.
         distill: training with a teacher.
         trials: candidates that are scored.
@@ -28,7 +27,6 @@ class Preset:
     supernet: TrainingPlan
     candidate: TrainingPlan
     finalist: TrainingPlan
-    runoff: TrainingPlan
     train: TrainingPlan
     recover: TrainingPlan
     distill: TrainingPlan
@@ -55,7 +53,6 @@ TOY = Preset(
     supernet=TrainingPlan(4, 4, 64),
     candidate=TrainingPlan(6, 2, 64),
     finalist=TrainingPlan(2, 2, 64),
-    runoff=TrainingPlan(2, 2, 64),
     train=TrainingPlan(4, 2, 64),
     recover=TrainingPlan(2, 2, 64),
     distill=TrainingPlan(2, 2, 64),
@@ -67,8 +64,7 @@ QUICK = Preset(
     supernet=TrainingPlan(200, 8, 128),
     candidate=TrainingPlan(120, 16, 128),
     finalist=long_training(60, 16, 128),
-    runoff=long_training(300, 16, 128),
-    train=long_training(750, 16, 128),
+    train=long_training(550, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(460, 16, 128),
     trials=40,
@@ -79,7 +75,6 @@ STANDARD = Preset(
     supernet=TrainingPlan(600, 8, 192),
     candidate=TrainingPlan(400, 8, 192),
     finalist=long_training(120, 16, 192),
-    runoff=long_training(1000, 8, 256),
     train=long_training(3000, 8, 256),
     recover=TrainingPlan(200, 8, 256, lr=1e-3),
     distill=long_training(2000, 8, 256),
@@ -90,7 +85,6 @@ STANDARD = Preset(
 BEST = replace(
     STANDARD,
     finalist=long_training(300, 16, 352),
-    runoff=long_training(2000, 16, 352),
     train=long_training(7000, 16, 352),
     recover=TrainingPlan(1000, 16, 352, lr=1e-3),
     distill=long_training(4000, 16, 352),

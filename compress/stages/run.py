@@ -43,6 +43,7 @@ MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "expor
 METRICS, GENOTYPE = "metrics.json", "genotype.json"
 TABLE, NPU_FACTS = LATENCY_FILES = ("table.json", "npu.json")  # what latencies are predicted with: one of them
 SEARCH = "search"  # what stands before the first stage
+TRAINED = "trained"  # the folder in RUN/search of networks that the search trained to the end
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,39 @@
-"""Trains the search's winner, which starts from the weights it had at the end of the search.
+"""Trains the search's winner to the end, unless the search has done so.
 
-A winner that need not be pruned has no better teacher than itself. It is trained for the steps of recovery and
-distillation too, because all steps at once gain more (benchmarks/stages.md).
+A search trains its last two finalists to the end and takes the better one (`nas.finals`). Then nothing is left to do
+here.
 """
 
 import time
 from dataclasses import replace
 
+from compress.stages.config import RunConfig
 from compress.stages.fitting import fit_network
 from compress.stages.options import TrainOptions
 from compress.stages.records import record_network
-from compress.stages.run import SEARCH, Run
+from compress.stages.run import SEARCH, TRAINED, Run
+from compress.training.schedule import Schedule
 
 SEED = 2  # of the crops
+
+
+def winner_schedule(config: RunConfig, predicted_ms: float) -> Schedule:
+    """How a winner is trained.
+
+    One that need not be pruned has no better teacher than itself. So it gets the steps of recovery and distillation
+    too, because all steps at once gain more (benchmarks/stages.md).
+
+    Args:
+        config: The run's settings.
+        predicted_ms: The winner's predicted latency, ms.
+
+    Returns:
+        The schedule.
+    """
+    schedule = config.schedule("train")
+    if predicted_ms > config.pruned_ms:
+        return schedule
+    return replace(schedule, steps=schedule.steps + config.schedule("recover").steps + config.schedule("distill").steps)
 
 
 def train(
@@ -23,6 +44,8 @@ def train(
     private_data: str = "",
 ) -> None:
     """Trains the search's winner and records it in RUN/train.
+
+    A winner that the search trained to the end is recorded as it is. A differentially private training goes on from it.
 
     Args:
         run: The run; its search is done.
@@ -37,11 +60,8 @@ def train(
     """
     privacy = TrainOptions(dp_epsilon, dp_delta, max_grad_norm, private_data).privacy
     begun = time.monotonic()
-    network, schedule = run.network(SEARCH), run.config.schedule("train")
-    if run.latency_model.predict(network.graph) <= run.config.pruned_ms:
-        schedule = replace(
-            schedule, steps=schedule.steps + run.config.schedule("recover").steps + run.config.schedule("distill").steps
-        )
+    network = run.network(SEARCH)
+    schedule = winner_schedule(run.config, run.latency_model.predict(network.graph))
     if privacy is not None:
         from compress.stages.private_training import train_privately  # Opacus is an extra
 
@@ -51,4 +71,8 @@ def train(
     def save(seconds: float) -> None:
         record_network(run, "train", network, run.miou(network), begun)
 
+    if (run.path / SEARCH / TRAINED / network.genotype.id / "network.pt").exists():
+        print("train: the search has trained the winner to the end, so it is taken as it is")
+        save(0.0)
+        return
     fit_network(run, network, schedule, run.path / "train", "train", seed=SEED, save=save)
