@@ -25,7 +25,7 @@ from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.quantization import quantize_tflite
 from compress.tflite.writer import random_weight_model
-from nas.start import open_start
+from nas.start import open_start, started_network
 from search_spaces import graph_of
 from search_spaces.genotype import Genotype
 from search_spaces.known_networks import known_network
@@ -69,9 +69,7 @@ def untrained(run: Run, genotype: Genotype) -> Network:
 
 def started(run: Run, genotype: Genotype) -> Network:
     """With the weights that a network of the run starts from."""
-    network = untrained(run, genotype)
-    open_start(run).network(network)
-    return network
+    return started_network(run, open_start(run), genotype)
 
 
 def search(place: Path, **flags: object) -> Genotype:

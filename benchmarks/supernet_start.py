@@ -1,6 +1,6 @@
 """python benchmarks/supernet_start.py RUN [RUN ...] --work DIR: what the supernet is worth as a start of finalists.
 
-The finalists of finished searches are trained once more by the rounds of the search. This time they start from the
+The finalists of finished searches are refined once more as the search does it. This time they start from the
 donor, as the supernet itself does, and not from the supernet's weights. Both are scored as int8 files that LiteRT runs
 over the validation split. The same command goes on where it was killed.
 """
@@ -45,22 +45,13 @@ def finalists_of(folder: Path) -> list[Finalist]:
     return [Finalist(load_network(search / "finalists" / one["id"] / "network.pt").genotype, one) for one in records]
 
 
-def from_donor(folder: Path, work: Path, finalists: Sequence[Finalist]) -> list[list[float]]:
-    """mIoU (0..1) of each after the first round, and of the entrants of the runoff after that."""
+def from_donor(folder: Path, work: Path, finalists: Sequence[Finalist]) -> list[float]:
+    """mIoU (0..1) of each after the first round."""
     run = open_run(folder)
     scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, share_cores())
     there = replace(run, path=work / folder.name)
     finals = Finals(there, scorer.score, lambda genotype: started(run, genotype))
-    candidates = [Candidate(one.genotype, latency_ms=0.0, miou=0.0) for one in finalists]
-    first = finals.train_on("finalist", candidates)
-    last = [i for i, one in enumerate(finalists) if "runoff_miou" in one.record]
-    after = dict(zip(last, finals.train_on("train", [candidates[i] for i in last]), strict=True))
-    return [[miou, *([after[i]] if i in after else [])] for i, miou in enumerate(first)]
-
-
-def cells(mious: Sequence[float]) -> str:
-    """A cell for each round; the second is empty where the finalist was not in the runoff."""
-    return " | ".join([f"{miou:.3f}" for miou in mious] + [""] * (2 - len(mious)))
+    return finals.train_on("finalist", [Candidate(one.genotype, latency_ms=0.0, miou=0.0) for one in finalists])
 
 
 def main() -> None:
@@ -68,14 +59,11 @@ def main() -> None:
     flags.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     flags.add_argument("--work", type=Path, required=True, metavar="DIR")
     given = flags.parse_args()
-    rounds = ("refined", "after the runoff")
-    starts = [f"from the {start}: {after}" for start in ("supernet", "donor") for after in rounds]
-    print(f"{machine()}\n\n| run | network | {' | '.join(starts)} |\n|{'---|' * (2 + len(starts))}")
+    print(f"{machine()}\n\n| run | network | from the supernet | from the donor |\n|---|---|---|---|")
     for folder in given.runs:
         finalists = finalists_of(folder)
-        for one, mious in zip(finalists, from_donor(folder, given.work, finalists), strict=True):
-            kept = [one.record[name] for name in ("refined_miou", "runoff_miou") if name in one.record]
-            print(f"| {folder.name} | {one.name} | {cells(kept)} | {cells(mious)} |", flush=True)
+        for one, miou in zip(finalists, from_donor(folder, given.work, finalists), strict=True):
+            print(f"| {folder.name} | {one.name} | {one.record['refined_miou']:.3f} | {miou:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,15 +27,20 @@ SEEDS: dict[Part, int] = {"finalist": 7, "train": SEED}  # of the crops
 class Finals:
     """The trainings of finalists. Each round goes on from the weights of the one before.
 
+    A network by hand is what the donor was trained as, so it gains nothing from the supernet. In the runoff it starts
+    from the donor, as it would by hand (docs/training.md).
+
     Attributes:
         run: The run.
         score: Gives the mIoU (0..1) of a network as int8.
         first: Builds a network with the weights that its first round starts from.
+        from_donor: Builds a network that starts from the donor; None in a run without one.
     """
 
     run: Run
     score: Callable[[Network], float]
     first: Callable[[Genotype], Network]
+    from_donor: Callable[[Genotype], Network] | None = None
 
     def file(self, part: Part, genotype: Genotype) -> Path:
         """Where a round keeps a trained network.
@@ -49,21 +54,20 @@ class Finals:
         """
         return self.run.path / SEARCH / ROUNDS[part] / genotype.id / "network.pt"
 
-    def before(self, part: Part, genotype: Genotype) -> Network:
+    def before(self, part: Part, candidate: Candidate) -> Network:
         """Builds a network with the weights that a round starts from.
 
         Args:
             part: The round.
-            genotype: The network.
+            candidate: The network.
 
         Returns:
-            The network as the round before left it, or with its first weights.
+            The network as the rounds before left it. In the runoff a network by hand starts from the donor anew.
         """
+        if part == "train" and candidate.by_hand and self.from_donor is not None:
+            return self.from_donor(candidate.genotype)
         rounds = list(ROUNDS)
-        for earlier in reversed(rounds[: rounds.index(part)]):
-            if self.file(earlier, genotype).exists():
-                return load_network(self.file(earlier, genotype))
-        return self.first(genotype)
+        return self._left_by(rounds[: rounds.index(part)], candidate.genotype)
 
     def network(self, genotype: Genotype) -> Network:
         """Builds a network with the weights that it has after the search.
@@ -74,9 +78,12 @@ class Finals:
         Returns:
             The network as its last round left it, or with its first weights.
         """
-        *_, last = ROUNDS
-        file = self.file(last, genotype)
-        return load_network(file) if file.exists() else self.before(last, genotype)
+        return self._left_by(list(ROUNDS), genotype)
+
+    def _left_by(self, rounds: Sequence[Part], genotype: Genotype) -> Network:
+        files = [self.file(part, genotype) for part in reversed(rounds)]
+        newest = next((file for file in files if file.exists()), None)
+        return self.first(genotype) if newest is None else load_network(newest)
 
     def schedule(self, part: Part, candidate: Candidate) -> Schedule:
         """How long a network trains in a round.
@@ -108,7 +115,7 @@ class Finals:
         files = {one: self.file(part, one.genotype) for one in candidates}
         trainings = [
             Training(
-                self.before(part, one.genotype),
+                self.before(part, one),
                 self.schedule(part, one),
                 file,
                 f"{part} {one.genotype.id}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 
@@ -53,6 +54,42 @@ def open_start(run: Run) -> Start:
         return Start(start, start)
     prepared = prepared_donor(run, source)
     return Start(lambda network: start_network(network, prepared), lambda shared: start_supernet(shared, prepared))
+
+
+def donor_start(run: Run) -> Callable[[Genotype], Network] | None:
+    """Prepares to start networks from a run's donor. The donor is loaded when it is first needed.
+
+    Args:
+        run: The run.
+
+    Returns:
+        What builds networks that start from the donor; None in a run that starts from something else.
+
+    Raises:
+        InputError: A package or a file is missing, or cannot be used.
+    """
+    source = initial_weights_source(run.config.weights)
+    if source is None or not is_donors(source):
+        return None
+    start = cache(partial(open_start, run))
+    return lambda genotype: started_network(run, start(), genotype)
+
+
+def started_network(run: Run, start: Start, genotype: Genotype) -> Network:
+    """Builds a network with its first weights.
+
+    Args:
+        run: The run, whose seed gives what the start does not.
+        start: What the run starts from.
+        genotype: The network.
+
+    Returns:
+        The network.
+    """
+    torch.manual_seed(run.config.seed)
+    network = Network(genotype)
+    start.network(network)
+    return network
 
 
 def is_donors(source: WeightsSource) -> bool:

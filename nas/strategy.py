@@ -29,7 +29,7 @@ from nas.feasibility import Survey
 from nas.finals import Finals
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
-from nas.start import open_start
+from nas.start import donor_start, open_start, started_network
 from nas.study import Candidate, Score
 from nas.study_identity import tensors_digest
 from nas.supernet import Supernet, extract, largest_networks, sandwich
@@ -135,7 +135,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
         scorer.recalibrate(subnet)
         return subnet.cpu()
 
-    finals = Finals(run, scorer.score, of_supernet)
+    finals = Finals(run, scorer.score, of_supernet, donor_start(run))
     return Strategy(score, score, finals.train_on, finals.network, tensors_digest(supernet.state_dict()))
 
 
@@ -193,9 +193,7 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
 
     def trained(genotype: Genotype, title: str, report: Callable[[int, float], None]) -> float:
         place = folder / genotype.id
-        torch.manual_seed(run.config.seed)
-        network = Network(genotype)
-        start.network(network)
+        network = started_network(run, start, genotype)
         mious: list[float] = []
 
         def at_rung(rung: int) -> None:
@@ -227,7 +225,9 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
             return scorer.score(load_network(file).to(run.device))
         return trained(genotype, f"by hand {genotype.id}", lambda rung, miou: None)
 
-    finals = Finals(run, scorer.score, lambda genotype: load_network(folder / genotype.id / "network.pt"))
+    finals = Finals(
+        run, scorer.score, lambda genotype: load_network(folder / genotype.id / "network.pt"), donor_start(run)
+    )
 
     def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
         if part == "finalist":  # their training is longer than that of a finalist

@@ -9,19 +9,21 @@ import pytest
 import torch
 from stage_runs import BySize
 
-from compress.files.tensors import load_network
+from compress.files.tensors import load_network, save_network
 from compress.stages import presets
 from compress.stages.config import Part
 from compress.stages.run import open_run
 from compress.tflite.writer import random_weight_model
 from nas import strategy
 from nas.finalists import best_reward_first, choose_winner, resolutions_in_turns
+from nas.finals import Finals
 from nas.pages.tables import finalist_name
 from nas.score import reward
 from nas.study import Candidate
 from search_spaces import graph_of
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
+from search_spaces.network import Network
 
 
 def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> None:
@@ -42,8 +44,9 @@ def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> N
     assert named.endswith(", winner")
     assert f"<td>{named}<" in (whole / "report.html").read_text()
     kept = load_network(whole / "search" / "trained" / best["id"] / "network.pt")
-    for name, value in kept.state_dict().items():
-        torch.testing.assert_close(winner.state_dict()[name], value, rtol=0, atol=0)
+    for made in (winner, load_network(whole / "train" / "network.pt")):  # the stage train has nothing to do
+        for name, value in kept.state_dict().items():
+            torch.testing.assert_close(made.state_dict()[name], value, rtol=0, atol=0)
 
 
 @pytest.fixture
@@ -177,3 +180,22 @@ def test_the_best_of_the_search_and_the_best_by_hand_meet_in_the_runoff(
     winner, records = choose_winner(within(whole, larger), three[1:], refine, True, by_hand)
     assert winner == three[0].genotype
     assert {one["id"]: one.get("runoff_miou") for one in records} == {ids[1]: None, ids[2]: 0.6, ids[0]: 0.7}
+
+
+def test_a_network_by_hand_starts_the_runoff_from_the_donor_and_others_from_the_round_before(
+    whole: Path, three: list[Candidate], tmp_path: Path
+) -> None:
+    run = dataclasses.replace(open_run(whole), path=tmp_path)
+    made: list[str] = []
+
+    def built(start: str) -> Callable[[Genotype], Network]:
+        return lambda genotype: made.append(f"{start} {genotype.id}") or Network(genotype)
+
+    proposed, by_hand = three[0], dataclasses.replace(three[1], by_hand="by hand")
+    finals = Finals(run, lambda network: 0.5, built("supernet"), built("donor"))
+    for one in (proposed, by_hand):
+        save_network(Network(one.genotype), finals.file("finalist", one.genotype))
+        finals.before("train", one)
+    assert made == [f"donor {by_hand.genotype.id}"]
+    dataclasses.replace(finals, from_donor=None).before("train", by_hand)
+    assert len(made) == 1

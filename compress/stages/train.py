@@ -7,11 +7,13 @@ here.
 import time
 from dataclasses import replace
 
+from compress.files.atomic import write_atomically
 from compress.stages.config import RunConfig
 from compress.stages.fitting import fit_network
 from compress.stages.options import TrainOptions
 from compress.stages.records import record_network
 from compress.stages.run import SEARCH, TRAINED, Run
+from compress.training.log import LOG_FILE
 from compress.training.schedule import Schedule
 
 SEED = 2  # of the crops
@@ -71,8 +73,11 @@ def train(
     def save(seconds: float) -> None:
         record_network(run, "train", network, run.miou(network), begun)
 
-    if (run.path / SEARCH / TRAINED / network.genotype.id / "network.pt").exists():
+    trained = run.path / SEARCH / TRAINED / network.genotype.id
+    if (trained / "network.pt").exists():
         print("train: the search has trained the winner to the end, so it is taken as it is")
+        if (trained / LOG_FILE).exists():
+            write_atomically(run.path / "train" / LOG_FILE, (trained / LOG_FILE).read_bytes())
         save(0.0)
         return
     fit_network(run, network, schedule, run.path / "train", "train", seed=SEED, save=save)
