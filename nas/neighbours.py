@@ -1,7 +1,8 @@
 """Networks of the space near those that one would make by hand.
 
 Known networks are a good place to start from: people chose their proportions by long trainings, which a search of
-minutes cannot repeat. A neighbour has most choices of such a network, and some moved one step.
+minutes cannot repeat. Their heads were made for large backbones, so lighter heads are tried too, which leave more of
+the budget to the backbone. A neighbour has most choices of such a network, and some moved one step.
 """
 
 import random
@@ -12,6 +13,7 @@ from nas.problem import Problem
 from search_spaces.genotype import Genotype
 from search_spaces.nearby import NearbyTrial, choices_of
 
+HEADS = (1.0, 0.5, 0.25)  # width multipliers of heads, as shares of those of the backbones
 DRAWS = 20  # near each network
 MOVED = 0.1  # chance with which a choice moves
 
@@ -25,13 +27,13 @@ def neighbours(problem: Problem, bound_ms: float, seed: int) -> tuple[Draw, ...]
         seed: The seed of the draws.
 
     Returns:
-        The networks. First comes the nearest network of each one by hand. The others follow in turns, slowest first,
-        because the best networks mostly are near the budget.
+        The networks. First come the nearest network of each one by hand, and of those with lighter heads. The others
+        follow in turns, slowest first, because the best networks mostly are near the budget.
     """
     rng = random.Random(f"{seed} neighbours")
     nearest: list[Draw] = []
     moved: list[list[Draw]] = []
-    for known in networks_by_hand(problem, bound_ms).values():
+    for known in (one for head in HEADS for one in networks_by_hand(problem, bound_ms, head).values()):
         wanted = choices_of(known, problem.input_size)
         first, *others = draw_with(
             problem, [NearbyTrial(wanted, rng, moved=0.0), *(NearbyTrial(wanted, rng, MOVED) for _ in range(DRAWS))]

@@ -64,7 +64,7 @@ QUICK = Preset(
     supernet=TrainingPlan(200, 8, 128),
     candidate=TrainingPlan(120, 16, 128),
     finalist=long_training(60, 16, 128),
-    train=long_training(550, 16, 128),
+    train=long_training(450, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(460, 16, 128),
     trials=40,
