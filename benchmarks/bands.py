@@ -20,7 +20,7 @@ import tifffile
 import torch
 from inheritance import half_network
 from PIL import Image
-from planned import PlannedConfig
+from planned import PlannedConfig, one_plan
 from tqdm import tqdm
 
 from compress.data.calibration import calibration_images
@@ -29,7 +29,6 @@ from compress.evaluation.metrics import mean_iou
 from compress.evaluation.tflite_file import evaluate_tflite
 from compress.stages.cli import run_command
 from compress.stages.fitting import fit_network
-from compress.stages.presets import Preset
 from compress.stages.run import Run
 from compress.tflite.int8_file import int8_file
 from compress.tflite.ranges import observe_ranges
@@ -101,7 +100,7 @@ def trained(folder: Path, bands: str, seed: int, steps: int) -> tuple[float, flo
         mIoU (0..1) of the float network and of the int8 file, and seconds of CPU time.
     """
     begun = time.process_time()
-    plans = Preset(*(TrainingPlan(steps, BATCH, CROP, LR, WEIGHT_DECAY),) * 7, trials=1, finalists=1)
+    plans = one_plan(TrainingPlan(steps, BATCH, CROP, LR, WEIGHT_DECAY))
     spec = f"folder:{folder / bands}"
     config = PlannedConfig(budget_ms=1e6, data=spec, input_size=SIZE, seed=seed, augment="aerial", plans=plans)
     run = Run(folder / f"{bands}-{seed}", config)

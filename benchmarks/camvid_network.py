@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from planned import PlannedConfig
+from planned import PlannedConfig, one_plan
 from trainings import TRAINED, Training, do_missing, figures, in_processes, network_of
 
 from compress.data.calibration import calibration_images
@@ -29,7 +29,6 @@ from compress.donors.source import initial_weights_source
 from compress.files.tensors import load_network, save_network
 from compress.stages.cli import run_command
 from compress.stages.fitting import fit_network
-from compress.stages.presets import Preset
 from compress.stages.run import Run
 from compress.training.device import share_cores
 from compress.training.plan import TrainingPlan
@@ -144,7 +143,7 @@ def train(start: Callable[[Run], Network], loss: str, schedule: Schedule, seed: 
 def open_runs(work: Path, data: str, seed: int) -> dict[str, Run]:
     """The runs of both splits."""
     plan = TrainingPlan(1, BATCH, CROP)
-    plans = Preset(*(plan,) * 7, trials=1, finalists=1)
+    plans = one_plan(plan)
     config = PlannedConfig(
         budget_ms=22, data=data, input_size=INPUT_SIZE, seed=seed, augment="road", weights="none", plans=plans
     )

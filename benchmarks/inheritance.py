@@ -10,14 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from planned import PlannedConfig
+from planned import PlannedConfig, one_plan
 
 from compress.data.calibration import calibration_images
 from compress.files.tensors import load_network
 from compress.stages.cli import run_command
 from compress.stages.fitting import fit_network
 from compress.stages.flag_values import parse_input_size
-from compress.stages.presets import Preset
 from compress.stages.run import Run
 from compress.training.plan import TrainingPlan
 from compress.training.schedule import Schedule
@@ -56,7 +55,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     size = parse_input_size(asked.input_size)
-    plans = Preset(*(TrainingPlan(asked.steps, BATCH, CROP, LR, WEIGHT_DECAY),) * 7, trials=1, finalists=1)
+    plans = one_plan(TrainingPlan(asked.steps, BATCH, CROP, LR, WEIGHT_DECAY))
     run = Run(asked.work, PlannedConfig(budget_ms=1e6, data=asked.data, input_size=size, seed=asked.seed, plans=plans))
     begun = time.process_time()
     donor = prepare_donor(load_network(asked.donor), calibration_images(run.data, size, torch.device("cpu")))

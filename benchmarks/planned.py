@@ -1,9 +1,10 @@
 """A run's configuration with training plans of a benchmark's own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from compress.stages.config import RunConfig
 from compress.stages.presets import PRESETS, Preset
+from compress.training.plan import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -20,3 +21,16 @@ class PlannedConfig(RunConfig):
     def preset_values(self) -> Preset:
         """The plans."""
         return self.plans
+
+
+def one_plan(plan: TrainingPlan) -> Preset:
+    """A preset whose trainings all have one plan.
+
+    Args:
+        plan: How long a training takes.
+
+    Returns:
+        The preset, with one trial and one finalist.
+    """
+    counts = {"trials": 1, "finalists": 1}
+    return Preset(**{field.name: plan for field in fields(Preset) if field.name not in counts}, **counts)

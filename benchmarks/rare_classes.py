@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from inheritance import half_network
-from planned import PlannedConfig
+from planned import PlannedConfig, one_plan
 
 from compress.evaluation.metrics import iou_per_class, mean_iou
 from compress.evaluation.network import evaluate_network
@@ -24,7 +24,6 @@ from compress.files.records import read_json, write_json
 from compress.stages.cli import run_command
 from compress.stages.fitting import fit_network
 from compress.stages.flag_values import parse_input_size
-from compress.stages.presets import Preset
 from compress.stages.run import Run
 from compress.training.plan import TrainingPlan
 from compress.training.schedule import Schedule
@@ -52,7 +51,7 @@ def run_of(asked: argparse.Namespace, variant: str, seed: int) -> Run:
     Returns:
         The run on the device that is asked for.
     """
-    plans = Preset(*(TrainingPlan(asked.steps, asked.batch, asked.crop, LR, WEIGHT_DECAY),) * 7, trials=1, finalists=1)
+    plans = one_plan(TrainingPlan(asked.steps, asked.batch, asked.crop, LR, WEIGHT_DECAY))
     size = parse_input_size(asked.input_size)
     common = {"data": asked.data, "input_size": size, "augment": "road", "weights": asked.weights, "seed": seed}
     config = PlannedConfig(budget_ms=1e6, plans=plans, **common, **VARIANTS[variant])

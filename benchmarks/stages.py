@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from baseline import machine, scaled_to, search, untrained
-from planned import PlannedConfig
+from planned import PlannedConfig, one_plan
 from sizes import BASE, scaled, sized
 from stage_tables import IMPORTANCES, LOSSES, ROUNDS, TABLES, show, taught_by
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes, measure_missing, network_of
@@ -32,7 +32,6 @@ from compress.stages.config import RunConfig
 from compress.stages.fitting import fit_network
 from compress.stages.flag_values import parse_input_size
 from compress.stages.int8_training import train_in_int8
-from compress.stages.presets import Preset
 from compress.stages.prune import importance_losses
 from compress.stages.prune_rounds import SaveRound, prune_in_rounds
 from compress.stages.run import Run
@@ -71,7 +70,7 @@ class Asked:
 
     def config(self, seed: int) -> RunConfig:
         plan = TrainingPlan(self.steps, self.batch, self.crop, LR, WEIGHT_DECAY)
-        plans = Preset(*(plan,) * 7, trials=1, finalists=1)
+        plans = one_plan(plan)
         size = parse_input_size(self.input_size)
         return PlannedConfig(budget_ms=1e6, data=self.data, input_size=size, seed=seed, plans=plans)
 
