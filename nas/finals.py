@@ -34,13 +34,13 @@ class Finals:
         run: The run.
         score: Gives the mIoU (0..1) of a network as int8.
         first: Builds a network with the weights that its first round starts from.
-        from_donor: Builds a network that starts from the donor; None in a run without one.
+        from_donor: Builds a network that starts from the donor; gives None in a run without one.
     """
 
     run: Run
     score: Callable[[Network], float]
     first: Callable[[Genotype], Network]
-    from_donor: Callable[[Genotype], Network] | None = None
+    from_donor: Callable[[Genotype], Network | None] = lambda genotype: None
 
     def file(self, part: Part, genotype: Genotype) -> Path:
         """Where a round keeps a trained network.
@@ -64,8 +64,8 @@ class Finals:
         Returns:
             The network as the rounds before left it. In the runoff a network by hand starts from the donor anew.
         """
-        if part == "train" and candidate.by_hand and self.from_donor is not None:
-            return self.from_donor(candidate.genotype)
+        if part == "train" and candidate.by_hand and (network := self.from_donor(candidate.genotype)):
+            return network
         rounds = list(ROUNDS)
         return self._left_by(rounds[: rounds.index(part)], candidate.genotype)
 

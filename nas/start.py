@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
 
 import torch
 
@@ -56,23 +55,21 @@ def open_start(run: Run) -> Start:
     return Start(lambda network: start_network(network, prepared), lambda shared: start_supernet(shared, prepared))
 
 
-def donor_start(run: Run) -> Callable[[Genotype], Network] | None:
-    """Prepares to start networks from a run's donor. The donor is loaded when it is first needed.
+def started_from_donor(run: Run, genotype: Genotype) -> Network | None:
+    """Builds a network that starts from a run's donor.
 
     Args:
         run: The run.
+        genotype: The network.
 
     Returns:
-        What builds networks that start from the donor; None in a run that starts from something else.
+        The network; None in a run that starts from something else.
 
     Raises:
         InputError: A package or a file is missing, or cannot be used.
     """
     source = initial_weights_source(run.config.weights)
-    if source is None or not is_donors(source):
-        return None
-    start = cache(partial(open_start, run))
-    return lambda genotype: started_network(run, start(), genotype)
+    return started_network(run, open_start(run), genotype) if source is not None and is_donors(source) else None
 
 
 def started_network(run: Run, start: Start, genotype: Genotype) -> Network:

@@ -197,5 +197,5 @@ def test_a_network_by_hand_starts_the_runoff_from_the_donor_and_others_from_the_
         save_network(Network(one.genotype), finals.file("finalist", one.genotype))
         finals.before("train", one)
     assert made == [f"donor {by_hand.genotype.id}"]
-    dataclasses.replace(finals, from_donor=None).before("train", by_hand)
+    dataclasses.replace(finals, from_donor=lambda genotype: None).before("train", by_hand)
     assert len(made) == 1
