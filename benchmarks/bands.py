@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import tifffile
 import torch
+from baseline import started
 from inheritance import half_network
 from PIL import Image
 from planned import PlannedConfig, one_plan
@@ -34,8 +35,6 @@ from compress.tflite.int8_file import int8_file
 from compress.tflite.ranges import observe_ranges
 from compress.training.plan import TrainingPlan
 from compress.training.schedule import Schedule
-from nas.start import open_start
-from search_spaces.network import Network
 
 # the bytes of the invented band: water, forest, shrub, savanna, grass, crop, snow, barren; void is in between
 BRIGHTNESS, VOID = (20, 170, 125, 140, 155, 185, 60, 95), 110
@@ -104,10 +103,7 @@ def trained(folder: Path, bands: str, seed: int, steps: int) -> tuple[float, flo
     spec = f"folder:{folder / bands}"
     config = PlannedConfig(budget_ms=1e6, data=spec, input_size=SIZE, seed=seed, augment="aerial", plans=plans)
     run = Run(folder / f"{bands}-{seed}", config)
-    torch.manual_seed(seed)
-    genotype = half_network(len(run.data.classes), SIZE, bands=len(run.data.pixels.bands))
-    network = Network(genotype)
-    open_start(run).network(network)
+    network = started(run, half_network(len(run.data.classes), SIZE, bands=len(run.data.pixels.bands)))
     fit_network(run, network, Schedule(steps, BATCH, CROP, LR, WEIGHT_DECAY), run.path, f"{bands} {seed}", seed=2)
     miou = run.miou(network)
     model = int8_file(network, observe_ranges(network, calibration_images(run.data, SIZE, torch.device("cpu"))))

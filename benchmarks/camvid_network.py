@@ -35,30 +35,14 @@ from compress.training.plan import TrainingPlan
 from compress.training.schedule import Schedule
 from nas.inheritance.start import prepare_donor, start_network
 from search_spaces.errors import InputError
-from search_spaces.known_networks import known_backbone, known_network
+from search_spaces.known_networks import compact_network
 from search_spaces.network import Network
 
 INPUT_SIZE, CLASSES = (360, 480), 11
 BATCH, CROP, LR, MORE_LR, WEIGHT_DECAY = 16, 352, 1.5e-3, 5e-4, 0.05
 TRAIN, BOTH = "train", "both"
-DONOR, MULTIPLIER = "efficientnet_lite0", 0.75
-
-# the donor's backbone made smaller, with the head of the network that was searched from random weights
-GENOTYPE = known_network(
-    DONOR,
-    MULTIPLIER,
-    CLASSES,
-    INPUT_SIZE,
-    backbone=known_backbone(DONOR, MULTIPLIER, stages=6, max_depth=2, kernel=3, expansion=4),
-    output_stride=8,
-    aspp_rates=(6,),
-    image_pooling=True,
-    aspp_widths=(128,) * 3,
-    aspp_out=128,
-    low_level=48,
-    decoder=(64, 64),
-    head_stride=1,
-)
+DONOR = "efficientnet_lite0"
+GENOTYPE = compact_network(0.75, CLASSES, INPUT_SIZE)
 
 RECIPES = {  # losses and highest learning rate of the short trainings
     "ce": ("ce", LR),

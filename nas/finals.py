@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compress.files.tensors import load_network
 from compress.stages.config import Part
-from compress.stages.run import SEARCH, TRAINED, Run
+from compress.stages.run import ROUNDS, Run
 from compress.stages.side_by_side import Training, train_side_by_side
 from compress.stages.train import SEED, winner_schedule
 from compress.training.schedule import Schedule
@@ -19,7 +19,6 @@ from nas.study import Candidate
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
-ROUNDS: dict[Part, str] = {"finalist": "finalists", "train": TRAINED}  # and their folders in RUN/search
 SEEDS: dict[Part, int] = {"finalist": 7, "train": SEED}  # of the crops
 
 
@@ -27,8 +26,8 @@ SEEDS: dict[Part, int] = {"finalist": 7, "train": SEED}  # of the crops
 class Finals:
     """The trainings of finalists. Each round goes on from the weights of the one before.
 
-    A network by hand is what the donor was trained as, so it gains nothing from the supernet. In the runoff it starts
-    from the donor, as it would by hand (docs/training.md).
+    In a run with a donor, the runoff starts from the donor anew. A long training gains nothing from the supernet's
+    weights (docs/training.md).
 
     Attributes:
         run: The run.
@@ -52,22 +51,22 @@ class Finals:
         Returns:
             The file.
         """
-        return self.run.path / SEARCH / ROUNDS[part] / genotype.id / "network.pt"
+        return self.run.round_folder(part, genotype) / "network.pt"
 
-    def before(self, part: Part, candidate: Candidate) -> Network:
+    def before(self, part: Part, genotype: Genotype) -> Network:
         """Builds a network with the weights that a round starts from.
 
         Args:
             part: The round.
-            candidate: The network.
+            genotype: The network.
 
         Returns:
-            The network as the rounds before left it. In the runoff a network by hand starts from the donor anew.
+            The network as the rounds before left it. In the runoff it starts from the donor anew, where there is one.
         """
-        if part == "train" and candidate.by_hand and (network := self.from_donor(candidate.genotype)):
+        if part == "train" and (network := self.from_donor(genotype)):
             return network
         rounds = list(ROUNDS)
-        return self._left_by(rounds[: rounds.index(part)], candidate.genotype)
+        return self._left_by(rounds[: rounds.index(part)], genotype)
 
     def network(self, genotype: Genotype) -> Network:
         """Builds a network with the weights that it has after the search.
@@ -115,7 +114,7 @@ class Finals:
         files = {one: self.file(part, one.genotype) for one in candidates}
         trainings = [
             Training(
-                self.before(part, one),
+                self.before(part, one.genotype),
                 self.schedule(part, one),
                 file,
                 f"{part} {one.genotype.id}",

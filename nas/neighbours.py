@@ -1,13 +1,14 @@
-"""Networks of the space near those that one would make by hand.
+"""Networks of the space near those that are known to be good: compact networks and those that one would make by hand.
 
-Known networks are a good place to start from: people chose their proportions by long trainings, which a search of
-minutes cannot repeat. Their heads were made for large backbones, so lighter heads are tried too, which leave more of
-the budget to the backbone. A neighbour has most choices of such a network, and some moved one step.
+Known networks are a good place to start from: their proportions were chosen by long trainings, which a search of
+minutes cannot repeat. The heads of those by hand were made for large backbones, so lighter heads are tried too, which
+leave more of the budget to the backbone. A neighbour has most choices of such a network, and some moved one step.
 """
 
 import random
 
 from nas.by_hand import networks_by_hand
+from nas.compact import compact_networks
 from nas.draws import Draw, draw_with
 from nas.problem import Problem
 from search_spaces.genotype import Genotype
@@ -19,21 +20,22 @@ MOVED = 0.1  # chance with which a choice moves
 
 
 def neighbours(problem: Problem, bound_ms: float, seed: int) -> tuple[Draw, ...]:
-    """Draws feasible networks near those by hand.
+    """Draws feasible networks near compact networks and those by hand.
 
     Args:
         problem: The search problem.
-        bound_ms: The largest predicted latency of the networks by hand, ms.
+        bound_ms: The largest predicted latency of the networks that others are near to, ms.
         seed: The seed of the draws.
 
     Returns:
-        The networks. First come the nearest network of each one by hand, and of those with lighter heads. The others
-        follow in turns, slowest first, because the best networks mostly are near the budget.
+        The networks. First come the compact networks, then the nearest network of each one by hand, and of those with
+        lighter heads. The others follow in turns, slowest first, because the best networks mostly are near the budget.
     """
     rng = random.Random(f"{seed} neighbours")
     nearest: list[Draw] = []
     moved: list[list[Draw]] = []
-    for known in (one for head in HEADS for one in networks_by_hand(problem, bound_ms, head).values()):
+    by_hand = [one for head in HEADS for one in networks_by_hand(problem, bound_ms, head).values()]
+    for known in [*compact_networks(problem, bound_ms), *by_hand]:
         wanted = choices_of(known, problem.input_size)
         first, *others = draw_with(
             problem, [NearbyTrial(wanted, rng, moved=0.0), *(NearbyTrial(wanted, rng, MOVED) for _ in range(DRAWS))]

@@ -169,8 +169,13 @@ class Network(nn.Module):
         Returns:
             N,classes,h,w logits; h and w are H and W divided by the head's stride.
         """
+        return self.values(x)[self.logits]
+
+    @property
+    def logits(self) -> str:
+        """The name of the op that makes the logits."""
         last = self.graph[-1]
-        return self.values(x)[last.inputs[0] if last.kind == ARGMAX else last.name]
+        return last.inputs[0] if last.kind == ARGMAX else last.name
 
     def values(self, x: Tensor) -> dict[str, Tensor]:
         """Runs every op before the argmax.
@@ -181,9 +186,20 @@ class Network(nn.Module):
         Returns:
             The N,C,h,w output of each op, by name.
         """
-        values = {INPUT: x}
+        return self.completed({INPUT: x})
+
+    def completed(self, known: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Runs every op before the argmax whose output is not known.
+
+        Args:
+            known: The images and the N,C,h,w outputs of any ops, by name.
+
+        Returns:
+            The N,C,h,w output of each op, by name.
+        """
+        values = dict(known)
         for op in self.graph:
-            if op.kind != ARGMAX:
+            if op.kind != ARGMAX and op.name not in values:
                 values[op.name] = self.run(op, values)
         return values
 

@@ -182,7 +182,7 @@ def test_the_best_of_the_search_and_the_best_by_hand_meet_in_the_runoff(
     assert {one["id"]: one.get("runoff_miou") for one in records} == {ids[1]: None, ids[2]: 0.6, ids[0]: 0.7}
 
 
-def test_a_network_by_hand_starts_the_runoff_from_the_donor_and_others_from_the_round_before(
+def test_the_runoff_starts_from_the_donor_and_without_one_from_the_round_before(
     whole: Path, three: list[Candidate], tmp_path: Path
 ) -> None:
     run = dataclasses.replace(open_run(whole), path=tmp_path)
@@ -191,11 +191,18 @@ def test_a_network_by_hand_starts_the_runoff_from_the_donor_and_others_from_the_
     def built(start: str) -> Callable[[Genotype], Network]:
         return lambda genotype: made.append(f"{start} {genotype.id}") or Network(genotype)
 
-    proposed, by_hand = three[0], dataclasses.replace(three[1], by_hand="by hand")
+    first, other = three[0].genotype, three[1].genotype
     finals = Finals(run, lambda network: 0.5, built("supernet"), built("donor"))
-    for one in (proposed, by_hand):
-        save_network(Network(one.genotype), finals.file("finalist", one.genotype))
-        finals.before("train", one)
-    assert made == [f"donor {by_hand.genotype.id}"]
-    dataclasses.replace(finals, from_donor=lambda genotype: None).before("train", by_hand)
-    assert len(made) == 1
+    for genotype in (first, other):
+        save_network(Network(genotype), finals.file("finalist", genotype))
+        finals.before("train", genotype)
+    assert made == [f"donor {first.id}", f"donor {other.id}"]
+    without = dataclasses.replace(finals, from_donor=lambda genotype: None)
+    saved, begun = (
+        load_network(finals.file("finalist", other)).state_dict(),
+        without.before("train", other).state_dict(),
+    )
+    assert all(torch.equal(begun[name], saved[name]) for name in saved)
+    assert len(made) == 2
+    without.before("finalist", other)
+    assert made[2:] == [f"supernet {other.id}"]

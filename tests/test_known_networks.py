@@ -1,13 +1,16 @@
 """Published networks are members of the spaces at every width multiplier."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
+from compress.files.genotypes import read_genotype
 from search_spaces import SPACES, costs, get_space, graph_of
 from search_spaces.errors import InputError
-from search_spaces.known_networks import KNOWN_BACKBONES, known_backbone, known_network, scaled_width
+from search_spaces.known_networks import KNOWN_BACKBONES, compact_network, known_backbone, known_network, scaled_width
 from search_spaces.widths import prunable_widths, with_widths
 
 HALF = {"stages": 6, "max_depth": 2, "kernel": 3, "expansion": 4}
@@ -66,3 +69,15 @@ def test_an_unknown_name_lists_the_choices() -> None:
         known_backbone("mobilenet_v2", 0)
     with pytest.raises(InputError, match="--space unet: no usual head is known"):
         known_network("mobilenet_v2", 1.0, 8, (64, 64), space="unet")
+
+
+def test_the_published_network_is_compact() -> None:
+    published = read_genotype(Path("runs/camvid/genotype.json"), "get it from the project")
+    assert compact_network(0.75, 11, (360, 480)) == published
+
+
+@given(st.floats(0.1, 1.0), st.sampled_from(sorted(SPACES)), st.sampled_from((2, 3)))
+def test_compact_networks_are_members(multiplier: float, space: str, depth: int) -> None:
+    genotype = compact_network(multiplier, 8, (128, 128), space=space, max_depth=depth)
+    assert costs.macs(graph_of(genotype)) > 0
+    assert genotype.head_stride == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from small_studies import problem
 
 from nas.by_hand import networks_by_hand
+from nas.compact import compact_networks
 from nas.feasibility import Survey, initial_draws, survey_space
 from nas.neighbours import neighbours
 from nas.problem import Problem
@@ -59,13 +60,28 @@ def test_neighbours_are_feasible_and_each_comes_once(surveyed: Survey) -> None:
     assert neighbours(problem(), 3.8, 1) != surveyed.nearby
 
 
-def test_the_nearest_of_each_network_by_hand_comes_first(surveyed: Survey) -> None:
+def test_compact_networks_come_first_and_then_the_nearest_of_each_network_by_hand(surveyed: Survey) -> None:
     size = problem().input_size
+    compact = compact_networks(problem(), 3.8)
     known = [one for head in (1.0, 0.5, 0.25) for one in networks_by_hand(problem(), 3.8, head).values()]
-    expected = [one for one in (nearest(one, size) for one in known) if feasible(problem(), one)]
+    expected = [one for one in (nearest(one, size) for one in [*compact, *known]) if feasible(problem(), one)]
     unlike = list(dict.fromkeys(expected))
-    assert len(unlike) > 2
+    assert len(unlike) > 4
     assert [drawn.genotype for drawn in surveyed.nearby[: len(unlike)]] == unlike
+
+
+@pytest.mark.parametrize("space", ["deeplabv1", "deeplabv2", "deeplabv3", "deeplabv3plus", "lraspp"])
+def test_compact_networks_fill_the_budget(space: str) -> None:
+    asked = replace(problem(), space=get_space(space))
+    shallow, deep = compact_networks(asked, 3.8)
+    assert max(len(stage.hidden) for stage in shallow.stages) < max(len(stage.hidden) for stage in deep.stages)
+    for found in (shallow, deep):
+        assert asked.costs(found).latency_ms <= 3.8
+        assert found.output_stride == 8
+    tight = compact_networks(asked, 2.0)
+    assert len(tight) == 2
+    assert all(asked.costs(one).latency_ms <= 2.0 for one in tight)
+    assert compact_networks(asked, 1e-6) == []
 
 
 def feasible(asked: Problem, genotype: Genotype) -> bool:

@@ -159,7 +159,25 @@ def test_the_ranking_finds_a_layer_that_int8_ruins(trained: Trained) -> None:
     source = QuantizationSource(network, trained.file, ranges, trained.images[:2])
     worst, left = next(iter(rank_layers(source).items()))
     assert worst in ("decoder.1.depthwise", "decoder.1.pointwise")
-    assert left < 0.5 * logits_error(source, source.simulated())
+    assert left < 0.5 * error_of(source, frozenset())
+
+
+@torch.inference_mode()
+def error_of(source: QuantizationSource, float_ops: frozenset[str]) -> float:
+    """The error of the logits, every op run for it."""
+    simulated = fake_quantize(source.network, source.ranges, float_ops)
+    return logits_error([simulated(one) for one in source.images], [source.network(one) for one in source.images])
+
+
+def test_ops_that_a_layer_does_not_reach_need_not_run_again(trained: Trained) -> None:
+    source = QuantizationSource(
+        trained.network, trained.file, observe_ranges(trained.network, trained.images), trained.images[:2]
+    )
+    graph, (first, *_) = trained.network.graph, rank_layers(source)
+    already = float_ops_for(graph, first)
+    for float_ops in (frozenset[str](), already):
+        for value, error in rank_layers(source, float_ops).items():
+            assert error == pytest.approx(error_of(source, float_ops | float_ops_for(graph, value)), rel=1e-5), value
 
 
 def test_names_in_the_file_follow_the_network(trained: Trained, tiny: Genotype) -> None:

@@ -12,7 +12,7 @@ from compress.stages.config import RunConfig
 from compress.stages.fitting import fit_network
 from compress.stages.options import TrainOptions
 from compress.stages.records import record_network
-from compress.stages.run import SEARCH, TRAINED, Run
+from compress.stages.run import SEARCH, Run
 from compress.training.log import LOG_FILE
 from compress.training.schedule import Schedule
 
@@ -73,7 +73,7 @@ def train(
     def save(seconds: float) -> None:
         record_network(run, "train", network, run.miou(network), begun)
 
-    trained = run.path / SEARCH / TRAINED / network.genotype.id
+    trained = run.round_folder("train", network.genotype)
     if (trained / "network.pt").exists():
         print("train: the search has trained the winner to the end, so it is taken as it is")
         if (trained / LOG_FILE).exists():

@@ -21,7 +21,7 @@ from compress.tflite.quantization import int8_tflite
 from compress.tflite.reader import check_all_int8, tensor_names
 from compress.tflite.simulated_int8 import FakeQuantized, fake_quantize
 from search_spaces.network import Network
-from search_spaces.ops import Graph
+from search_spaces.ops import INPUT, Graph
 
 MAX_FALLBACK_LAYERS = 6  # layers tried
 
@@ -120,25 +120,39 @@ def float_ops_for(graph: Graph, value: str) -> frozenset[str]:
     return frozenset({value, *(op.name for op in graph if value in op.inputs and op.kind in FLOAT_FALLBACK_KINDS)})
 
 
-@torch.inference_mode()
-def logits_error(source: QuantizationSource, simulated: FakeQuantized) -> float:
+def made_from(graph: Graph, ops: frozenset[str]) -> frozenset[str]:
+    """The ops whose output depends on how some ops run.
+
+    Args:
+        graph: The op list of the network.
+        ops: The names of some ops.
+
+    Returns:
+        These ops and all that their outputs lead to.
+    """
+    found = set(ops)
+    for op in graph:
+        if not found.isdisjoint(op.inputs):
+            found.add(op.name)
+    return frozenset(found)
+
+
+def logits_error(simulated: Sequence[Tensor], logits: Sequence[Tensor]) -> float:
     """How much int8 changes the logits.
 
     Args:
-        source: The float network and images.
-        simulated: The same network with int8 simulated.
+        simulated: Logits N,classes,h,w with int8 simulated.
+        logits: The logits of the same images in float.
 
     Returns:
         The power of the error in the logits over the power of the logits themselves.
     """
-    noise = signal = 0.0
-    for images in source.images:
-        logits = source.network(images)
-        noise += float((simulated(images) - logits).square().sum())
-        signal += float((logits - logits.mean((0, 2, 3), keepdim=True)).square().sum())
+    noise = sum(float((ours - exact).square().sum()) for ours, exact in zip(simulated, logits, strict=True))
+    signal = sum(float((exact - exact.mean((0, 2, 3), keepdim=True)).square().sum()) for exact in logits)
     return noise / max(signal, 1e-30)
 
 
+@torch.inference_mode()
 def rank_layers(source: QuantizationSource, float_ops: frozenset[str] = frozenset()) -> dict[str, float]:
     """Ranks the values by what remains of the logits' error when each of them is float.
 
@@ -158,9 +172,16 @@ def rank_layers(source: QuantizationSource, float_ops: frozenset[str] = frozense
         dynamic_ncols=True,
     )
     simulated, remaining = source.simulated(), {}
+    simulated.float_ops = float_ops
+    logits = [source.network(images) for images in source.images]
+    before = [simulated.completed({INPUT: simulated.on_grid(INPUT, images)}) for images in source.images]
     for value in bar:
         simulated.float_ops = float_ops | groups[value]
-        remaining[value] = logits_error(source, simulated)
+        changed = made_from(graph, groups[value])
+        # what the value does not lead to is as it was
+        known = [{name: one for name, one in values.items() if name not in changed} for values in before]
+        found = [simulated.completed(values)[simulated.logits] for values in known]
+        remaining[value] = logits_error(found, logits)
     return dict(sorted(remaining.items(), key=lambda item: item[1]))
 
 
