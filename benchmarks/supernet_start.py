@@ -35,7 +35,7 @@ class Finalist:
 
     @property
     def name(self) -> str:
-        return str(self.record.get("by_hand", self.genotype.id))
+        return str(self.record.get("by_hand", self.record.get("known", self.genotype.id)))
 
 
 def finalists_of(folder: Path) -> list[Finalist]:

@@ -13,24 +13,32 @@ from search_spaces.known_networks import USUAL_HEADS, compact_network
 DEPTHS = (2, 3)  # largest numbers of blocks of a stage
 
 
-def compact_networks(problem: Problem, bound_ms: float) -> list[Genotype]:
+def compact_networks(problem: Problem, bound_ms: float, head_stride: int = 1) -> dict[str, Genotype]:
     """Finds the widest compact network of each depth that meets the constraints.
 
     Args:
         problem: The search problem.
         bound_ms: The largest predicted latency, ms.
+        head_stride: Pixels of the image for one pixel of the class map, a side.
 
     Returns:
-        The networks. A depth that is too slow at every width has none.
+        The networks by name, such as `compact, depth 2 x 0.85, head stride 1`. A depth that is too slow at
+        every width has none.
     """
-    if problem.space.name not in USUAL_HEADS:
-        return []
-    found = (widest(problem, partial(_made, problem, depth), bound_ms) for depth in DEPTHS)
-    return [one.genotype for one in found if one]
+    found: dict[str, Genotype] = {}
+    for depth in DEPTHS if problem.space.name in USUAL_HEADS else ():
+        if one := widest(problem, partial(_made, problem, depth, head_stride), bound_ms):
+            found[one.title(f"compact, depth {depth}", problem.input_size)] = one.genotype
+    return found
 
 
-def _made(problem: Problem, depth: int, multiplier: float, resolution: tuple[int, int]) -> Genotype:
-    space = problem.space
+def _made(problem: Problem, depth: int, head_stride: int, multiplier: float, resolution: tuple[int, int]) -> Genotype:
     return compact_network(
-        multiplier, problem.classes, resolution, space=space.name, max_depth=depth, bands=space.bands
+        multiplier,
+        problem.classes,
+        resolution,
+        space=problem.space.name,
+        max_depth=depth,
+        head_stride=head_stride,
+        bands=problem.space.bands,
     )

@@ -99,21 +99,21 @@ def choose_winner(
     found: Sequence[Candidate],
     refine: Refine,
     shares_weights: bool,
-    by_hand: Sequence[Candidate] = (),
+    known: Sequence[Candidate] = (),
 ) -> tuple[Genotype, list[dict[str, Any]]]:
     """Measures and refines the best candidates, and chooses the winner.
 
     Candidates are measured on the target, best reward first. The first that meet the budget are the finalists, and so
-    are the networks by hand. They are refined. The best finalist that the search proposed and the best by hand then
-    meet in a runoff: both are trained to the end, and the one with the better mIoU wins. Candidates so near the budget
-    that they would have to be pruned are measured only where no other meets it.
+    are the known networks. They are refined. The best finalist and the best by hand then meet in a runoff: both are
+    trained to the end, and the one with the better mIoU wins. Candidates so near the budget that they would have to be
+    pruned are measured only where no other meets it.
 
     Args:
         run: The run.
         found: The scored candidates.
         refine: Trains finalists on and gives the mIoU (0..1) of each.
         shares_weights: Whether scores come from a supernet; resolutions then take turns.
-        by_hand: The scored networks that one would make by hand.
+        known: The scored compact networks and those that one would make by hand.
 
     Returns:
         The winner, and a record of each candidate that was measured.
@@ -121,10 +121,10 @@ def choose_winner(
     Raises:
         BudgetError: No candidate was scored, or none meets the budget when measured.
     """
-    known = {one.genotype for one in by_hand}
-    proposed = [one for one in found if one.genotype not in known]  # the study may propose one of them as well
+    genotypes = {one.genotype for one in known}
+    proposed = [one for one in found if one.genotype not in genotypes]  # the study may propose one of them as well
     measured = measured_candidates(run, proposed, shares_weights)
-    measured += measure_until_enough(run, best_reward_first(by_hand, run.config.budget_ms), max(1, len(by_hand)))
+    measured += measure_until_enough(run, best_reward_first(known, run.config.budget_ms), max(1, len(known)))
     if not any(one.is_within(run.config) for one in measured):
         raise no_finalist(run.config, measured)
     finalists = [one.candidate for one in measured if one.is_within(run.config)]
@@ -204,10 +204,10 @@ def entrants_of_runoff(refined: Sequence[Candidate], budget_ms: float) -> list[C
         budget_ms: The latency budget, ms.
 
     Returns:
-        The best one that the search proposed and the best by hand. Where all are of one kind, the best two.
+        The best one by hand and the best of the others. Where all are of one kind, the best two.
     """
     ranked = best_reward_first(refined, budget_ms)
-    of_kinds = {bool(one.by_hand): one for one in reversed(ranked)}
+    of_kinds = {one.by_hand: one for one in reversed(ranked)}
     return list(of_kinds.values()) if len(of_kinds) > 1 else ranked[:2]
 
 
@@ -277,5 +277,5 @@ def finalist_record(one: Measured) -> dict[str, Any]:
         "latency_ms": latency.ms,
         **latency.mark(),
         **({} if one.energy_mj is None else {"energy_mj": one.energy_mj}),
-        **({"by_hand": candidate.by_hand} if candidate.by_hand else {}),
+        **({"by_hand" if candidate.by_hand else "known": candidate.name} if candidate.name else {}),
     }

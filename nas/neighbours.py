@@ -35,7 +35,7 @@ def neighbours(problem: Problem, bound_ms: float, seed: int) -> tuple[Draw, ...]
     nearest: list[Draw] = []
     moved: list[list[Draw]] = []
     by_hand = [one for head in HEADS for one in networks_by_hand(problem, bound_ms, head).values()]
-    for known in [*compact_networks(problem, bound_ms), *by_hand]:
+    for known in [*compact_networks(problem, bound_ms).values(), *by_hand]:
         wanted = choices_of(known, problem.input_size)
         first, *others = draw_with(
             problem, [NearbyTrial(wanted, rng, moved=0.0), *(NearbyTrial(wanted, rng, MOVED) for _ in range(DRAWS))]

@@ -23,6 +23,20 @@ class Scaled:
     genotype: Genotype
     multiplier: float
 
+    def title(self, kind: str, input_size: tuple[int, int]) -> str:
+        """What the network is called.
+
+        Args:
+            kind: What was made narrower.
+            input_size: The input size (H, W) in pixels of the run.
+
+        Returns:
+            The name, such as `mobilenet_v2 x 0.5 at 256x256, head stride 1`.
+        """
+        height, width = resolution = self.genotype.resolution
+        at = "" if resolution == input_size else f" at {height}x{width}"
+        return f"{kind} x {self.multiplier:g}{at}, head stride {self.genotype.head_stride}"
+
 
 def widest(problem: Problem, made: Callable[[float, tuple[int, int]], Genotype], bound_ms: float) -> Scaled | None:
     """Finds the widest network that meets the constraints, at the largest resolution at which one meets them.

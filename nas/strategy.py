@@ -46,14 +46,14 @@ class Strategy:
 
     Attributes:
         score: Gives the mIoU (0..1) of a candidate of the study as int8.
-        score_by_hand: Gives the mIoU (0..1) of a network by hand as int8.
+        score_known: Gives the mIoU (0..1) of a known network as int8.
         refine: Trains finalists on, by the part of the preset that is named, and gives the mIoU (0..1) of each as int8.
         network: Builds a network with the weights that a winner starts from.
         weights_digest: The digest of the shared weights; empty where candidates are trained alone.
     """
 
     score: Score
-    score_by_hand: Callable[[Genotype], float]
+    score_known: Callable[[Genotype], float]
     refine: Callable[[Part, Sequence[Candidate]], list[float]]
     network: Callable[[Genotype], Network]
     weights_digest: str = ""
@@ -220,11 +220,11 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
         except AbandonedError:
             raise optuna.TrialPruned from None
 
-    def score_by_hand(genotype: Genotype) -> float:
+    def score_known(genotype: Genotype) -> float:
         file = folder / genotype.id / "network.pt"  # the study may have proposed it too
         if file.exists():
             return scorer.score(load_network(file).to(run.device))
-        return trained(genotype, f"by hand {genotype.id}", lambda rung, miou: None)
+        return trained(genotype, f"known {genotype.id}", lambda rung, miou: None)
 
     donor = partial(started_from_donor, run)
     finals = Finals(run, scorer.score, lambda genotype: load_network(folder / genotype.id / "network.pt"), donor)
@@ -234,4 +234,4 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
             return [candidate.miou for candidate in candidates]
         return finals.train_on(part, candidates)
 
-    return Strategy(score, score_by_hand, refine, finals.network)
+    return Strategy(score, score_known, refine, finals.network)

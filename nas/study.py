@@ -167,13 +167,15 @@ class Candidate:
         genotype: The network.
         latency_ms: Its predicted latency on the target, ms.
         miou: Its mIoU (0..1).
-        by_hand: The name of the known network that this is; empty for a network that the study proposed.
+        name: The name of the known network that this is; empty for a network that the study proposed.
+        by_hand: Whether one would make it by hand.
     """
 
     genotype: Genotype
     latency_ms: float
     miou: float
-    by_hand: str = ""
+    name: str = ""
+    by_hand: bool = False
 
 
 def best_candidates(study: optuna.Study) -> list[Candidate]:

@@ -10,6 +10,7 @@ from compress.stages.run import SEARCH, Run
 from compress.training.device import share_cores
 from nas.by_hand import networks_by_hand
 from nas.candidate_loop import CandidateLoop
+from nas.compact import compact_networks
 from nas.feasibility import Survey, infeasible_count
 from nas.finalists import choose_winner
 from nas.heartbeat import Worker
@@ -22,6 +23,8 @@ from nas.study import Candidate, best_candidates, finished, open_study
 from nas.study_identity import identity_of, study_name
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
+
+KNOWN_HEAD_STRIDES = (4, 1)  # with which the known networks are tried
 
 
 def search(run: Run, survey: Survey, url: str, workers: int) -> None:
@@ -38,8 +41,8 @@ def search(run: Run, survey: Survey, url: str, workers: int) -> None:
     figures, found = score_candidates(run, survey, strategy, url, workers)
     share_cores()
     scored = time.monotonic()
-    by_hand = candidates_by_hand(problem_of(run), run.config.pruned_ms, strategy.score_by_hand)
-    winner, finalists = choose_winner(run, found, strategy.refine, run.config.shares_weights, by_hand)
+    known = known_candidates(problem_of(run), run.config.pruned_ms, strategy.score_known)
+    winner, finalists = choose_winner(run, found, strategy.refine, run.config.shares_weights, known)
     write_winner(run, strategy, winner, found)
     now = time.monotonic()
     seconds = {"wall_s": now - begun, "finalists_s": now - scored, "supernet_s": supernet_seconds(run)}
@@ -79,8 +82,10 @@ def score_candidates(
     return {"trials": len(finished(trials)), "refused": infeasible_count(study)}, best_candidates(study)
 
 
-def candidates_by_hand(problem: Problem, bound_ms: float, score: Callable[[Genotype], float]) -> list[Candidate]:
-    """Scores the networks that one would make by hand.
+def known_candidates(problem: Problem, bound_ms: float, score: Callable[[Genotype], float]) -> list[Candidate]:
+    """Scores the compact networks and those that one would make by hand.
+
+    A class map of the size of the image costs latency, so each network is tried with it and with a smaller one.
 
     Args:
         problem: The search problem.
@@ -88,13 +93,18 @@ def candidates_by_hand(problem: Problem, bound_ms: float, score: Callable[[Genot
         score: Gives the mIoU (0..1) of a network.
 
     Returns:
-        The candidates, highest mIoU first.
+        Of each kind the one with the higher mIoU.
     """
-    found = [
-        Candidate(genotype, problem.costs(genotype).latency_ms, score(genotype), name)
-        for name, genotype in networks_by_hand(problem, bound_ms).items()
-    ]
-    return sorted(found, key=lambda one: -one.miou)
+    best: dict[str, Candidate] = {}
+    for head_stride in KNOWN_HEAD_STRIDES:
+        by_hand = networks_by_hand(problem, bound_ms, head_stride=head_stride)
+        for name, genotype in {**by_hand, **compact_networks(problem, bound_ms, head_stride)}.items():
+            latency_ms = problem.costs(genotype).latency_ms
+            one = Candidate(genotype, latency_ms, score(genotype), name, by_hand=name in by_hand)
+            kind = name.partition(" x ")[0]
+            if kind not in best or one.miou > best[kind].miou:
+                best[kind] = one
+    return list(best.values())
 
 
 def write_winner(run: Run, strategy: Strategy, winner: Genotype, found: list[Candidate]) -> None:

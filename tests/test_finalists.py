@@ -25,10 +25,13 @@ from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
+KINDS = ["compact, depth 2", "compact, depth 3"]
+
 
 def test_the_winner_is_the_best_finalist_and_keeps_its_weights(whole: Path) -> None:
     finalists = json.loads((whole / "search" / "finalists.json").read_text())
-    assert sum("by_hand" not in one for one in finalists) == 2
+    assert sum("by_hand" not in one and "known" not in one for one in finalists) == 2
+    assert sorted(one["known"].partition(" x ")[0] for one in finalists if "known" in one) == KINDS
     budget_ms = json.loads((whole / "config.json").read_text())["budget_ms"]
     for one in finalists:
         assert one["refined_score"] == reward(one["refined_miou"], one["predicted_latency_ms"], budget_ms)
@@ -130,7 +133,7 @@ def test_networks_by_hand_are_finalists_and_win_where_they_are_better(
     monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=1))
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
     proposed, *others = three
-    by_hand = [dataclasses.replace(one, by_hand=f"hand {i}") for i, one in enumerate(others)]
+    by_hand = [dataclasses.replace(one, name=f"hand {i}", by_hand=True) for i, one in enumerate(others)]
     for miou, best in ((0.6, others[1]), (0.4, proposed)):
         refined = {proposed.genotype.id: 0.5, others[0].genotype.id: 0.3, others[1].genotype.id: miou}
         asked = (within(whole, larger), [proposed], refining(refined), True, by_hand)
@@ -139,9 +142,24 @@ def test_networks_by_hand_are_finalists_and_win_where_they_are_better(
         assert [one.get("by_hand") for one in records] == [None, "hand 0", "hand 1"]
 
 
+def test_a_compact_network_enters_the_runoff_in_place_of_a_worse_proposal(
+    whole: Path, three: list[Candidate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(presets.PRESETS, "toy", dataclasses.replace(presets.PRESETS["toy"], finalists=1))
+    larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
+    proposed, other, by_hand = three
+    known = [dataclasses.replace(other, name="compact"), dataclasses.replace(by_hand, name="hand", by_hand=True)]
+    for miou, enters in ((0.6, other), (0.4, proposed)):
+        refined = {proposed.genotype.id: 0.5, other.genotype.id: miou, by_hand.genotype.id: 0.3}
+        winner, records = choose_winner(within(whole, larger), [proposed], refining(refined), True, known)
+        assert winner == enters.genotype
+        assert {one["id"] for one in records if "runoff_miou" in one} == {enters.genotype.id, by_hand.genotype.id}
+        assert [one.get("known") for one in records] == [None, "compact", None]
+
+
 def test_a_network_by_hand_that_the_study_proposed_keeps_its_name(whole: Path, three: list[Candidate]) -> None:
     larger = dataclasses.replace(three[0], genotype=dataclasses.replace(three[0].genotype, aspp_out=128))
-    by_hand = [dataclasses.replace(three[0], by_hand="by hand", miou=0.1)]
+    by_hand = [dataclasses.replace(three[0], name="by hand", by_hand=True, miou=0.1)]
     _, records = choose_winner(within(whole, larger), three[:2], refining(), True, by_hand)
     assert {one["id"]: one.get("by_hand") for one in records} == {
         three[1].genotype.id: None,
@@ -176,7 +194,7 @@ def test_the_best_of_the_search_and_the_best_by_hand_meet_in_the_runoff(
     def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
         return [rounds[part][c.genotype.id] for c in candidates]
 
-    by_hand = [dataclasses.replace(three[0], by_hand="by hand")]
+    by_hand = [dataclasses.replace(three[0], name="by hand", by_hand=True)]
     winner, records = choose_winner(within(whole, larger), three[1:], refine, True, by_hand)
     assert winner == three[0].genotype
     assert {one["id"]: one.get("runoff_miou") for one in records} == {ids[1]: None, ids[2]: 0.6, ids[0]: 0.7}

@@ -13,6 +13,7 @@ from nas.compact import compact_networks
 from nas.feasibility import Survey, initial_draws, survey_space
 from nas.neighbours import neighbours
 from nas.problem import Problem
+from nas.winner import known_candidates
 from search_spaces import SPACES, get_space
 from search_spaces.genotype import Genotype
 from search_spaces.nearby import NearbyTrial, choices_of
@@ -62,7 +63,7 @@ def test_neighbours_are_feasible_and_each_comes_once(surveyed: Survey) -> None:
 
 def test_compact_networks_come_first_and_then_the_nearest_of_each_network_by_hand(surveyed: Survey) -> None:
     size = problem().input_size
-    compact = compact_networks(problem(), 3.8)
+    compact = compact_networks(problem(), 3.8).values()
     known = [one for head in (1.0, 0.5, 0.25) for one in networks_by_hand(problem(), 3.8, head).values()]
     expected = [one for one in (nearest(one, size) for one in [*compact, *known]) if feasible(problem(), one)]
     unlike = list(dict.fromkeys(expected))
@@ -70,18 +71,31 @@ def test_compact_networks_come_first_and_then_the_nearest_of_each_network_by_han
     assert [drawn.genotype for drawn in surveyed.nearby[: len(unlike)]] == unlike
 
 
+@pytest.mark.parametrize("wanted", [1, 4])
+def test_the_better_class_map_of_each_known_network_is_kept(wanted: int) -> None:
+    found = known_candidates(problem(), 3.8, lambda one: 0.6 if one.head_stride == wanted else 0.5)
+    kinds = [one.name.partition(" x ")[0] for one in found]
+    assert kinds == ["mobilenet_v2", "efficientnet_lite0", "compact, depth 2", "compact, depth 3"]
+    assert [one.by_hand for one in found] == [True, True, False, False]
+    for one in found:
+        assert one.miou == 0.6
+        assert one.genotype.head_stride == wanted
+        assert one.name.endswith(f", head stride {wanted}")
+        assert one.latency_ms == problem().costs(one.genotype).latency_ms <= 3.8
+
+
 @pytest.mark.parametrize("space", ["deeplabv1", "deeplabv2", "deeplabv3", "deeplabv3plus", "lraspp"])
 def test_compact_networks_fill_the_budget(space: str) -> None:
     asked = replace(problem(), space=get_space(space))
-    shallow, deep = compact_networks(asked, 3.8)
+    shallow, deep = compact_networks(asked, 3.8).values()
     assert max(len(stage.hidden) for stage in shallow.stages) < max(len(stage.hidden) for stage in deep.stages)
     for found in (shallow, deep):
         assert asked.costs(found).latency_ms <= 3.8
         assert found.output_stride == 8
-    tight = compact_networks(asked, 2.0)
+    tight = compact_networks(asked, 2.0).values()
     assert len(tight) == 2
     assert all(asked.costs(one).latency_ms <= 2.0 for one in tight)
-    assert compact_networks(asked, 1e-6) == []
+    assert compact_networks(asked, 1e-6) == {}
 
 
 def feasible(asked: Problem, genotype: Genotype) -> bool:

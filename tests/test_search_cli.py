@@ -97,13 +97,13 @@ def test_candidates_trained_by_themselves(
     last = [one for one in finalists if "runoff_miou" in one]
     assert winner.id == max(last, key=lambda one: one["runoff_miou"])["id"]
     candidates = {Genotype.from_dict(line["genotype"]).id for line in listed(run) if line["state"] == "complete"}
-    assert {one["id"] for one in finalists if "by_hand" not in one} <= candidates
+    assert {one["id"] for one in finalists if not {"by_hand", "known"} & one.keys()} <= candidates
     assert not (run / "search" / "supernet.pt").exists()
     assert list((run / "search" / "candidates").glob("*/network.pt"))
 
 
 def test_a_front_is_kept(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
-    """Best first; the winner, whichever refinement chose, is on it, unless it is the network by hand."""
+    """Best first; the winner, whichever refinement chose, is on it, unless it is a known network."""
     asked = [*flags(folder_data, host_table, "front"), "--search-only", "--pareto", "size", "--sampler", "nsga2"]
     code, _, err = command(nas.search.main, *asked)
     assert code == 0, err
@@ -113,9 +113,10 @@ def test_a_front_is_kept(here: Path, folder_data: Path, host_table: Path, comman
     assert mious == sorted(mious, reverse=True)
     scored = [line for line in listed(run) if line["state"] == "complete"]
     assert mious[0] == max(line["miou"] for line in scored)
-    by_hand = [one["id"] for one in json.loads((run / "search" / "finalists.json").read_text()) if "by_hand" in one]
+    finalists = json.loads((run / "search" / "finalists.json").read_text())
+    known = [one["id"] for one in finalists if {"by_hand", "known"} & one.keys()]
     winner = read_genotype(run / "genotype.json", "")
-    assert winner.id in [*(Genotype.from_dict(one["genotype"]).id for one in front), *by_hand]
+    assert winner.id in [*(Genotype.from_dict(one["genotype"]).id for one in front), *known]
 
 
 @pytest.mark.slow

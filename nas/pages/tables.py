@@ -143,11 +143,12 @@ def finalist_name(record: Mapping[str, Any], winner: str) -> str:
         winner: The id of the winner.
 
     Returns:
-        Its id, the name of the network by hand where it is one, and whether it won.
+        Its id, the name of the known network where it is one, and whether it won.
     """
     name = str(record["id"])
     by_hand = f", by hand: {record['by_hand']}" if "by_hand" in record else ""
-    return f"{name}{by_hand}{', winner' if name == winner else ''}"
+    known = f", {record['known']}" if "known" in record else ""
+    return f"{name}{by_hand}{known}{', winner' if name == winner else ''}"
 
 
 def stage_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
