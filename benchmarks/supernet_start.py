@@ -1,8 +1,8 @@
 """python benchmarks/supernet_start.py RUN [RUN ...] --work DIR: what the supernet is worth as a start of finalists.
 
 The finalists of finished searches are refined once more as the search does it. This time they start from the
-donor, as the supernet itself does, and not from the supernet's weights. Both are scored as int8 files that LiteRT runs
-over the validation split. The same command goes on where it was killed.
+supernet's weights, and not from the donor. Both are scored as int8 files that LiteRT runs over the validation split.
+The same command goes on where it was killed.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from baseline import machine, started
+from baseline import machine
 
 from compress.files.records import read_json
 from compress.files.tensors import load_network
@@ -20,8 +20,11 @@ from compress.stages.run import SEARCH, open_run
 from compress.training.device import share_cores
 from nas.finals import Finals
 from nas.score import Scorer, calibration_batches
+from nas.strategy import trained_supernet
 from nas.study import Candidate
+from nas.supernet import extract
 from search_spaces.genotype import Genotype
+from search_spaces.network import Network
 
 REMEDY = "give a finished run of nas.search"
 
@@ -45,12 +48,18 @@ def finalists_of(folder: Path) -> list[Finalist]:
     return [Finalist(load_network(search / "finalists" / one["id"] / "network.pt").genotype, one) for one in records]
 
 
-def from_donor(folder: Path, work: Path, finalists: Sequence[Finalist]) -> list[float]:
+def from_supernet(folder: Path, work: Path, finalists: Sequence[Finalist]) -> list[float]:
     """mIoU (0..1) of each after the first round."""
     run = open_run(folder)
     scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, share_cores())
-    there = replace(run, path=work / folder.name)
-    finals = Finals(there, scorer.score, lambda genotype: started(run, genotype))
+    supernet, there = trained_supernet(run), replace(run, path=work / folder.name)
+
+    def start(genotype: Genotype) -> Network:
+        subnet = extract(supernet, genotype)
+        scorer.recalibrate(subnet)
+        return subnet.cpu()
+
+    finals = Finals(there, scorer.score, start)
     return finals.train_on("finalist", [Candidate(one.genotype, latency_ms=0.0, miou=0.0) for one in finalists])
 
 
@@ -59,10 +68,10 @@ def main() -> None:
     flags.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     flags.add_argument("--work", type=Path, required=True, metavar="DIR")
     given = flags.parse_args()
-    print(f"{machine()}\n\n| run | network | from the supernet | from the donor |\n|---|---|---|---|")
+    print(f"{machine()}\n\n| run | network | from the donor | from the supernet |\n|---|---|---|---|")
     for folder in given.runs:
         finalists = finalists_of(folder)
-        for one, miou in zip(finalists, from_donor(folder, given.work, finalists), strict=True):
+        for one, miou in zip(finalists, from_supernet(folder, given.work, finalists), strict=True):
             print(f"| {folder.name} | {one.name} | {one.record['refined_miou']:.3f} | {miou:.3f} |", flush=True)
 
 

@@ -24,15 +24,16 @@ SEEDS: dict[Part, int] = {"finalist": 7, "train": SEED}  # of the crops
 
 @dataclass(frozen=True)
 class Finals:
-    """The trainings of finalists. Each round goes on from the weights of the one before.
+    """The trainings of finalists.
 
-    In a run with a donor, the runoff starts from the donor anew. A long training gains nothing from the supernet's
-    weights (docs/training.md).
+    In a run with a donor, each round starts from the donor. The weights of a supernet favour networks like its smallest
+    one, and a long training gains nothing from them (docs/training.md). In other runs each round goes on from the
+    weights of the one before.
 
     Attributes:
         run: The run.
         score: Gives the mIoU (0..1) of a network as int8.
-        first: Builds a network with the weights that its first round starts from.
+        first: Builds a network with the weights that its first round starts from where there is no donor.
         from_donor: Builds a network that starts from the donor; gives None in a run without one.
     """
 
@@ -61,12 +62,10 @@ class Finals:
             genotype: The network.
 
         Returns:
-            The network as the rounds before left it. In the runoff it starts from the donor anew, where there is one.
+            The network as the donor starts it, or where there is no donor as the rounds before left it.
         """
-        if part == "train" and (network := self.from_donor(genotype)):
-            return network
         rounds = list(ROUNDS)
-        return self._left_by(rounds[: rounds.index(part)], genotype)
+        return self.from_donor(genotype) or self._left_by(rounds[: rounds.index(part)], genotype)
 
     def network(self, genotype: Genotype) -> Network:
         """Builds a network with the weights that it has after the search.
