@@ -7,14 +7,14 @@ They take part in the search as candidates. The best of them meets the search's 
 from functools import partial
 
 from nas.problem import Problem
-from nas.scaling import widest
+from nas.scaling import KNOWN_HEAD_STRIDE, widest
 from search_spaces.genotype import Genotype
 from search_spaces.known_networks import USUAL_HEADS, known_network, usual_head
 
 BACKBONES = ("mobilenet_v2", "efficientnet_lite0")
 
 
-def networks_by_hand(problem: Problem, bound_ms: float, head: float = 1.0, head_stride: int = 4) -> dict[str, Genotype]:
+def networks_by_hand(problem: Problem, bound_ms: float, head: float = 1.0) -> dict[str, Genotype]:
     """Finds the widest network of each known backbone that meets the constraints.
 
     The largest input size at which one meets them is taken.
@@ -23,25 +23,21 @@ def networks_by_hand(problem: Problem, bound_ms: float, head: float = 1.0, head_
         problem: The search problem.
         bound_ms: The largest predicted latency, ms.
         head: The width multiplier of the head as a share of that of the backbone.
-        head_stride: Pixels of the image for one pixel of the class map, a side.
 
     Returns:
-        The networks by name, such as `mobilenet_v2 x 0.5, head stride 1`. A backbone that is too slow at
-        every width has none.
+        The networks by name, such as `mobilenet_v2 x 0.5`. A backbone that is too slow at every width has none.
     """
     found: dict[str, Genotype] = {}
     for backbone in BACKBONES if problem.space.name in USUAL_HEADS else ():
-        if one := widest(problem, partial(_known, problem, backbone, head, head_stride), bound_ms):
+        if one := widest(problem, partial(_known, problem, backbone, head), bound_ms):
             found[one.title(backbone, problem.input_size)] = one.genotype
     return found
 
 
-def _known(
-    problem: Problem, backbone: str, head: float, head_stride: int, multiplier: float, resolution: tuple[int, int]
-) -> Genotype:
+def _known(problem: Problem, backbone: str, head: float, multiplier: float, resolution: tuple[int, int]) -> Genotype:
     """A known network whose decoder is no wider than the space has it."""
     space, most = problem.space.name, max(problem.largest().decoder, default=0)
     fields = usual_head(space, multiplier * head)
-    fields |= {"decoder": tuple(min(most, width) for width in fields["decoder"]), "head_stride": head_stride}
+    fields |= {"decoder": tuple(min(most, width) for width in fields["decoder"]), "head_stride": KNOWN_HEAD_STRIDE}
     bands = problem.space.bands
     return known_network(backbone, multiplier, problem.classes, resolution, space=space, **fields, bands=bands)

@@ -8,6 +8,8 @@ from nas.problem import Problem
 from search_spaces.backbone import RESOLUTION_SCALES, scaled_side
 from search_spaces.genotype import Genotype
 
+# a class map of half the image's side is as good as a whole one, for a quarter of the latency (docs/pretrained.md)
+KNOWN_HEAD_STRIDE = 2
 WIDTH_MULTIPLIERS = tuple(m / 20 for m in range(20, 1, -1))  # 1 to 0.1, widest first
 
 
@@ -31,11 +33,11 @@ class Scaled:
             input_size: The input size (H, W) in pixels of the run.
 
         Returns:
-            The name, such as `mobilenet_v2 x 0.5 at 256x256, head stride 1`.
+            The name, such as `mobilenet_v2 x 0.5 at 256x256`.
         """
         height, width = resolution = self.genotype.resolution
         at = "" if resolution == input_size else f" at {height}x{width}"
-        return f"{kind} x {self.multiplier:g}{at}, head stride {self.genotype.head_stride}"
+        return f"{kind} x {self.multiplier:g}{at}"
 
 
 def widest(problem: Problem, made: Callable[[float, tuple[int, int]], Genotype], bound_ms: float) -> Scaled | None:

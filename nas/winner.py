@@ -24,8 +24,6 @@ from nas.study_identity import identity_of, study_name
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 
-KNOWN_HEAD_STRIDES = (4, 1)  # with which the known networks are tried
-
 
 def search(run: Run, survey: Survey, url: str, workers: int) -> None:
     """Writes RUN/genotype.json and the winner's weights. A part that is there already is not done again.
@@ -85,26 +83,19 @@ def score_candidates(
 def known_candidates(problem: Problem, bound_ms: float, score: Callable[[Genotype], float]) -> list[Candidate]:
     """Scores the compact networks and those that one would make by hand.
 
-    A class map of the size of the image costs latency, so each network is tried with it and with a smaller one.
-
     Args:
         problem: The search problem.
         bound_ms: The largest predicted latency, ms.
         score: Gives the mIoU (0..1) of a network.
 
     Returns:
-        Of each kind the one with the higher mIoU.
+        The candidates.
     """
-    best: dict[str, Candidate] = {}
-    for head_stride in KNOWN_HEAD_STRIDES:
-        by_hand = networks_by_hand(problem, bound_ms, head_stride=head_stride)
-        for name, genotype in {**by_hand, **compact_networks(problem, bound_ms, head_stride)}.items():
-            latency_ms = problem.costs(genotype).latency_ms
-            one = Candidate(genotype, latency_ms, score(genotype), name, by_hand=name in by_hand)
-            kind = name.partition(" x ")[0]
-            if kind not in best or one.miou > best[kind].miou:
-                best[kind] = one
-    return list(best.values())
+    by_hand, compact = networks_by_hand(problem, bound_ms), compact_networks(problem, bound_ms)
+    return [
+        Candidate(genotype, problem.costs(genotype).latency_ms, score(genotype), name, by_hand=name in by_hand)
+        for name, genotype in {**by_hand, **compact}.items()
+    ]
 
 
 def write_winner(run: Run, strategy: Strategy, winner: Genotype, found: list[Candidate]) -> None:
