@@ -46,6 +46,36 @@ def test_a_signal_is_one_line(number: int, code: int, word: str, advice: str, mo
     assert (process.returncode, err) == (code, f"{word}{more}\n")
 
 
+TIDYING = """
+import time
+from compress.stages import cli
+
+def run(arguments):
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    finally:
+        print("tidying", flush=True)
+        time.sleep(1)
+        print("tidy", flush=True)
+cli.run_command(cli.Command("some.command", None, lambda arguments: None, run).main)
+"""
+
+
+def test_a_second_sigterm_does_not_cut_the_clean_up_short() -> None:
+    """`make` sends one to the command, and whoever ends the process group sends another."""
+    with subprocess.Popen(
+        [sys.executable, "-c", TIDYING], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "tidying\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (143, "tidy\n", "terminated\n")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_workers_do_not_outlive_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]

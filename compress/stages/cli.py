@@ -125,16 +125,21 @@ def _end(line: str, code: int) -> NoReturn:
 
 @contextmanager
 def termination_raises() -> Iterator[None]:
-    """Inside, SIGTERM raises TerminationError, so that clean-up runs and child processes are ended."""
+    """Inside, SIGTERM raises TerminationError, so that clean-up runs and child processes are ended.
+
+    It does so once. A second SIGTERM would cut the clean-up short: `make` sends one beside that of its process group.
+    """
     owner = os.getpid()
 
     def on_termination(number: int, frame: FrameType | None) -> None:
         if os.getpid() != owner:  # a forked child inherits the handler, not the command
             os._exit(TERMINATED)
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
         raise TerminationError
 
     before = signal.signal(signal.SIGTERM, on_termination)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is on_termination:
+            signal.signal(signal.SIGTERM, before)
