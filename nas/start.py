@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import torch
 
@@ -55,21 +56,23 @@ def open_start(run: Run) -> Start:
     return Start(lambda network: start_network(network, prepared), lambda shared: start_supernet(shared, prepared))
 
 
-def started_from_donor(run: Run, genotype: Genotype) -> Network | None:
-    """Builds a network that starts from a run's donor.
+def starter_from_donor(run: Run) -> Callable[[Genotype], Network | None]:
+    """Gives networks the weights of a run's donor. The donor is prepared once, when it is first asked for.
 
     Args:
         run: The run.
-        genotype: The network.
 
     Returns:
-        The network; None in a run that starts from something else.
-
-    Raises:
-        InputError: A package or a file is missing, or cannot be used.
+        What builds a network that starts from the donor. It gives None in a run that starts from something else, and
+        raises an InputError where a package or a file is missing, or cannot be used.
     """
-    source = initial_weights_source(run.config.weights)
-    return started_network(run, open_start(run), genotype) if source is not None and is_donors(source) else None
+    start = cache(partial(open_start, run))
+
+    def started(genotype: Genotype) -> Network | None:
+        source = initial_weights_source(run.config.weights)
+        return started_network(run, start(), genotype) if source is not None and is_donors(source) else None
+
+    return started
 
 
 def started_network(run: Run, start: Start, genotype: Genotype) -> Network:

@@ -10,7 +10,6 @@ chosen (`nas.finals`).
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import optuna
@@ -30,7 +29,7 @@ from nas.feasibility import Survey
 from nas.finals import Finals
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
-from nas.start import open_start, started_from_donor, started_network
+from nas.start import open_start, started_network, starter_from_donor
 from nas.study import Candidate, Score
 from nas.study_identity import tensors_digest
 from nas.supernet import Supernet, extract, largest_networks, sandwich
@@ -136,7 +135,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
         scorer.recalibrate(subnet)
         return subnet.cpu()
 
-    finals = Finals(run, scorer.score, of_supernet, partial(started_from_donor, run))
+    finals = Finals(run, scorer.score, of_supernet, starter_from_donor(run))
     return Strategy(score, score, finals.train_on, finals.network, tensors_digest(supernet.state_dict()))
 
 
@@ -226,7 +225,7 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
             return scorer.score(load_network(file).to(run.device))
         return trained(genotype, f"known {genotype.id}", lambda rung, miou: None)
 
-    donor = partial(started_from_donor, run)
+    donor = starter_from_donor(run)
     finals = Finals(run, scorer.score, lambda genotype: load_network(folder / genotype.id / "network.pt"), donor)
 
     def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
