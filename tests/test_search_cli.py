@@ -60,8 +60,8 @@ def test_a_search_killed_at_a_candidate_and_at_a_finalist_ends_as_an_uninterrupt
         command(nas.search.main, *asked, "--resume")
     assert command(nas.search.main, *asked, "--resume")[0] == 0
     done = [title.split()[0] for title in titles]
-    # two finalists of the search and two by hand, and one of them twice
-    assert (done, titles[1]) == (["finalist"] * 5 + ["train"] * 2, titles[2])
+    # two finalists of the search, two by hand and two compact ones, and one of them twice
+    assert (done, titles[1]) == (["finalist"] * 7 + ["train"] * 2, titles[2])
     runs = [here / "runs" / run for run in ("whole", "killed")]
     one, other = ((run / "search.jsonl").read_text() for run in runs)
     assert one == other
