@@ -201,11 +201,10 @@ def compact_network(
     *,
     space: str = "deeplabv3plus",
     max_depth: int = 2,
-    output_stride: int = 8,
     head_stride: int = 1,
     **fields: Any,
 ) -> Genotype:
-    """EfficientNet-Lite0 cut down, with features of a fine stride and a light head.
+    """EfficientNet-Lite0 cut down, with features of output stride 8 and a light head.
 
     `runs/camvid` is one. It was made from a network that a search from random weights had found. The last stage, blocks
     past `max_depth`, the outer taps of 5x5 kernels and a third of the expansion are left out. What this saves pays for
@@ -217,7 +216,6 @@ def compact_network(
         resolution: The (H, W) in pixels that the network runs at.
         space: The name of the space.
         max_depth: The largest number of blocks of a stage.
-        output_stride: Pixels of the image for one feature of the backbone, a side.
         head_stride: Pixels of the image for one pixel of the class map, a side.
         fields: Other fields of the genotype.
 
@@ -233,5 +231,5 @@ def compact_network(
     if head["decoder"]:
         head |= {"low_level": 48, "decoder": (64, 64)}
     backbone = known_backbone("efficientnet_lite0", multiplier, stages=6, max_depth=max_depth, kernel=3, expansion=4)
-    given = {**head, "output_stride": output_stride, "head_stride": head_stride, **fields}
+    given = {**head, "output_stride": 8, "head_stride": head_stride, **fields}
     return known_network("efficientnet_lite0", multiplier, classes, resolution, space=space, backbone=backbone, **given)
