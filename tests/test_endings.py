@@ -51,8 +51,8 @@ import time
 from compress.stages import cli
 
 def run(arguments):
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     finally:
         print("tidying", flush=True)
