@@ -1,6 +1,7 @@
 """A run's configuration with training plans of a benchmark's own."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from compress.stages.config import RunConfig
 from compress.stages.presets import PRESETS, Preset
@@ -30,7 +31,7 @@ def one_plan(plan: TrainingPlan) -> Preset:
         plan: How long a training takes.
 
     Returns:
-        The preset, with one trial and one finalist.
+        The preset, with one trial, one finalist and no rung.
     """
-    counts = {"trials": 1, "finalists": 1}
+    counts: dict[str, Any] = {"trials": 1, "finalists": 1, "rungs": ()}
     return Preset(**{field.name: plan for field in fields(Preset) if field.name not in counts}, **counts)

@@ -39,7 +39,8 @@ from compress.stages.run import Run
 from nas import strategy
 from nas.constraints import Constraints
 from nas.feasibility import Survey, survey_space
-from nas.finalists import best_reward_first, macs_of, resolutions_in_turns
+from nas.finalists import macs_of, resolutions_in_turns
+from nas.halving import best_reward_first
 from nas.preparation import open_table
 from nas.problem import Problem
 from nas.score import Scorer, calibration_batches, reward
@@ -49,7 +50,7 @@ from search_spaces import get_space
 from search_spaces.genotype import Genotype
 
 SEEDS = (0, 1)
-FINALISTS = PRESETS["quick"].finalists
+FINALISTS, RUNG = PRESETS["quick"].finalists, PRESETS["quick"].rungs[0]
 
 
 def make_run(given: argparse.Namespace, seed: int = 0, supernet_steps: int = 0) -> Run:
@@ -105,12 +106,12 @@ def refined_key(genotype: Genotype, supernet: str) -> str:
 
 
 def refined(given: argparse.Namespace, steps: int, genotype: Genotype) -> dict[str, float]:
-    """mIoU as int8 of a genotype that goes on from a supernet's weights as finalists do, and the seconds it took."""
+    """mIoU as int8 of a genotype that trains as finalists do up to their first rung, and the seconds it took."""
     torch.set_num_threads(given.threads)
     run = replace(make_run(given, supernet_steps=steps), path=given.work / f"supernet-{steps}")
     scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, given.threads)
     begun = time.monotonic()
-    miou = strategy.shared_weights(run, scorer).refine("finalist", [Candidate(genotype, latency_ms=0.0, miou=0.0)])[0]
+    miou = strategy.shared_weights(run, scorer).finals.train(RUNG, [Candidate(genotype, latency_ms=0.0, miou=0.0)])[0]
     return {"int8": miou, "seconds": time.monotonic() - begun}
 
 

@@ -1,27 +1,25 @@
-"""How a search ends: which of its best candidates are measured and refined, and which of these wins.
+"""How a search ends: which of its best candidates are measured and trained, and which of these wins.
 
 Shared weights favour small networks and small images, because the training of the supernet does. Two things work
 against that. Candidates are compared by their reward, which grows with the latency that a network uses. And each
-resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth. In the runoff networks are
-trained to the end, and their mIoU alone decides.
+resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth. Successive halving among
+them finds the winner (`nas.halving`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from compress.latency.busy_machine import Latency
-from compress.stages.config import Part, RunConfig
+from compress.stages.config import RunConfig
 from compress.stages.run import Run
 from compress.tflite.writer import random_weight_model
-from nas.score import reward
+from nas.halving import Train, best_reward_first, halve
 from nas.study import Candidate
 from search_spaces import costs, graph_of
 from search_spaces.errors import BudgetError
 from search_spaces.genotype import Genotype
-
-Refine = Callable[[Part, Sequence[Candidate]], list[float]]
 
 
 @dataclass(frozen=True)
@@ -63,19 +61,6 @@ def macs_of(genotype: Genotype) -> int:
     return costs.macs(graph_of(genotype))
 
 
-def best_reward_first(found: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
-    """Sorts candidates by their reward.
-
-    Args:
-        found: The candidates.
-        budget_ms: The latency budget, ms.
-
-    Returns:
-        The candidates, highest reward first.
-    """
-    return sorted(found, key=lambda c: -reward(c.miou, c.latency_ms, budget_ms))
-
-
 def resolutions_in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
     """Lets resolutions take turns: the best of each comes first, then the second of each.
 
@@ -97,21 +82,20 @@ def resolutions_in_turns(ranked: Sequence[Candidate]) -> list[Candidate]:
 def choose_winner(
     run: Run,
     found: Sequence[Candidate],
-    refine: Refine,
+    train: Train,
     shares_weights: bool,
     known: Sequence[Candidate] = (),
 ) -> tuple[Genotype, list[dict[str, Any]]]:
-    """Measures and refines the best candidates, and chooses the winner.
+    """Measures and trains the best candidates, and chooses the winner.
 
     Candidates are measured on the target, best reward first. The first that meet the budget are the finalists, and so
-    are the known networks. They are refined. The best finalist and the best by hand then meet in a runoff: both are
-    trained to the end, and the one with the better mIoU wins. Candidates so near the budget that they would have to be
-    pruned are measured only where no other meets it.
+    are the known networks. Successive halving finds the winner among them (`nas.halving`). Candidates so near the
+    budget that they would have to be pruned are measured only where no other meets it.
 
     Args:
         run: The run.
         found: The scored candidates.
-        refine: Trains finalists on and gives the mIoU (0..1) of each.
+        train: Trains finalists up to a rung or to the end, and gives the mIoU (0..1) of each.
         shares_weights: Whether scores come from a supernet; resolutions then take turns.
         known: The scored compact networks and those that one would make by hand.
 
@@ -128,36 +112,8 @@ def choose_winner(
     if not any(one.is_within(run.config) for one in measured):
         raise no_finalist(run.config, measured)
     finalists = [one.candidate for one in measured if one.is_within(run.config)]
-    refined = after_round("finalist", finalists, refine)
-    last = after_round("train", entrants_of_runoff(refined, run.config.budget_ms), refine)
-    best = max(last, key=lambda one: one.miou)
-    return best.genotype, [
-        {**finalist_record(one), **figures_of(one, refined, last, run.config.budget_ms)} for one in measured
-    ]
-
-
-def figures_of(
-    one: Measured, refined: Sequence[Candidate], last: Sequence[Candidate], budget_ms: float
-) -> dict[str, float]:
-    """Tells how a candidate did in the rounds that it was in.
-
-    Args:
-        one: The candidate.
-        refined: The refined finalists.
-        last: Those of the runoff, after it.
-        budget_ms: The latency budget, ms.
-
-    Returns:
-        Its mIoU (0..1) and its reward once refined, and its mIoU after the runoff.
-    """
-    figures: dict[str, float] = {}
-    for c in refined:
-        if c.genotype == one.candidate.genotype:
-            figures |= {"refined_miou": c.miou, "refined_score": reward(c.miou, c.latency_ms, budget_ms)}
-    for c in last:
-        if c.genotype == one.candidate.genotype:
-            figures |= {"runoff_miou": c.miou}
-    return figures
+    outcome = halve(finalists, run.config.preset_values.rungs, train, run.config.budget_ms)
+    return outcome.winner, [finalist_record(one, outcome.mious.get(one.candidate.genotype, {})) for one in measured]
 
 
 def measured_candidates(run: Run, found: Sequence[Candidate], shares_weights: bool) -> list[Measured]:
@@ -180,35 +136,6 @@ def measured_candidates(run: Run, found: Sequence[Candidate], shares_weights: bo
             ranked = resolutions_in_turns(ranked) if shares_weights else ranked
             measured += measure_until_enough(run, ranked, run.config.preset_values.finalists)
     return measured
-
-
-def after_round(part: Part, candidates: Sequence[Candidate], refine: Refine) -> list[Candidate]:
-    """Trains finalists on.
-
-    Args:
-        part: The round.
-        candidates: The finalists.
-        refine: Trains them and gives the mIoU (0..1) of each.
-
-    Returns:
-        The finalists with their new mIoU.
-    """
-    return [replace(one, miou=miou) for one, miou in zip(candidates, refine(part, candidates), strict=True)]
-
-
-def entrants_of_runoff(refined: Sequence[Candidate], budget_ms: float) -> list[Candidate]:
-    """Chooses the finalists that are trained to the end.
-
-    Args:
-        refined: The refined finalists.
-        budget_ms: The latency budget, ms.
-
-    Returns:
-        The best one by hand and the best of the others. Where all are of one kind, the best two.
-    """
-    ranked = best_reward_first(refined, budget_ms)
-    of_kinds = {one.by_hand: one for one in reversed(ranked)}
-    return list(of_kinds.values()) if len(of_kinds) > 1 else ranked[:2]
 
 
 def no_finalist(config: RunConfig, measured: Sequence[Measured]) -> BudgetError:
@@ -259,11 +186,12 @@ def measure_until_enough(run: Run, ranked: Sequence[Candidate], count: int) -> l
     return done
 
 
-def finalist_record(one: Measured) -> dict[str, Any]:
+def finalist_record(one: Measured, mious: Mapping[str, float]) -> dict[str, Any]:
     """Describes a measured candidate for search/finalists.json.
 
     Args:
         one: The candidate.
+        mious: Its mIoU (0..1) by the steps that it was trained for; none where it was over the budget.
 
     Returns:
         The record.
@@ -278,4 +206,5 @@ def finalist_record(one: Measured) -> dict[str, Any]:
         **latency.mark(),
         **({} if one.energy_mj is None else {"energy_mj": one.energy_mj}),
         **({"by_hand" if candidate.by_hand else "known": candidate.name} if candidate.name else {}),
+        "mious": dict(mious),
     }

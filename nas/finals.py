@@ -1,39 +1,33 @@
-"""The last rounds of a search: its best candidates train on, each by itself.
-
-All finalists train for a short time, which corrects most of the bias of shared weights (benchmarks/rank_fidelity.md).
-Short trainings favour networks that learn fast. So the best two are trained to the end, and the better one wins. This
-is the runoff.
-"""
+"""The trainings of a search's finalists, which pause at each rung of the halving (`nas.halving`)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compress.files.tensors import load_network
-from compress.stages.config import Part
-from compress.stages.run import ROUNDS, Run
+from compress.files.tensors import load_network, save_network
+from compress.stages.fitting import CHECKPOINT
+from compress.stages.run import SEARCH, TRAINED, Run
 from compress.stages.side_by_side import Training, train_side_by_side
 from compress.stages.train import SEED, winner_schedule
-from compress.training.schedule import Schedule
 from nas.study import Candidate
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
-SEEDS: dict[Part, int] = {"finalist": 7, "train": SEED}  # of the crops
+START = "start.pt"  # a finalist's first weights; its training has paused while they are there
 
 
 @dataclass(frozen=True)
 class Finals:
     """The trainings of finalists.
 
-    In a run with a donor, each round starts from the donor. The weights of a supernet favour networks like its smallest
-    one, and a long training gains nothing from them (docs/training.md). In other runs each round goes on from the
-    weights of the one before.
+    In a run with a donor they start from the donor. The weights of a supernet favour networks like its smallest one,
+    and a long training gains nothing from them (docs/training.md). In other runs they go on from the weights that
+    scored the network as a candidate.
 
     Attributes:
         run: The run.
         score: Gives the mIoU (0..1) of a network as int8.
-        first: Builds a network with the weights that its first round starts from where there is no donor.
+        first: Builds a network with the weights that scored it.
         from_donor: Builds a network that starts from the donor; gives None in a run without one.
     """
 
@@ -42,30 +36,31 @@ class Finals:
     first: Callable[[Genotype], Network]
     from_donor: Callable[[Genotype], Network | None] = lambda genotype: None
 
-    def file(self, part: Part, genotype: Genotype) -> Path:
-        """Where a round keeps a trained network.
+    def file(self, genotype: Genotype, rung: int | None) -> Path:
+        """Where a network is kept as it was at a rung.
 
         Args:
-            part: The round.
             genotype: The network.
+            rung: The rung's steps; None for the end.
 
         Returns:
             The file.
         """
-        return self.run.round_folder(part, genotype) / "network.pt"
+        return self.run.trained_folder(genotype) / ("network.pt" if rung is None else f"after-{rung}.pt")
 
-    def before(self, part: Part, genotype: Genotype) -> Network:
-        """Builds a network with the weights that a round starts from.
+    def started(self, genotype: Genotype) -> Network:
+        """Builds a network with the weights that its training starts from. They are kept until `finish`.
 
         Args:
-            part: The round.
             genotype: The network.
 
         Returns:
-            The network as the donor starts it, or where there is no donor as the rounds before left it.
+            The network.
         """
-        rounds = list(ROUNDS)
-        return self.from_donor(genotype) or self._left_by(rounds[: rounds.index(part)], genotype)
+        file = self.run.trained_folder(genotype) / START
+        if not file.exists():
+            save_network(self.from_donor(genotype) or self.first(genotype), file)
+        return load_network(file)
 
     def network(self, genotype: Genotype) -> Network:
         """Builds a network with the weights that it has after the search.
@@ -74,33 +69,16 @@ class Finals:
             genotype: The network.
 
         Returns:
-            The network as its last round left it, or with its first weights.
+            The network at the end of its training; one that was not trained to the end has the weights that scored it.
         """
-        return self._left_by(list(ROUNDS), genotype)
+        file = self.file(genotype, None)
+        return load_network(file) if file.exists() else self.first(genotype)
 
-    def _left_by(self, rounds: Sequence[Part], genotype: Genotype) -> Network:
-        files = [self.file(part, genotype) for part in reversed(rounds)]
-        newest = next((file for file in files if file.exists()), None)
-        return self.first(genotype) if newest is None else load_network(newest)
-
-    def schedule(self, part: Part, candidate: Candidate) -> Schedule:
-        """How long a network trains in a round.
+    def train(self, rung: int | None, candidates: Sequence[Candidate]) -> list[float]:
+        """Trains networks on, unless that was done before, and scores them.
 
         Args:
-            part: The round.
-            candidate: The network.
-
-        Returns:
-            The schedule of the round; in the runoff that of a winner.
-        """
-        config = self.run.config
-        return winner_schedule(config, candidate.latency_ms) if part == "train" else config.schedule(part)
-
-    def train_on(self, part: Part, candidates: Sequence[Candidate]) -> list[float]:
-        """Trains networks in a round, unless that was done before, and scores them.
-
-        Args:
-            part: The round.
+            rung: The steps after which the trainings pause; None to end them.
             candidates: The networks.
 
         Returns:
@@ -110,17 +88,24 @@ class Finals:
             DivergedError: A loss or a weight is not finite.
             InputError: A checkpoint, a log or a file of the data is damaged.
         """
-        files = {one: self.file(part, one.genotype) for one in candidates}
+        files = {one: self.file(one.genotype, rung) for one in candidates}
         trainings = [
             Training(
-                self.before(part, one.genotype),
-                self.schedule(part, one),
+                self.started(one.genotype),
+                winner_schedule(self.run.config, one.latency_ms),
                 file,
-                f"{part} {one.genotype.id}",
-                SEEDS[part],
+                f"finalist {one.genotype.id}",
+                SEED,
+                rung,
             )
             for one, file in files.items()
             if not file.exists()
         ]
         train_side_by_side(self.run, trainings)
         return [self.score(load_network(file).to(self.run.device)) for file in files.values()]
+
+    def finish(self) -> None:
+        """Deletes what trainings would need to go on. None goes on after the search."""
+        for folder in (self.run.path / SEARCH / TRAINED).glob("*/"):
+            for name in (START, CHECKPOINT):
+                (folder / name).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ chosen (`nas.finals`).
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from optuna.trial import Trial
 
 from compress.files.records import write_json
 from compress.files.tensors import check_weights, load_network, load_tensors, save_network, save_tensors
-from compress.stages.config import Part
 from compress.stages.fitting import CHECKPOINT, fit_network
 from compress.stages.run import SEARCH, Run
 from compress.training import distributed
@@ -30,7 +29,7 @@ from nas.finals import Finals
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
 from nas.start import open_start, started_network, starter_from_donor
-from nas.study import Candidate, Score
+from nas.study import Score
 from nas.study_identity import tensors_digest
 from nas.supernet import Supernet, extract, largest_networks, sandwich
 from search_spaces.genotype import Genotype
@@ -46,15 +45,13 @@ class Strategy:
     Attributes:
         score: Gives the mIoU (0..1) of a candidate of the study as int8.
         score_known: Gives the mIoU (0..1) of a known network as int8.
-        refine: Trains finalists on, by the part of the preset that is named, and gives the mIoU (0..1) of each as int8.
-        network: Builds a network with the weights that a winner starts from.
+        finals: Trains finalists.
         weights_digest: The digest of the shared weights; empty where candidates are trained alone.
     """
 
     score: Score
     score_known: Callable[[Genotype], float]
-    refine: Callable[[Part, Sequence[Candidate]], list[float]]
-    network: Callable[[Genotype], Network]
+    finals: Finals
     weights_digest: str = ""
 
 
@@ -136,7 +133,7 @@ def shared_weights(run: Run, scorer: Scorer) -> Strategy:
         return subnet.cpu()
 
     finals = Finals(run, scorer.score, of_supernet, starter_from_donor(run))
-    return Strategy(score, score, finals.train_on, finals.network, tensors_digest(supernet.state_dict()))
+    return Strategy(score, score, finals, tensors_digest(supernet.state_dict()))
 
 
 def train_supernet(run: Run, survey: Survey, smallest: Genotype) -> None:
@@ -228,9 +225,4 @@ def trained_alone(run: Run, scorer: Scorer) -> Strategy:
     donor = starter_from_donor(run)
     finals = Finals(run, scorer.score, lambda genotype: load_network(folder / genotype.id / "network.pt"), donor)
 
-    def refine(part: Part, candidates: Sequence[Candidate]) -> list[float]:
-        if part == "finalist":  # their training is longer than that of a finalist
-            return [candidate.miou for candidate in candidates]
-        return finals.train_on(part, candidates)
-
-    return Strategy(score, score_known, refine, finals.network)
+    return Strategy(score, score_known, finals)

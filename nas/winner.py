@@ -40,12 +40,13 @@ def search(run: Run, survey: Survey, url: str, workers: int) -> None:
     share_cores()
     scored = time.monotonic()
     known = known_candidates(problem_of(run), run.config.pruned_ms, strategy.score_known)
-    winner, finalists = choose_winner(run, found, strategy.refine, run.config.shares_weights, known)
+    winner, finalists = choose_winner(run, found, strategy.finals.train, run.config.shares_weights, known)
     write_winner(run, strategy, winner, found)
     now = time.monotonic()
     seconds = {"wall_s": now - begun, "finalists_s": now - scored, "supernet_s": supernet_seconds(run)}
     write_json(run.path / SEARCH / "finalists.json", finalists)
     write_json(run.path / SEARCH / "search.json", {**figures, **seconds})
+    strategy.finals.finish()
     write_json(run.path / "genotype.json", winner.to_dict())
 
 
@@ -111,9 +112,9 @@ def write_winner(run: Run, strategy: Strategy, winner: Genotype, found: list[Can
     if run.config.pareto:
         front = [{"latency_ms": c.latency_ms, "miou": c.miou, "genotype": c.genotype.to_dict()} for c in found]
         write_json(folder / "pareto.json", front)
-    save_network(strategy.network(winner), run.made(SEARCH))
+    save_network(strategy.finals.network(winner), run.made(SEARCH))
     if run.config.shares_weights:  # it may teach the winner: compress.distill --teacher largest
-        save_network(strategy.network(problem_of(run).largest()), folder / "teacher.pt")
+        save_network(strategy.finals.network(problem_of(run).largest()), folder / "teacher.pt")
 
 
 def supernet_seconds(run: Run) -> float | None:

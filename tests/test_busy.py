@@ -117,5 +117,5 @@ def test_quantize_and_finalists_record_a_busy_machine(tiny: Genotype, monkeypatc
     assert quantize.busy_mark(in_float, figures) == {"busy": "the runs spread by 60%"}
     assert quantize.busy_mark(replace(in_float, busy="often"), FileFigures(0.5, 1.0)) == {"float_busy": "often"}
     candidate = Candidate(tiny, 30.0, 0.5)
-    assert finalist_record(Measured(candidate, busy))["busy"] == "the runs spread by 60%"
-    assert "busy" not in finalist_record(Measured(candidate, quiet))
+    assert finalist_record(Measured(candidate, busy), {})["busy"] == "the runs spread by 60%"
+    assert "busy" not in finalist_record(Measured(candidate, quiet), {})

@@ -57,4 +57,4 @@ def test_a_preset_holds_nothing_that_the_run_overrides() -> None:
     assert {field.name for field in fields(TrainingPlan)} == {"steps", "batch", "crop", "lr", "weight_decay"}
     plans = [getattr(preset, part) for preset in PRESETS.values() for part in Part.__args__]
     assert {type(plan) for plan in plans} == {TrainingPlan}
-    assert {field.name for field in fields(Preset)} == {*Part.__args__, "trials", "finalists"}
+    assert {field.name for field in fields(Preset)} == {*Part.__args__, "trials", "finalists", "rungs"}

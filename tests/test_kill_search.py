@@ -71,7 +71,7 @@ def left_by(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {name: (run / name).read_bytes() for name in SAME}
     table = json.loads((run / "table.json").read_text())
     found["table"] = {name: table[name] for name in ("made_for", "coefficients", "residuals", "families")}
-    for file in (*(run / name for name in WEIGHTS), *(run / "search" / "finalists").glob("*/network.pt")):
+    for file in (*(run / name for name in WEIGHTS), *(run / "search" / "trained").glob("*/*.pt")):
         stored = torch.load(file, weights_only=True)
         tensors = stored.get("weights", stored)
         whole = hashlib.sha256(b"".join(name.encode() + x.numpy().tobytes() for name, x in sorted(tensors.items())))

@@ -298,7 +298,7 @@ def place(whole: Path, tmp_path: Path) -> Callable[[Case], Path]:
         if not isinstance(case.file, str):
             return case.file(tmp_path)
         run = tmp_path / "run"
-        shutil.copytree(whole, run, ignore=shutil.ignore_patterns("*.pt", "*.onnx", "finalists", "report.html"))
+        shutil.copytree(whole, run, ignore=shutil.ignore_patterns("*.pt", "*.onnx", "trained", "report.html"))
         for record in (*run.rglob("metrics.json"), run / "result.json"):
             kept = {key: value for key, value in json.loads(record.read_text()).items() if key != "checksum"}
             record.write_text(json.dumps(kept))

@@ -85,7 +85,7 @@ def test_figures_that_were_not_recorded_are_left_out() -> None:
 def pair(whole: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A finished run, and one of an older version with another target and a name that must be escaped."""
     older = tmp_path / "<i>older$ &"
-    keep = shutil.ignore_patterns("finalists", "supernet.pt", "teacher.pt")
+    keep = shutil.ignore_patterns("trained", "supernet.pt", "teacher.pt")
     shutil.copytree(whole, older, ignore=keep)
     path = older / "export" / "metrics.json"
     newer = ("cold_start_ms", "arena_bytes", "file_bytes", "classes")

@@ -22,7 +22,7 @@ def run(whole: Path, tmp_path: Path) -> Path:
     """A finished run of one's own: what the report reads."""
     return Path(
         shutil.copytree(
-            whole, tmp_path / "runs" / "mine", ignore=shutil.ignore_patterns("finalists", "supernet.pt", "teacher.pt")
+            whole, tmp_path / "runs" / "mine", ignore=shutil.ignore_patterns("trained", "supernet.pt", "teacher.pt")
         )
     )
 

@@ -50,7 +50,7 @@ DATA, TARGET, SEARCH, TRAINING, RUN = "data", "target and budget", "search", "tr
 GROUPS = (DATA, TARGET, SEARCH, TRAINING, RUN)  # the order of `--help`
 MIN_CROP = 32  # pixels
 PRUNED_SHARE = 0.95  # of the budget: table and target may differ by some percent
-Part = Literal["supernet", "candidate", "finalist", "train", "recover", "distill"]
+Part = Literal["supernet", "candidate", "train", "recover", "distill"]
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def fit_network(
     teaching: Teaching | None = None,
     rungs: Rungs | None = None,
     save: Callable[[float], None] | None = None,
+    until: int | None = None,
 ) -> float:
     """Trains a network in place on a run's data; a killed training goes on from FOLDER/checkpoint.pt.
 
@@ -75,6 +76,7 @@ def fit_network(
         teaching: The teacher and the losses that compare the network with it.
         rungs: Calls on the way.
         save: Writes the result; the checkpoint is deleted after it. Without it the checkpoint stays.
+        until: The step after which the training pauses, with its checkpoint kept; None for the last one.
 
     Returns:
         The seconds the training took, those before a kill included.
@@ -88,4 +90,5 @@ def fit_network(
     key = f"{run.training_key} {teaching.training_key if teaching else ''}"
     features = teaching.features if teaching else None
     trained = network if features is None else nn.ModuleList([network, features.linears])
-    return fit(trained, losses, run.crops(schedule, seed), schedule, folder / CHECKPOINT, title, rungs, key, save)
+    crops, file = run.crops(schedule, seed), folder / CHECKPOINT
+    return fit(trained, losses, crops, schedule, file, title, rungs, key, save, until=until)

@@ -16,22 +16,23 @@ class Preset:
     Attributes:
         supernet: training of the supernet.
         candidate: training of each candidate with `--strategy train`.
-        finalist: further training of the supernet's best candidates, each by itself.
-        train: training of the best two finalists, of which one wins, each by itself.
+        train: training of the finalists, each by itself.
         recover: training after each cut of channel pruning.
         distill: training with a teacher.
         trials: candidates that are scored.
         finalists: candidates that are measured on the target.
+        rungs: steps of `train` after which finalists are compared. After the last rung two go on to the end, after
+            each one before it the better half does.
     """
 
     supernet: TrainingPlan
     candidate: TrainingPlan
-    finalist: TrainingPlan
     train: TrainingPlan
     recover: TrainingPlan
     distill: TrainingPlan
     trials: int
     finalists: int
+    rungs: tuple[int, ...]
 
 
 def long_training(steps: int, batch: int, crop: int) -> TrainingPlan:
@@ -52,42 +53,42 @@ def long_training(steps: int, batch: int, crop: int) -> TrainingPlan:
 TOY = Preset(
     supernet=TrainingPlan(4, 4, 64),
     candidate=TrainingPlan(6, 2, 64),
-    finalist=TrainingPlan(2, 2, 64),
     train=TrainingPlan(4, 2, 64),
     recover=TrainingPlan(2, 2, 64),
     distill=TrainingPlan(2, 2, 64),
     trials=4,
     finalists=2,
+    rungs=(2, 3),
 )
 # some twenty minutes on two cores
 QUICK = Preset(
     supernet=TrainingPlan(200, 8, 128),
     candidate=TrainingPlan(120, 16, 128),
-    finalist=long_training(60, 16, 128),
     train=long_training(450, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(460, 16, 128),
     trials=40,
     finalists=4,
+    rungs=(120, 240),
 )
 # an hour or two on two cores
 STANDARD = Preset(
     supernet=TrainingPlan(600, 8, 192),
     candidate=TrainingPlan(400, 8, 192),
-    finalist=long_training(120, 16, 192),
     train=long_training(3000, 8, 256),
     recover=TrainingPlan(200, 8, 256, lr=1e-3),
     distill=long_training(2000, 8, 256),
     trials=80,
     finalists=6,
+    rungs=(240, 600),
 )
 # the same search as standard, then trainings that take minutes on a CUDA device
 BEST = replace(
     STANDARD,
-    finalist=long_training(300, 16, 352),
     train=long_training(7000, 16, 352),
     recover=TrainingPlan(1000, 16, 352, lr=1e-3),
     distill=long_training(4000, 16, 352),
     finalists=12,
+    rungs=(300, 1200),
 )
 PRESETS = {"toy": TOY, "quick": QUICK, "standard": STANDARD, "best": BEST}

@@ -23,7 +23,7 @@ from compress.latency.npu_target import NpuTarget
 from compress.latency.table import LatencyTable, read_table
 from compress.latency.target import Target
 from compress.latency.targets import open_target
-from compress.stages.config import Part, RunConfig
+from compress.stages.config import RunConfig
 from compress.stages.config_file import read_config
 from compress.stages.shipped_files import shipped_files
 from compress.training.class_weights import class_weights
@@ -43,7 +43,7 @@ MADE = {"quantize": ("model.tflite", "model.float.tflite", "network.pt"), "expor
 METRICS, GENOTYPE = "metrics.json", "genotype.json"
 TABLE, NPU_FACTS = LATENCY_FILES = ("table.json", "npu.json")  # what latencies are predicted with: one of them
 SEARCH = "search"  # what stands before the first stage
-ROUNDS: dict[Part, str] = {"finalist": "finalists", "train": "trained"}  # of finalists; their folders in RUN/search
+TRAINED = "trained"  # the trainings of finalists in RUN/search
 
 
 @dataclass(frozen=True)
@@ -203,17 +203,16 @@ class Run:
         """
         return self.files(stage)[0]
 
-    def round_folder(self, part: Part, genotype: Genotype) -> Path:
-        """Where a round of finalists keeps what it trained.
+    def trained_folder(self, genotype: Genotype) -> Path:
+        """Where the search trains a finalist.
 
         Args:
-            part: The round, a key of ROUNDS.
             genotype: The network.
 
         Returns:
-            RUN/search/ROUND/ID. Its network.pt is there when the round is over.
+            RUN/search/trained/ID. Its network.pt is there when the training has ended.
         """
-        return self.path / SEARCH / ROUNDS[part] / genotype.id
+        return self.path / SEARCH / TRAINED / genotype.id
 
     def miou(self, network: Network) -> float:
         """Evaluates a network.

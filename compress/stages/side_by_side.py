@@ -35,9 +35,10 @@ class Training:
     Attributes:
         network: The network with the weights that it starts from.
         schedule: The length and the learning rate.
-        file: Where the trained network is written; its checkpoint and log.csv lie beside it.
+        file: Where the network is written when its training ends or pauses; its checkpoint and log.csv lie beside it.
         title: What the training is called in progress bars and in messages.
         seed: Chooses the crops, together with the run's seed.
+        until: The step after which the training pauses; None for the last one.
     """
 
     network: Network
@@ -45,6 +46,7 @@ class Training:
     file: Path
     title: str
     seed: int
+    until: int | None = None
 
 
 def train_side_by_side(run: Run, trainings: Sequence[Training]) -> None:
@@ -61,7 +63,7 @@ def train_side_by_side(run: Run, trainings: Sequence[Training]) -> None:
         InputError: A checkpoint, a log or a file of the data is damaged.
     """
     left = [training for training in trainings if not training.file.exists()]
-    long = sum(training.schedule.steps >= MIN_STEPS for training in left)
+    long = sum((training.until or training.schedule.steps) >= MIN_STEPS for training in left)
     at_a_time = min(long, share_cores()) if run.device.type == "cpu" else 1
     if at_a_time > 1:
         try:
@@ -109,7 +111,8 @@ def train(run: Run, training: Training) -> None:
     def save(seconds: float) -> None:
         save_network(network.cpu(), file)
 
-    fit_network(run, network, training.schedule, file.parent, training.title, seed=training.seed, save=save)
+    asked = (run, network, training.schedule, file.parent, training.title)
+    fit_network(*asked, seed=training.seed, save=save, until=training.until)
 
 
 def train_in_process(path: Path, config: RunConfig, training: Training) -> None:

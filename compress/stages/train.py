@@ -73,7 +73,7 @@ def train(
     def save(seconds: float) -> None:
         record_network(run, "train", network, run.miou(network), begun)
 
-    trained = run.round_folder("train", network.genotype)
+    trained = run.trained_folder(network.genotype)
     if (trained / "network.pt").exists():
         print("train: the search has trained the winner to the end, so it is taken as it is")
         if (trained / LOG_FILE).exists():

@@ -36,6 +36,7 @@ def fit(
     training_key: str = "",
     save: Callable[[float], None] | None = None,
     trainee: Trainee | None = None,
+    until: int | None = None,
 ) -> float:
     """Trains a model in place and ends with it in eval mode.
 
@@ -56,6 +57,8 @@ def fit(
         training_key: Text that differs when the losses differ.
         save: Writes the result, given the seconds the training took. Without it the checkpoint stays.
         trainee: The model with its optimizer, where they are not those of `Trainee.of`.
+        until: The step after which the training pauses. The checkpoint stays, and the same call with a later step, or
+            with none, goes on from it.
 
     Returns:
         The seconds the training took, those before a kill included.
@@ -66,23 +69,25 @@ def fit(
     """
     trainee = trainee or Trainee.of(model, schedule)
     file = Checkpoint(checkpoint, title, origin_of(model, schedule, training_key), trainee.parts)
+    end = schedule.steps if until is None else min(until, schedule.steps)
     try:
         with kept_memory():
-            seconds = _train(trainee, losses, crops, schedule, file, rungs or Rungs())
+            seconds = _train(trainee, losses, crops, schedule, file, rungs or Rungs(), end)
     except (AbandonedError, DivergedError):
         file.remove()
         raise
     trainee.finish()
     if save is not None and distributed.rank() == 0:
         save(seconds)
-        file.remove()
+        if end == schedule.steps:
+            file.remove()
     return seconds
 
 
 def _train(
-    trainee: Trainee, losses: StepLosses, crops: Crops, schedule: Schedule, file: Checkpoint, rungs: Rungs
+    trainee: Trainee, losses: StepLosses, crops: Crops, schedule: Schedule, file: Checkpoint, rungs: Rungs, end: int
 ) -> float:
-    """Takes the steps that are left; the seconds of all steps."""
+    """Takes the steps that are left up to the step `end`; the seconds of all steps."""
     device = next(trainee.model.parameters()).device
     start, spent = file.load()
     begun = time.monotonic() - spent
@@ -91,14 +96,14 @@ def _train(
         trainee.call(rungs, rungs.count)
     log = TrainingLog(file.path.with_name(LOG_FILE), start) if main else None
     share = distributed.share(schedule.batch)
-    bar = training_bar(file.title, schedule.steps, start, shown=main)
+    bar = training_bar(file.title, end, start, shown=main)
     drawn = trainee.drawn(start, schedule.steps)
     batches = training_batches(crops, schedule.batch, start, share=share, device=device, drawn=drawn)
-    for step, (images, masks) in enumerate(batches, start):
+    for step, (images, masks) in zip(range(start, end), batches, strict=False):  # a pause leaves batches over
         images = images.contiguous(memory_format=torch.channels_last)
         torch.manual_seed(crops.seed + step)
         loss, lr = trainee.step(losses(images, masks, step), file.title, step + 1)
-        last = step + 1 == schedule.steps
+        last = step + 1 == end
         if log is not None:
             log.add(step + 1, time.monotonic() - begun, loss, lr, last=last)
             file.save(step + 1, time.monotonic() - begun, last)

@@ -12,11 +12,11 @@ from compress.files.records import read_json
 from compress.stages.run import FEDERATE, SEARCH, STAGES, Run, npu_of
 from compress.stages.shipped_figures import mean_over
 from compress.stages.shipped_files import FILES
+from nas.halving import END
 from search_spaces.errors import InputError
 
 FINALISTS_HEAD = (
-    "genotype", "mIoU, as a candidate", "refined", "weighted by latency", "after the runoff", "MACs", "latency, ms",
-    "predicted, ms",
+    "genotype", "mIoU, as a candidate", "mIoU after steps of training", "MACs", "latency, ms", "predicted, ms",
 )  # fmt: skip
 ROUNDS_HEAD = ("round", "clients and their losses", "refused", "mIoU", "KiB exchanged", "time, s")
 CLIENTS_HEAD = ("client", "training images", "mIoU on its own validation images")
@@ -122,17 +122,31 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
             (
                 finalist_name(one, winner),
                 f"{one['miou']:.4f}",
-                f"{one['refined_miou']:.4f}" if "refined_miou" in one else "over the budget",
-                f"{one['refined_score']:.4f}" if "refined_score" in one else "",
-                f"{one['runoff_miou']:.4f}" if "runoff_miou" in one else "",
+                ", ".join(f"{steps}: {miou:.4f}" for steps, miou in trained_mious(one).items()) or "over the budget",
                 f"{one['macs']:,}" if "macs" in one else "",
                 f"{one['latency_ms']:.2f}",
                 f"{one['predicted_latency_ms']:.2f}",
             )
             for one in found
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a list of finalists ({type(error).__name__}: {error}); {remedy}") from error
+
+
+def trained_mious(record: Mapping[str, Any]) -> dict[str, float]:
+    """The mIoU of a finalist as its training went on.
+
+    Args:
+        record: The finalist's record in finalists.json. Older versions trained finalists twice: for some dozens of
+            steps, called refinement, and to the end.
+
+    Returns:
+        mIoU (0..1) by steps.
+    """
+    if "mious" in record:
+        return dict(record["mious"])
+    older = {"refined": "refined_miou", END: "runoff_miou"}
+    return {name: record[key] for name, key in older.items() if key in record}
 
 
 def finalist_name(record: Mapping[str, Any], winner: str) -> str:
