@@ -1,7 +1,7 @@
 """The trainings of a search's finalists, which pause at each rung of the halving (`nas.halving`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from compress.files.tensors import load_network, save_network
@@ -9,10 +9,13 @@ from compress.stages.fitting import CHECKPOINT
 from compress.stages.run import SEARCH, TRAINED, Run
 from compress.stages.side_by_side import Training, train_side_by_side
 from compress.stages.train import SEED, winner_schedule
+from compress.training.schedule import Schedule
+from nas.start import has_donor
 from nas.study import Candidate
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
+HEAD_LR = 4.0  # times the backbone's: a donor's backbone has learned much, a new head nothing (docs/training.md)
 START = "start.pt"  # a finalist's first weights; its training has paused while they are there
 
 
@@ -74,6 +77,18 @@ class Finals:
         file = self.file(genotype, None)
         return load_network(file) if file.exists() else self.first(genotype)
 
+    def schedule(self, candidate: Candidate) -> Schedule:
+        """How long a network trains, and how fast.
+
+        Args:
+            candidate: The network.
+
+        Returns:
+            The schedule of a winner. A new head on a donor's backbone has a higher learning rate.
+        """
+        schedule = winner_schedule(self.run.config, candidate.latency_ms)
+        return replace(schedule, head_lr=HEAD_LR) if has_donor(self.run) else schedule
+
     def train(self, rung: int | None, candidates: Sequence[Candidate]) -> list[float]:
         """Trains networks on, unless that was done before, and scores them.
 
@@ -92,7 +107,7 @@ class Finals:
         trainings = [
             Training(
                 self.started(one.genotype),
-                winner_schedule(self.run.config, one.latency_ms),
+                self.schedule(one),
                 file,
                 f"finalist {one.genotype.id}",
                 SEED,

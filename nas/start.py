@@ -67,12 +67,23 @@ def starter_from_donor(run: Run) -> Callable[[Genotype], Network | None]:
         raises an InputError where a package or a file is missing, or cannot be used.
     """
     start = cache(partial(open_start, run))
+    return lambda genotype: started_network(run, start(), genotype) if has_donor(run) else None
 
-    def started(genotype: Genotype) -> Network | None:
-        source = initial_weights_source(run.config.weights)
-        return started_network(run, start(), genotype) if source is not None and is_donors(source) else None
 
-    return started
+def has_donor(run: Run) -> bool:
+    """Whether a run starts from a donor.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Whether its backbones come from another network and its heads are new.
+
+    Raises:
+        InputError: A package or a file is missing, or cannot be read.
+    """
+    source = initial_weights_source(run.config.weights)
+    return source is not None and is_donors(source)
 
 
 def started_network(run: Run, start: Start, genotype: Genotype) -> Network:

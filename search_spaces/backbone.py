@@ -197,3 +197,15 @@ def gated(b: Builder, name: str, x: str, gate: str) -> str:
         The name of the product.
     """
     return b.mul(f"{name}.gated", x, b.sigmoid(f"{name}.sigmoid", gate))
+
+
+def is_backbone(name: str) -> bool:
+    """Tells whether an op belongs to the backbone, which all spaces share.
+
+    Args:
+        name: The op's name.
+
+    Returns:
+        Whether it is the stem or a part of a stage.
+    """
+    return name.startswith(("stem", "stage"))

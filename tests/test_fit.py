@@ -20,7 +20,7 @@ from compress.training import log as training_log
 from compress.training.label_losses import cross_entropy
 from compress.training.loop import StepLosses, fit
 from compress.training.schedule import LR_SCHEDULES, Schedule
-from compress.training.trainee import Rungs
+from compress.training.trainee import Rungs, Trainee
 from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
@@ -166,6 +166,24 @@ def test_poly_rises_and_falls_as_its_formula(steps: int) -> None:
         assert optimizer.param_groups[0]["lr"] == pytest.approx(expected, 1e-6)
         optimizer.step()
         rate.step()
+
+
+def test_a_head_has_a_learning_rate_of_its_own(tiny: Genotype) -> None:
+    network = fresh(tiny)
+    for name in LR_SCHEDULES:
+        schedule = Schedule(20, 2, 64, lr=0.01, lr_schedule=name, head_lr=4.0)
+        trainee = Trainee.of(network, schedule)
+        backbone, head = trainee.optimizer.param_groups
+        held = {id(value): key for key, value in network.named_parameters()}
+        assert all(held[id(value)].startswith(("layers.stem", "layers.stage")) for value in backbone["params"])
+        assert len(backbone["params"]) + len(head["params"]) == len(held)
+        highest = 0.0
+        for _ in range(20):
+            assert head["lr"] == pytest.approx(4 * backbone["lr"], 1e-6)
+            highest = max(highest, backbone["lr"])
+            trainee.optimizer.step()
+            trainee.rate.step()
+        assert highest == pytest.approx(0.01, 0.05)
 
 
 def test_a_checkpoint_of_other_weights_is_not_gone_on_from(

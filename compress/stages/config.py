@@ -187,7 +187,7 @@ class RunConfig:
     @property
     def shares_weights(self) -> bool:
         """Whether scores come from a supernet's weights. Those favour small images and small networks: resolutions then
-        take turns, and finalists are refined (`nas.finalists`)."""
+        take turns (`nas.finalists`)."""
         return self.strategy == "supernet"
 
     def schedule(self, part: Part) -> "Schedule":

@@ -64,12 +64,12 @@ TOY = Preset(
 QUICK = Preset(
     supernet=TrainingPlan(200, 8, 128),
     candidate=TrainingPlan(120, 16, 128),
-    train=long_training(450, 16, 128),
+    train=long_training(400, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
-    distill=long_training(460, 16, 128),
+    distill=long_training(360, 16, 128),
     trials=40,
-    finalists=4,
-    rungs=(120, 240),
+    finalists=3,
+    rungs=(80, 200),
 )
 # an hour or two on two cores
 STANDARD = Preset(

@@ -19,10 +19,12 @@ class Schedule(TrainingPlan):
         lr_schedule: How the learning rate rises and falls; a key of LR_SCHEDULES.
         ema: Decay of the moving average of the weights, which is then the result (`compress.training.averaging`); 0
             for none.
+        head_lr: Learning rate of the head, in times that of the backbone.
     """
 
     lr_schedule: str = "one-cycle"
     ema: float = 0.0
+    head_lr: float = 1.0
 
 
 def one_cycle(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
@@ -31,15 +33,16 @@ def one_cycle(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:
     The momentum falls while the learning rate rises.
 
     Args:
-        optimizer: The optimizer.
-        schedule: The training's length and highest rate.
+        optimizer: The optimizer. The rates of its groups are the highest.
+        schedule: The training's length.
 
     Returns:
         The scheduler, to be stepped after each optimizer step.
     """
     total = schedule.steps + 1
     warm_up = max(0.2, 2 / total)  # of the cycle; the scheduler divides by its length less one
-    return OneCycleLR(optimizer, schedule.lr, total_steps=total, pct_start=warm_up)
+    highest = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, highest, total_steps=total, pct_start=warm_up)
 
 
 def poly(optimizer: Optimizer, schedule: Schedule) -> LRScheduler:

@@ -15,6 +15,7 @@ from compress.training import distributed
 from compress.training.averaging import average_of, averaged
 from compress.training.finite import require_finite_loss
 from compress.training.schedule import LR_SCHEDULES, Schedule
+from search_spaces.backbone import is_backbone
 
 MAX_GRADIENT_NORM = 5.0
 
@@ -161,6 +162,13 @@ def optimizer_of(model: nn.Module, schedule: Schedule) -> Optimizer:
         schedule: The training's schedule.
 
     Returns:
-        AdamW over all parameters, which has taken no step.
+        AdamW over all parameters, which has taken no step. Where the head has a learning rate of its own, its
+        parameters are the second group.
     """
-    return torch.optim.AdamW(model.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
+    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    if schedule.head_lr != 1:
+        parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in model.named_parameters():
+            parts[is_backbone(name.removeprefix("layers."))].append(parameter)
+        groups = [{"params": parts[True]}, {"params": parts[False], "lr": schedule.lr * schedule.head_lr}]
+    return torch.optim.AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from nas.inheritance.sweep import is_backbone
+from search_spaces.backbone import is_backbone
 from search_spaces.ops import ADD, CONCAT, CONV, DEPTHWISE, MEAN, MUL, RESIZE, SIGMOID, Graph, Op
 
 LINEAR = (ADD, MEAN, RESIZE)  # ops that may change places with any linear map of the channels

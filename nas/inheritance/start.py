@@ -14,7 +14,8 @@ from nas.inheritance.images import image_windows
 from nas.inheritance.ordering import ordered
 from nas.inheritance.refit import refit
 from nas.inheritance.slices import InheritedShare, inherit
-from nas.inheritance.sweep import calibrate, is_backbone
+from nas.inheritance.sweep import calibrate
+from search_spaces.backbone import is_backbone
 from search_spaces.genotype import CHANNEL_STEP
 from search_spaces.network import Network
 

@@ -5,20 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from search_spaces.backbone import is_backbone
 from search_spaces.network import ConvBNAct, Network, layer_name
 from search_spaces.ops import INPUT, Graph, Op
-
-
-def is_backbone(name: str) -> bool:
-    """Tells whether an op belongs to the backbone, which all spaces share.
-
-    Args:
-        name: The op's name.
-
-    Returns:
-        Whether it is the stem or a part of a stage.
-    """
-    return name.startswith(("stem", "stage"))
 
 
 def backbone_ops(graph: Graph) -> Graph:
