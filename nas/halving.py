@@ -2,7 +2,7 @@
 
 At each rung the trainings pause and the networks are scored. The better half goes on. A paused training goes on where
 it stopped, so no step is taken twice. After some dozens of steps a network that keeps more of its donor is ahead, after
-hundreds another one may be (`benchmarks/early_scores.md`).
+hundreds another one may be (docs/search.md).
 """
 
 from collections.abc import Callable, Sequence
