@@ -13,7 +13,7 @@ from test_network import warmed
 from nas.inheritance.channels import can_be_turned, residual_streams
 from nas.inheritance.images import image_windows
 from nas.inheritance.ordering import equalized, ordered, value_statistics
-from nas.inheritance.refit import refit
+from nas.inheritance.refit import refit, sampled_outputs
 from nas.inheritance.slices import inherit
 from nas.inheritance.start import PreparedDonor, backbone_copy, prepare_donor, start_network, start_supernet
 from nas.inheritance.sweep import Sweep, backbone_ops, calibrate, layer_of
@@ -120,7 +120,7 @@ def test_a_fit_is_never_worse_than_the_slices(seed: int, other: int, space: str)
     prepared = prepare_donor(a_network(small(seed), seed), images(seed))
     donor, batches = prepared.at(target), image_windows(prepared.images, (64, 64))
     assert 0.0 < inherit(target, donor).fraction <= 1.0
-    errors = refit(target, donor, batches)
+    errors = refit(target, donor.genotype.stages, sampled_outputs(donor, batches), batches)
     assert errors
     for error in errors.values():
         assert error.after <= error.before + 1e-9
@@ -220,6 +220,19 @@ def test_windows_are_bounded_and_at_the_networks_resolution() -> None:
     assert torch.equal(windows[0][0], many[0][0, :, 128:384, 128:384])
     halved = image_windows([torch.rand(3, 3, 96, 128)], (48, 64))
     assert [tuple(batch.shape) for batch in halved] == [(3, 3, 48, 64)]
+
+
+def test_a_prepared_donor_starts_many_networks_as_one_by_one() -> None:
+    """What it keeps is what it would compute anew, whatever it has started before."""
+    many = prepare_donor(a_network(small(4), 4), images(4))
+    for seed, output_stride in ((6, 8), (7, 8), (8, 16), (6, 8)):
+        started = []
+        for prepared in (many, prepare_donor(a_network(small(4), 4), images(4))):
+            torch.manual_seed(0)
+            started.append(Network(small(seed, output_stride=output_stride)))
+            start_network(started[-1], prepared)
+        kept, anew = (network.state_dict() for network in started)
+        assert all(torch.equal(value, anew[name]) for name, value in kept.items())
 
 
 def test_a_donor_sees_what_the_network_sees() -> None:

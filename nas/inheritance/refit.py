@@ -4,6 +4,7 @@ This is the reconstruction of channel pruning (He et al. 2017): the channels tha
 gone. A ridge pulls the weights towards the inherited ones, so a fit is never worse than what was inherited.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -31,9 +32,37 @@ class FitError(NamedTuple):
     after: float
 
 
+def sampled_outputs(donor: Network, batches: list[Tensor]) -> dict[str, Tensor]:
+    """Runs the blocks of a donor.
+
+    Args:
+        donor: The donor, with BN statistics of these images (`calibrate`).
+        batches: N,bands,h,w images in 0..1.
+
+    Returns:
+        P,C sampled pixels of the output of each block, by the output's name.
+    """
+    wanted = {
+        _output_name(f"stage{i}", place)
+        for i, stage in enumerate(donor.genotype.stages, start=1)
+        for place in range(len(stage.hidden))
+    }
+    sweep = Sweep(donor, batches)
+    found = {}
+    for op in sweep.ops():
+        parts = sweep.run(op)
+        if op.name in wanted:
+            found[op.name] = sampled(parts, POSITIONS)
+    return found
+
+
 @torch.no_grad()
 def refit(
-    target: Network, donor: Network, batches: list[Tensor], positions: int = POSITIONS, ridge: float = RIDGE
+    target: Network,
+    donors: tuple[Stage, ...],
+    goals: Mapping[str, Tensor],
+    batches: list[Tensor],
+    ridge: float = RIDGE,
 ) -> dict[str, FitError]:
     """Fits the projections of a network to the outputs of the donor's blocks, in place.
 
@@ -43,30 +72,29 @@ def refit(
 
     Args:
         target: The network, which inherited from the donor. It is left in eval mode.
-        donor: The donor, with BN statistics of the same images (`calibrate`) and the output stride of the network.
+        donors: The stages of the donor.
+        goals: What `sampled_outputs` gives for the donor at the output stride of the network, and the same images.
         batches: N,bands,h,w images in 0..1.
-        positions: How many pixels a projection is fitted to.
         ridge: The strength of the ridge, as a fraction of the mean variance of the hidden channels.
 
     Returns:
         The error of each projection that was fitted, by its name.
     """
-    goals = _block_outputs(donor, batches, positions)
     errors = {}
     sweep = Sweep(target, batches)
     for op in sweep.ops():
-        goal = goals.get(_goal(op, target.genotype.stages, donor.genotype.stages))
+        goal = goals.get(_goal(op, target.genotype.stages, donors))
         if goal is None:
             sweep.run(op, calibrate_from=0)
             continue
-        hidden = sampled(sweep.values[op.inputs[0]], positions).double()
+        hidden = sampled(sweep.values[op.inputs[0]], POSITIONS).double()
         rows = min(op.shape[2], goal.shape[1])
         wanted = goal[:, :rows].double()
         place = _place(op)
         residual = wanted
         if place > 0:
             before = _output_name(op.name.split(".")[0], place - 1)
-            residual = wanted - sampled(sweep.values[before], positions)[:, :rows].double()
+            residual = wanted - sampled(sweep.values[before], POSITIONS)[:, :rows].double()
         spread = float((wanted - wanted.mean(0)).square().sum())
         squares = fit_projection(target, op, hidden, residual, ridge)
         errors[op.name] = FitError(*(each / max(spread, 1e-12) for each in squares))
@@ -102,22 +130,6 @@ def fit_projection(target: Network, op: Op, hidden: Tensor, wanted: Tensor, ridg
     variance = (centred @ weight).square().mean(0)
     set_folded(layer, weight.T[:, :, None, None], wanted_mean - hidden_mean @ weight, wanted_mean, variance)
     return float(left.square().sum()), float((left - centred @ change).square().sum())
-
-
-def _block_outputs(donor: Network, batches: list[Tensor], positions: int) -> dict[str, Tensor]:
-    """P,C pixels of the output of each block of the donor."""
-    wanted = {
-        _output_name(f"stage{i}", place)
-        for i, stage in enumerate(donor.genotype.stages, start=1)
-        for place in range(len(stage.hidden))
-    }
-    sweep = Sweep(donor, batches)
-    found = {}
-    for op in sweep.ops():
-        parts = sweep.run(op)
-        if op.name in wanted:
-            found[op.name] = sampled(parts, positions)
-    return found
 
 
 def _output_name(stage: str, place: int) -> str:

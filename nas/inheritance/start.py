@@ -6,23 +6,27 @@ start_network(network, prepared)             # each finalist and the winner
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from nas.inheritance.images import image_windows
 from nas.inheritance.ordering import ordered
-from nas.inheritance.refit import refit
+from nas.inheritance.refit import refit, sampled_outputs
 from nas.inheritance.slices import InheritedShare, inherit
 from nas.inheritance.sweep import calibrate
 from search_spaces.backbone import is_backbone
 from search_spaces.genotype import CHANNEL_STEP
 from search_spaces.network import Network
 
+View = tuple[tuple[int, int], int]  # resolution in pixels, output stride
+
 
 @dataclass(frozen=True)
 class PreparedDonor:
     """A donor whose leading channels matter most on the user's images.
+
+    What it computes for a resolution and an output stride is kept, because many networks share both.
 
     Attributes:
         network: The donor's backbone, ordered, with a small head that means nothing.
@@ -31,6 +35,8 @@ class PreparedDonor:
 
     network: Network
     images: tuple[Tensor, ...]
+    _copies: dict[View, Network] = field(default_factory=dict, repr=False)
+    _outputs: dict[View, dict[str, Tensor]] = field(default_factory=dict, repr=False)
 
     def at(self, like: Network) -> Network:
         """Makes the donor see the images as another network does.
@@ -39,12 +45,29 @@ class PreparedDonor:
             like: The network.
 
         Returns:
-            A copy at its resolution and output stride, with BN statistics of the images at that resolution.
+            A copy at its resolution and output stride, with BN statistics of the images at that resolution. It is the
+            same one each time, so it must not be changed.
         """
-        genotype = like.genotype
-        copy = backbone_copy(self.network, genotype.resolution, genotype.output_stride)
-        calibrate(copy, image_windows(self.images, genotype.resolution))
-        return copy
+        view = like.genotype.resolution, like.genotype.output_stride
+        if view not in self._copies:
+            copy = backbone_copy(self.network, *view)
+            calibrate(copy, image_windows(self.images, view[0]))
+            self._copies[view] = copy
+        return self._copies[view]
+
+    def outputs(self, like: Network) -> dict[str, Tensor]:
+        """Gives what the donor's blocks make of the images.
+
+        Args:
+            like: The network at whose resolution and output stride the donor sees them.
+
+        Returns:
+            P,C sampled pixels of the output of each block, by the output's name.
+        """
+        view = like.genotype.resolution, like.genotype.output_stride
+        if view not in self._outputs:
+            self._outputs[view] = sampled_outputs(self.at(like), image_windows(self.images, view[0]))
+        return self._outputs[view]
 
 
 def backbone_copy(donor: Network, resolution: tuple[int, int], output_stride: int) -> Network:
@@ -113,7 +136,8 @@ def start_network(target: Network, prepared: PreparedDonor) -> InheritedShare:
     was_training, device = target.training, next(target.parameters()).device
     donor = prepared.at(target)
     share = inherit(target.cpu(), donor)
-    refit(target, donor, image_windows(prepared.images, target.genotype.resolution))
+    batches = image_windows(prepared.images, target.genotype.resolution)
+    refit(target, donor.genotype.stages, prepared.outputs(target), batches)
     target.to(device).train(was_training)
     return share
 
