@@ -81,4 +81,5 @@ def survivors(compared: Sequence[Candidate], count: int, budget_ms: float) -> li
     ranked = best_reward_first(compared, budget_ms)
     best_of_kinds = {one.by_hand: one for one in reversed(ranked)}.values()
     others = [one for one in ranked if one not in best_of_kinds]
-    return best_reward_first([*best_of_kinds, *others[: max(LAST, count) - len(best_of_kinds)]], budget_ms)
+    kept = [*best_of_kinds, *others[: max(LAST, count) - len(best_of_kinds)]]
+    return [one for one in ranked if one in kept]
