@@ -20,11 +20,11 @@ from compress.evaluation.tflite_file import evaluate_tflite
 from compress.files.genotypes import read_genotype
 from compress.latency.targets import HostTarget
 from compress.stages.fitting import fit_network
-from compress.stages.presets import PRESETS
 from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.quantization import quantize_tflite
 from compress.tflite.writer import random_weight_model
+from nas.finals import with_head_rate
 from nas.start import open_start, started_network
 from search_spaces import graph_of
 from search_spaces.genotype import Genotype
@@ -55,8 +55,8 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
 
 
 def trained(run: Run, network: Network, steps: int, folder: Path) -> Network:
-    """A network trained in place as the quick preset trains a winner, for `steps`; a killed training goes on."""
-    schedule = replace(PRESETS["quick"].train, steps=steps)
+    """A network trained in place as the run trains its finalists, for `steps`; a killed training goes on."""
+    schedule = with_head_rate(run, replace(run.config.schedule("train"), steps=steps))
     fit_network(run, network, schedule, folder, folder.name, seed=2)
     return network
 

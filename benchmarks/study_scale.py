@@ -117,7 +117,7 @@ def long(url: str) -> str:
         searching = CandidateLoop(worker, problem(), config, 0, lambda genotype, trial: formula(genotype))
         for _ in range(ASKED_AT_THE_END):
             begun = time.perf_counter()
-            trial = searching.ask(study.get_trials(deepcopy=False))
+            trial = searching.propose(study.get_trials(deepcopy=False))
             problem().genotype(trial)
             asks += time.perf_counter() - begun
             begun = time.perf_counter()

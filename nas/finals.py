@@ -77,18 +77,6 @@ class Finals:
         file = self.file(genotype, None)
         return load_network(file) if file.exists() else self.first(genotype)
 
-    def schedule(self, candidate: Candidate) -> Schedule:
-        """How long a network trains, and how fast.
-
-        Args:
-            candidate: The network.
-
-        Returns:
-            The schedule of a winner. A new head on a donor's backbone has a higher learning rate.
-        """
-        schedule = winner_schedule(self.run.config, candidate.latency_ms)
-        return replace(schedule, head_lr=HEAD_LR) if has_donor(self.run) else schedule
-
     def train(self, rung: int | None, candidates: Sequence[Candidate]) -> list[float]:
         """Trains networks on, unless that was done before, and scores them.
 
@@ -107,7 +95,7 @@ class Finals:
         trainings = [
             Training(
                 self.started(one.genotype),
-                self.schedule(one),
+                with_head_rate(self.run, winner_schedule(self.run.config, one.latency_ms)),
                 file,
                 f"finalist {one.genotype.id}",
                 SEED,
@@ -124,3 +112,19 @@ class Finals:
         for folder in (self.run.path / SEARCH / TRAINED).glob("*/"):
             for name in (START, CHECKPOINT):
                 (folder / name).unlink(missing_ok=True)
+
+
+def with_head_rate(run: Run, schedule: Schedule) -> Schedule:
+    """Lets a new head on a donor's backbone learn faster than the backbone.
+
+    Args:
+        run: The run.
+        schedule: The schedule of a network that begins with the run's first weights.
+
+    Returns:
+        The schedule; unchanged in a run without a donor.
+
+    Raises:
+        InputError: A package or a file is missing, or cannot be read.
+    """
+    return replace(schedule, head_lr=HEAD_LR) if has_donor(run) else schedule
