@@ -17,7 +17,7 @@ BACKBONES = ("mobilenet_v2", "efficientnet_lite0")
 def networks_by_hand(problem: Problem, bound_ms: float, head: float = 1.0) -> dict[str, Genotype]:
     """Finds the widest network of each known backbone that meets the constraints.
 
-    The largest input size at which one meets them is taken.
+    It has the largest resolution at which it is wide enough (`nas.scaling.widest`).
 
     Args:
         problem: The search problem.

@@ -10,6 +10,7 @@ from search_spaces.genotype import Genotype
 
 # a class map of half the image's side is as good as a whole one, for a quarter of the latency (docs/pretrained.md)
 KNOWN_HEAD_STRIDE = 2
+WIDE_ENOUGH = 0.6  # narrower networks lose more than a smaller image does (docs/pretrained.md)
 WIDTH_MULTIPLIERS = tuple(m / 20 for m in range(20, 1, -1))  # 1 to 0.1, widest first
 
 
@@ -41,7 +42,10 @@ class Scaled:
 
 
 def widest(problem: Problem, made: Callable[[float, tuple[int, int]], Genotype], bound_ms: float) -> Scaled | None:
-    """Finds the widest network that meets the constraints, at the largest resolution at which one meets them.
+    """Finds the widest network that meets the constraints.
+
+    It has the largest resolution at which its width multiplier is WIDE_ENOUGH. Where it is so at none, the wider
+    network is taken.
 
     Args:
         problem: The search problem.
@@ -56,9 +60,10 @@ def widest(problem: Problem, made: Callable[[float, tuple[int, int]], Genotype],
         costs = problem.costs(genotype)
         return problem.constraints.are_met_by(costs) and costs.latency_ms <= bound_ms
 
+    found = []
     for scale in reversed(RESOLUTION_SCALES):
         height, width = (scaled_side(side, scale) for side in problem.input_size)
         first = bisect_left(WIDTH_MULTIPLIERS, True, key=lambda one: is_feasible(made(one, (height, width))))
         for multiplier in WIDTH_MULTIPLIERS[first : first + 1]:
-            return Scaled(made(multiplier, (height, width)), multiplier)
-    return None
+            found.append(Scaled(made(multiplier, (height, width)), multiplier))
+    return max(found, key=lambda one: min(one.multiplier, WIDE_ENOUGH), default=None)
