@@ -16,7 +16,7 @@ from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
 HEAD_LR = 4.0  # times the backbone's: a donor's backbone has learned much, a new head nothing (docs/training.md)
-START = "start.pt"  # a finalist's first weights; its training has paused while they are there
+START = "start.pt"  # the weights that a finalist's training started from; kept while it may go on
 
 
 @dataclass(frozen=True)

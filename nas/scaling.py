@@ -44,8 +44,8 @@ class Scaled:
 def widest(problem: Problem, made: Callable[[float, tuple[int, int]], Genotype], bound_ms: float) -> Scaled | None:
     """Finds the widest network that meets the constraints.
 
-    It has the largest resolution at which its width multiplier is WIDE_ENOUGH. Where it is so at none, the wider
-    network is taken.
+    Of the resolutions at which its width multiplier is at least WIDE_ENOUGH, it has the largest. Where there is no such
+    resolution, it has the one at which it is widest.
 
     Args:
         problem: The search problem.

@@ -66,8 +66,8 @@ def starter_from_donor(run: Run) -> Callable[[Genotype], Network | None]:
         What builds a network that starts from the donor. It gives None in a run that starts from something else, and
         raises an InputError where a package or a file is missing, or cannot be used.
     """
-    start = cache(partial(open_start, run))
-    return lambda genotype: started_network(run, start(), genotype) if has_donor(run) else None
+    start, donor = cache(partial(open_start, run)), cache(partial(has_donor, run))  # each may read a file
+    return lambda genotype: started_network(run, start(), genotype) if donor() else None
 
 
 def has_donor(run: Run) -> bool:
