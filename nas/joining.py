@@ -53,7 +53,7 @@ def wait_for_study(run: Run, storage: BaseStorage, needed: Callable[[], bool]) -
     told = False
     while needed():
         name = recorded_name(run.path)
-        trained = run.config.strategy == "train" or supernet_file(run).exists()
+        trained = not run.config.shares_weights or supernet_file(run).exists()
         made = trained and name in optuna.get_all_study_names(storage)
         if made and IDENTITY in optuna.load_study(study_name=name, storage=storage).user_attrs:
             return name

@@ -1,15 +1,17 @@
-"""The two ways to score a candidate: with the shared weights of a supernet, or trained by itself.
+"""The three ways to score a candidate: by what it inherits, with the weights of a supernet, or trained by itself.
 
-`--strategy supernet` trains one supernet and scores each candidate in seconds. `--strategy train` trains every
-candidate for a short schedule, for users who distrust weight sharing; an Optuna pruner may stop the poor ones.
+`--strategy probe` asks how well the classes can be told apart by what the backbone of a candidate inherits
+(`nas.probe`). `--strategy supernet` trains one supernet and scores each candidate with its weights. Both take seconds.
+`--strategy train` trains every candidate for a short schedule; an Optuna pruner may stop the poor ones.
 
-Shared weights favour whatever the supernet's training favoured. So the best candidates go on training before one is
-chosen (`nas.finals`).
+None of them sees what a whole training makes of a candidate. So the best candidates go on training before one is chosen
+(`nas.finals`).
 """
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -26,6 +28,7 @@ from compress.training.loop import AbandonedError, fit
 from compress.training.trainee import Rungs
 from nas.feasibility import Survey
 from nas.finals import Finals
+from nas.probe import open_probe
 from nas.pruners import RUNGS
 from nas.score import Scorer, calibration_batches
 from nas.start import open_start, started_network, starter_from_donor
@@ -43,10 +46,10 @@ class Strategy:
     """Where the scores of a search come from.
 
     Attributes:
-        score: Gives the mIoU (0..1) of a candidate of the study as int8.
-        score_known: Gives the mIoU (0..1) of a known network as int8.
+        score: Gives the mIoU (0..1) of a candidate of the study.
+        score_known: Gives the mIoU (0..1) of a known network.
         finals: Trains finalists.
-        weights_digest: The digest of the shared weights; empty where candidates are trained alone.
+        weights_digest: The digest of the shared weights; empty where candidates share none.
     """
 
     score: Score
@@ -70,7 +73,7 @@ def open_strategy(run: Run, name: str, workers: int = 1) -> Strategy:
         InputError: The supernet's file is missing or damaged.
     """
     scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, share_cores(workers))
-    return shared_weights(run, scorer) if name == "supernet" else trained_alone(run, scorer)
+    return {"probe": probed, "supernet": shared_weights, "train": trained_alone}[name](run, scorer)
 
 
 def supernet_file(run: Run) -> Path:
@@ -107,6 +110,27 @@ def trained_supernet(run: Run) -> Supernet:
     check_weights(supernet.state_dict(), weights, supernet_file(run))
     supernet.load_state_dict(weights)
     return supernet.eval()
+
+
+def probed(run: Run, scorer: Scorer) -> Strategy:
+    """Scores candidates by a linear classifier on what their backbones inherit. No candidate is trained.
+
+    Args:
+        run: The run.
+        scorer: Scores finalists.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        InputError: The file of `--weights` cannot be used, or a file of the data cannot be read.
+    """
+    start, probe = open_start(run), open_probe(run)
+
+    def score(genotype: Genotype, trial: Trial | None = None) -> float:
+        return probe.score(started_network(run, start, genotype).to(run.device))
+
+    return Strategy(score, score, Finals(run, scorer.score, partial(started_network, run, start)))
 
 
 def shared_weights(run: Run, scorer: Scorer) -> Strategy:

@@ -13,7 +13,7 @@ from typing import Any
 
 from search_spaces.errors import InputError
 from search_spaces.genotype import CHANNEL_STEP, Genotype, Stage, round_channels
-from search_spaces.ops import INPUT, Builder
+from search_spaces.ops import INPUT, Builder, Graph
 from search_spaces.trials import Trial
 
 BACKBONE = "six or seven stages"  # what trials choose among; studies and latency tables record it
@@ -209,3 +209,16 @@ def is_backbone(name: str) -> bool:
         Whether it is the stem or a part of a stage.
     """
     return name.startswith(("stem", "stage"))
+
+
+def stage_outputs(graph: Graph) -> tuple[str, ...]:
+    """Lists the outputs of the stages.
+
+    Args:
+        graph: The ops of a network.
+
+    Returns:
+        The name of the last op of each stage, first stage first.
+    """
+    last = {op.name.split(".")[0]: op.name for op in graph if op.name.startswith("stage")}
+    return tuple(last.values())

@@ -43,6 +43,7 @@ def server(folder_data: Path) -> Iterator[KillServer]:
     places = [here.parent, here, here.parent / "benchmarks"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "CUDA_VISIBLE_DEVICES": ""}
     flags = ["--budget-ms", "50", "--data", f"folder:{folder_data}", "--input-size", "64", "--preset", "toy"]
+    flags += ["--strategy", "supernet"]  # it has more to go on with than a search without one
     with subprocess.Popen(
         [sys.executable, here / "kill_server.py"],
         env=environment,

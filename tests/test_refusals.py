@@ -236,7 +236,7 @@ def test_a_run_is_not_overwritten_nor_resumed_as_another(
     [
         (["--sampler", "magic"], "choose from tpe, nsga2"),
         (["--pruner", "median"], "needs --strategy train"),
-        (["--strategy", "guess"], "choose from supernet, train"),
+        (["--strategy", "guess"], "choose from probe, supernet, train"),
         (["--pareto", "size", "--sampler", "evolution"], "has one objective"),
         (["--max-size-kib", -1], "--max-size-kib -1"),
         (["--workers", 0], "--workers 0"),

@@ -104,6 +104,23 @@ def test_candidates_trained_by_themselves(
     assert list((run / "search" / "candidates").glob("*/network.pt"))
 
 
+def test_candidates_scored_by_what_they_inherit(
+    here: Path, folder_data: Path, host_table: Path, command: Command
+) -> None:
+    """The default with a donor. Nothing is trained before the finalists."""
+    asked = [*flags(folder_data, host_table, "probed"), "--search-only", "--weights", "imagenet"]
+    code, _, err = command(nas.search.main, *asked)
+    assert code == 0, err
+    run = here / "runs" / "probed"
+    assert json.loads((run / "config.json").read_text())["search"]["strategy"] == "probe"
+    assert not (run / "search" / "supernet.pt").exists()
+    scored = [line for line in listed(run) if line["state"] == "complete"]
+    assert len({line["miou"] for line in scored}) > 1
+    finalists = json.loads((run / "search" / "finalists.json").read_text())
+    winner = read_genotype(run / "genotype.json", "")
+    assert winner.id == max((one for one in finalists if END in one["mious"]), key=lambda one: one["mious"][END])["id"]
+
+
 def test_a_front_is_kept(here: Path, folder_data: Path, host_table: Path, command: Command) -> None:
     """Best first; the winner, whichever refinement chose, is on it, unless it is a known network."""
     asked = [*flags(folder_data, host_table, "front"), "--search-only", "--pareto", "size", "--sampler", "nsga2"]

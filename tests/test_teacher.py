@@ -159,7 +159,10 @@ def test_a_teacher_of_one_size_is_told_to_be_of_any(run: Run, foreign: Foreign, 
 
 
 def test_the_largest_network_is_missed_by_name(run: Run) -> None:
-    with pytest.raises(InputError, match=r"--teacher largest: there is no file .*search/teacher\.pt"):
+    with pytest.raises(
+        InputError,
+        match=r"--teacher largest: there is no file .*search/teacher\.pt; a search with --strategy supernet makes it",
+    ):
         open_run_teacher(run, "largest")
 
 

@@ -38,6 +38,7 @@ from compress.stages.choices import (
 )
 from compress.stages.flag_values import check_input_size, expand_weights, parse_input_size
 from compress.stages.flags import check_choices, flag
+from compress.stages.json_types import check_type
 from compress.stages.presets import PRESETS, Preset
 from compress.training.plan import TrainingPlan
 from compress.training.term_weights import check_terms
@@ -103,7 +104,7 @@ class RunConfig:
         listed=", ".join((*WEIGHTS_NAMES, "or a network.pt, .safetensors or torch file")),
     )  # fmt: skip
     trials: int = flag(SEARCH, "candidates to score", None, type=int, unset="the preset's", metavar="N")
-    strategy: str = flag(SEARCH, "where scores come from", "supernet", choices=STRATEGIES)
+    strategy: str = flag(SEARCH, "where scores come from", "", choices=STRATEGIES, unset="depends on --weights")
     sampler: str = flag(SEARCH, "what proposes candidates", "tpe", choices=SAMPLER_NAMES)
     pruner: str = flag(SEARCH, "what stops poor trainings of --strategy train", "none", choices=PRUNER_NAMES)
     pareto: str = flag(
@@ -120,6 +121,8 @@ class RunConfig:
     storage: str = ""
 
     def __post_init__(self) -> None:
+        if not self.strategy:  # nothing can be told of features that are random
+            object.__setattr__(self, "strategy", "supernet" if self.weights in ("", NONE) else "probe")
         check_choices(self)
         if not (isfinite(self.budget_ms) and self.budget_ms > 0):
             raise InputError(f"--budget-ms {self.budget_ms}: give a positive number of milliseconds, such as 30")
@@ -247,37 +250,10 @@ class RunConfig:
             settings["input_size"] = (height, width)
             settings["weights"] = settings.get("weights") or NONE  # runs of older versions started from nothing else
             for setting, found in settings.items():
-                check_type(setting, found)
+                check_type(json_key(setting), found, get_type_hints(RunConfig)[setting])
             return RunConfig(**settings)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}: not the settings of a run ({error}); start the run anew") from error
-
-
-# what config.json may hold, by the type that a field is declared with
-JSON_TYPES: dict[Any, tuple[type, ...]] = {
-    str: (str,),
-    int: (int,),
-    float: (int, float),
-    float | None: (int, float, type(None)),
-    int | None: (int, type(None)),
-    tuple[int, int]: (int,),
-}
-
-
-def check_type(name: str, value: object) -> None:
-    """Refuses a value that has not the type of its field.
-
-    Args:
-        name: The field's name.
-        value: The value; of a pair each part is checked.
-
-    Raises:
-        TypeError: The type is another.
-    """
-    allowed = JSON_TYPES[get_type_hints(RunConfig)[name]]
-    for part in value if isinstance(value, tuple) else (value,):
-        if not isinstance(part, allowed) or isinstance(part, bool):
-            raise TypeError(f"{json_key(name)} is {part!r}")
 
 
 # settings that a study does not keep: the same study may be reached by other paths

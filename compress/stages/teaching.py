@@ -31,7 +31,8 @@ def teacher_file(run: Run, teacher: str) -> Path:
     named = {"train": run.made(run.before("prune")), "largest": run.path / "search" / "teacher.pt"}
     path = named.get(teacher, Path(teacher))
     if not path.is_file():
-        raise InputError(f"--teacher {teacher}: there is no file {path}; give train, largest or {TEACHER_FILES}")
+        made = "; a search with --strategy supernet makes it" if teacher == "largest" else ""
+        raise InputError(f"--teacher {teacher}: there is no file {path}{made}; give train, largest or {TEACHER_FILES}")
     return path
 
 
