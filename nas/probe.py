@@ -25,8 +25,7 @@ from search_spaces.ops import INPUT
 
 Batch = tuple[Tensor, Tensor]  # N,bands,h,w images in 0..1 and N,h,w masks
 
-IMAGES = 24  # of each split, at most
-MAX_SIDE = 256  # pixels of the middle of a training image; images for validation are whole
+IMAGES = 24  # of each split, at most; they are whole, because classifiers of crops rank networks worse
 BATCH = 4  # images at a time
 SAMPLED = 65_536  # features that a classifier is fitted to
 RIDGE = 1e-3  # of the mean square of the features
@@ -38,8 +37,8 @@ class Probe:
     """Fits linear classifiers to the features of networks, and scores them.
 
     Attributes:
-        train: The middles of training images with their masks, at the input size.
-        validation: Whole validation images with their masks, at the input size.
+        train: Training images with their masks, at the input size.
+        validation: Validation images with their masks, at the input size.
         input_size: Height and width of the input, pixels.
         weights: A weight for each class.
         ignore: The index of void pixels in masks.
@@ -147,12 +146,8 @@ def open_probe(run: Run) -> Probe:
     train = replace(data, val=evenly_spread(data.train, IMAGES))
     validation = replace(data, val=evenly_spread(data.val, IMAGES))
     weights = class_weights(run.config.class_weights, data.class_counts).to(run.device)
-    rows, columns = map(middle_of, size)
-    windows = [
-        (images[..., rows, columns], masks[..., rows, columns]) for images, masks in batches_of(train, size, run.device)
-    ]
-    whole = list(batches_of(validation, size, run.device))
-    return Probe(windows, whole, size, weights, data.ignore)
+    seen = (list(batches_of(split, size, run.device)) for split in (train, validation))
+    return Probe(*seen, size, weights, data.ignore)
 
 
 def evenly_spread(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
@@ -182,16 +177,3 @@ def batches_of(data: DataSet, input_size: tuple[int, int], device: torch.device)
     """
     for images, masks in read_validation(data, input_size).batches(input_size, BATCH):
         yield images.to(device, memory_format=torch.channels_last), masks.to(device)
-
-
-def middle_of(side: int) -> slice:
-    """Chooses the pixels of a window along one side.
-
-    Args:
-        side: The side of the image in pixels.
-
-    Returns:
-        At most MAX_SIDE pixels in its middle.
-    """
-    first = max(0, side - MAX_SIDE) // 2
-    return slice(first, first + MAX_SIDE)
