@@ -5,14 +5,14 @@ whose backbone starts from other weights than random ones has such features at o
 squares, which takes seconds, and its mIoU on validation images is the score. The head has no say in it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.data.dataset import DataSet, Pair
+from compress.data.dataset import Pair
 from compress.data.resizing import at_scale
 from compress.data.validation import read_validation
 from compress.evaluation.metrics import confusion, mean_iou
@@ -142,12 +142,9 @@ def open_probe(run: Run) -> Probe:
     Raises:
         InputError: A file of the data cannot be read.
     """
-    data, size = run.data, run.config.input_size
-    train = replace(data, val=evenly_spread(data.train, IMAGES))
-    validation = replace(data, val=evenly_spread(data.val, IMAGES))
-    weights = class_weights(run.config.class_weights, data.class_counts).to(run.device)
-    seen = (list(batches_of(split, size, run.device)) for split in (train, validation))
-    return Probe(*seen, size, weights, data.ignore)
+    weights = class_weights(run.config.class_weights, run.data.class_counts).to(run.device)
+    train, validation = (read_images(run, pairs) for pairs in (run.data.train, run.data.val))
+    return Probe(train, validation, run.config.input_size, weights, run.data.ignore)
 
 
 def evenly_spread(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
@@ -164,16 +161,21 @@ def evenly_spread(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
     return tuple(pairs[i * len(pairs) // count] for i in range(count))
 
 
-def batches_of(data: DataSet, input_size: tuple[int, int], device: torch.device) -> Iterator[Batch]:
-    """Reads the validation split of a data set.
+def read_images(run: Run, pairs: Sequence[Pair]) -> list[Batch]:
+    """Reads some images of a split.
 
     Args:
-        data: The data set.
-        input_size: Height and width of the input, pixels.
-        device: Where the images are put.
+        run: The run.
+        pairs: The pairs of the split.
 
-    Yields:
-        BATCH images N,bands,H,W in 0..1 and masks N,H,W at a time.
+    Returns:
+        Batches of N,bands,H,W images in 0..1 and N,H,W masks.
+
+    Raises:
+        InputError: A file of the data cannot be read.
     """
-    for images, masks in read_validation(data, input_size).batches(input_size, BATCH):
-        yield images.to(device, memory_format=torch.channels_last), masks.to(device)
+    chosen = read_validation(replace(run.data, val=evenly_spread(pairs, IMAGES)), run.config.input_size)
+    return [
+        (images.to(run.device, memory_format=torch.channels_last), masks.to(run.device))
+        for images, masks in chosen.batches(run.config.input_size, BATCH)
+    ]
