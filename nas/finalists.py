@@ -1,9 +1,9 @@
 """How a search ends: which of its best candidates are measured and trained, and which of these wins.
 
-Shared weights favour small networks and small images, because the training of the supernet does. Two things work
-against that. Candidates are compared by their reward, which grows with the latency that a network uses. And each
-resolution sends its best candidates. `benchmarks/rank_fidelity.md` shows what that is worth. Successive halving among
-them finds the winner (`nas.halving`).
+Candidates are compared by their reward, which grows with the latency that a network uses. Shared weights favour small
+images, because the training of a supernet does. So where a supernet gives the scores, each resolution sends its best
+candidates. `benchmarks/rank_fidelity.md` shows what that is worth. Successive halving among the finalists finds the
+winner (`nas.halving`).
 """
 
 from collections import Counter
