@@ -81,10 +81,11 @@ def search(place: Path, **flags: object) -> Genotype:
 
 
 def reuse_supernet(there: Path, here: Path) -> None:
-    """For a run folder that is not begun: another of the same budget and seed would train the same supernet."""
+    """For a run folder that is not begun: another of the same budget and seed would train the same supernet, if any."""
     (here / SEARCH).mkdir(parents=True, exist_ok=True)
-    for file in ("supernet.pt", "supernet.json"):
-        shutil.copy(there / SEARCH / file, here / SEARCH / file)
+    for file in (there / SEARCH / "supernet.pt", there / SEARCH / "supernet.json"):
+        if file.exists():
+            shutil.copy(file, here / SEARCH)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 For every budget and seed some networks are chosen, trained alike from --weights, quantized, run and timed:
 - searched: the winner of `python -m nas.search --budget-ms B`;
-- random: the same with `--sampler random`, as many candidates, scored with the same supernet;
+- random: the same with `--sampler random`, as many candidates, scored alike;
 - hand-made: DeepLabV3+ MobileNetV2 (`benchmarks/baseline.py`) at the width multiplier that meets the budget;
 - inherited: `searched`, but started from its weights at the end of the search, as the main job does;
 - deeplabv1, deeplabv2, deeplabv3, lraspp: the winner of a search with that `--space`.
@@ -120,7 +120,7 @@ def rows(given: argparse.Namespace) -> Iterator[tuple[str, Sequence[tuple[Figure
 
 
 def scored(network: str, budget: str, of: Callable[[list[float]], float]) -> Figure:
-    """Something of the rewards of a search's candidates, with the supernet's weights."""
+    """Something of the rewards of a search's candidates."""
 
     def figure(run: Run) -> float | None:
         listing = place_of(run, network, budget) / "search.jsonl"
@@ -145,7 +145,7 @@ def main() -> None:
     flags.add_argument("--work", type=Path, required=True, metavar="DIR", help="where everything is kept")
     flags.add_argument("--data", default="landcover")
     flags.add_argument("--input-size", default="512")
-    flags.add_argument("--weights", default=IMAGENET, help="what supernets and all networks start from (imagenet)")
+    flags.add_argument("--weights", default=IMAGENET, help="what all networks start from (imagenet)")
     flags.add_argument("--steps", type=int, default=700, help="of each training, by the quick preset's recipe (700)")
     flags.add_argument("--budgets", nargs="+", default=["8", "15", "30"], metavar="MS")
     flags.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

@@ -1,8 +1,7 @@
 """python benchmarks/search_cost.py --work DIR: what the main job takes, in time and in memory, on this machine.
 
 Runs the commands a user gives, each as a process of its own in the empty folder DIR: the quick search with its latency
-table built in it, the same with the table at hand, the stages after it, and 500 candidates scored with a supernet that
-is there. Memory is the largest resident size of the process or of one it started, as /usr/bin/time -v shows it.
+table built in it, the same with the table at hand, the stages after it, and a search of 500 candidates. Memory is the largest resident size of the process or of one it started, as /usr/bin/time -v shows it.
 Prints the table of benchmarks/search_cost.md.
 """
 
@@ -14,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from baseline import machine, reuse_supernet
+from baseline import machine
 
 CANDIDATES = 500
 
@@ -46,13 +45,11 @@ def main() -> None:
     rows.append(("quick search, latency table built in it", seconds))
     rows.append(("quick search, table at hand", timed(folder, *asked, "--run", "second", "--search-only")))
     figures = json.loads((folder / "runs/second/search/search.json").read_text())
-    rows.append(("- of that the supernet's training", figures["supernet_s"]))
     rows.append((f"- of that {figures['trials']} candidates", figures["wall_s"] - figures["finalists_s"]))
     rows.append(("- of that the finalists", figures["finalists_s"]))
     rows.append(("train, prune, distill, quantize, export", timed(folder, *asked, "--run", "second", "--resume")))
     of_search = peak_gib()
     many = folder / "runs/many"
-    reuse_supernet(folder / "runs/second", many)
     timed(folder, *asked, "--run", "many", "--search-only", "--trials", str(CANDIDATES))
     figures = json.loads((many / "search/search.json").read_text())
     scored_s = figures["wall_s"] - figures["finalists_s"]
