@@ -1,7 +1,8 @@
 """python benchmarks/search_cost.py --work DIR: what the main job takes, in time and in memory, on this machine.
 
 Runs the commands a user gives, each as a process of its own in the empty folder DIR: the quick search with its latency
-table built in it, the same with the table at hand, the stages after it, and a search of 500 candidates. Memory is the largest resident size of the process or of one it started, as /usr/bin/time -v shows it.
+table built in it, the same with the table at hand, the stages after it, and a search of 500 candidates. Memory is the
+largest resident size of the process or of one it started, as /usr/bin/time -v shows it.
 Prints the table of benchmarks/search_cost.md.
 """
 
