@@ -70,7 +70,7 @@ def test_a_study_killed_at_any_write_has_the_candidates_of_an_uninterrupted_one(
 ) -> None:
     """Between two parameters of a candidate too: the sampler is then set as it was, and draws on from there."""
     monkeypatch.setattr(heartbeat, "NAMELESS_SECONDS", 0.0)
-    config = RunConfig(4.0, trials=8, sampler=sampler)
+    config = RunConfig(4.0, trials=8, sampler=sampler, strategy="supernet")  # resolutions in turns, on top of the rest
     go_on(InMemoryStorage(), config, surveyed, tmp_path / "whole.jsonl")
     storage = InMemoryStorage()
     with killed_after(monkeypatch, Trial, name, calls):
