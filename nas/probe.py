@@ -5,29 +5,27 @@ whose backbone starts from other weights than random ones has such features at o
 squares, which takes seconds, and its mIoU on validation images is the score. The head has no say in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.data.dataset import Pair
-from compress.data.resizing import at_scale
-from compress.data.validation import read_validation
+from compress.data.dataset import DataSet, Pair
+from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import confusion, mean_iou
 from compress.stages.run import Run
 from compress.training.class_weights import class_weights
 from nas.inheritance.sweep import backbone_ops
 from search_spaces.backbone import stage_outputs
+from search_spaces.errors import InputError
 from search_spaces.network import Network
 from search_spaces.ops import INPUT
 
-Batch = tuple[Tensor, Tensor]  # N,bands,h,w images in 0..1 and N,h,w masks
-
 IMAGES = 24  # of each split, at most; they are whole, because classifiers of crops rank networks worse
-BATCH = 4  # images at a time
-SAMPLED = 65_536  # features that a classifier is fitted to
+BATCH_PIXELS = 2**20  # of the images that are run at a time
+SAMPLED = 2_730  # pixels of each image that a classifier is fitted to
 RIDGE = 1e-3  # of the mean square of the features
 FINE, MIDDLE, LAST = 1, 2, -1  # the stages whose outputs are the features; the finest has the features of a decoder
 
@@ -37,18 +35,14 @@ class Probe:
     """Fits linear classifiers to the features of networks, and scores them.
 
     Attributes:
-        train: Training images with their masks, at the input size.
-        validation: Validation images with their masks, at the input size.
-        input_size: Height and width of the input, pixels.
-        weights: A weight for each class.
-        ignore: The index of void pixels in masks.
+        train: Training images with their masks.
+        validation: Validation images with their masks.
+        weights: A weight for each class, on the device that networks are run on.
     """
 
-    train: Sequence[Batch]
-    validation: Sequence[Batch]
-    input_size: tuple[int, int]
+    train: Validation
+    validation: Validation
     weights: Tensor
-    ignore: int
 
     def score(self, network: Network) -> float:
         """Scores a network.
@@ -63,10 +57,10 @@ class Probe:
         classifier = self.classifier(network)
         classes = len(self.weights)
         counts = torch.zeros(classes, classes, dtype=torch.int64, device=classifier.device)
-        for images, masks in self.validation:
+        for images, masks in self.batches(self.validation, network):
             logits = torch.einsum("nchw,ck->nkhw", self.features(network, images), classifier)
             enlarged = F.interpolate(logits, masks.shape[1:], mode="bilinear", align_corners=False)
-            counts += confusion(enlarged.argmax(1), masks, classes, self.ignore)
+            counts += confusion(enlarged.argmax(1), masks, classes, self.validation.ignore)
         return mean_iou(counts.cpu())
 
     @torch.no_grad()
@@ -87,7 +81,22 @@ class Probe:
         classifier: Tensor = torch.linalg.solve(squares + ridge, products)
         return classifier.float()
 
-    def sampled(self, network: Network) -> Batch:
+    def batches(self, split: Validation, network: Network) -> Iterator[tuple[Tensor, Tensor]]:
+        """Reads images as a network sees them.
+
+        Args:
+            split: The images.
+            network: The network.
+
+        Yields:
+            N,bands,h,w images in 0..1 at the network's resolution, and N,H,W masks at the input size.
+        """
+        height, width = split.masks[0].shape[-2:]
+        size = max(1, BATCH_PIXELS // (height * width))
+        for images, masks in split.batches(network.genotype.resolution, size):
+            yield images.to(self.weights.device, memory_format=torch.channels_last), masks.to(self.weights.device)
+
+    def sampled(self, network: Network) -> tuple[Tensor, Tensor]:
         """Samples the features of labelled pixels of the training images.
 
         Args:
@@ -98,11 +107,11 @@ class Probe:
         """
         drawn = torch.Generator().manual_seed(0)
         parts = []
-        for images, masks in self.train:
+        for images, masks in self.batches(self.train, network):
             features = self.features(network, images)
             labels = F.interpolate(masks[:, None].float(), features.shape[2:], mode="nearest-exact").flatten().long()
-            known = torch.nonzero(labels != self.ignore)[:, 0]
-            some = torch.randperm(len(known), generator=drawn)[: SAMPLED // len(self.train)].to(known.device)
+            known = torch.nonzero(labels != self.train.ignore)[:, 0]
+            some = torch.randperm(len(known), generator=drawn)[: SAMPLED * len(images)].to(known.device)
             parts.append((features.permute(0, 2, 3, 1).flatten(0, 2)[known[some]].double(), labels[known[some]]))
         x, y = (torch.cat(some) for some in zip(*parts, strict=True))
         return x, y
@@ -113,13 +122,13 @@ class Probe:
 
         Args:
             network: The network.
-            images: N,bands,h,w images in 0..1, at the input size.
+            images: N,bands,h,w images in 0..1, at the network's resolution.
 
         Returns:
             N,channels,h',w' outputs of a fine, a middle and the last stage at the resolution of the fine one, and
             one channel of ones.
         """
-        values: dict[str, Tensor] = {INPUT: at_scale(images, network.genotype.resolution, self.input_size)}
+        values = {INPUT: images}
         for op in backbone_ops(network.graph):
             values[op.name] = network.run(op, values)
         outputs = [values[name] for name in stage_outputs(network.graph)]
@@ -131,7 +140,7 @@ class Probe:
 
 
 def open_probe(run: Run) -> Probe:
-    """Reads the images on which the networks of a run are compared.
+    """Chooses the images on which the networks of a run are compared.
 
     Args:
         run: The run.
@@ -140,42 +149,28 @@ def open_probe(run: Run) -> Probe:
         The probe.
 
     Raises:
-        InputError: A file of the data cannot be read.
+        InputError: A file of the data cannot be read, or no chosen image of a split has a labelled pixel.
     """
-    weights = class_weights(run.config.class_weights, run.data.class_counts).to(run.device)
-    train, validation = (read_images(run, pairs) for pairs in (run.data.train, run.data.val))
-    return Probe(train, validation, run.config.input_size, weights, run.data.ignore)
+    data, size = run.data, run.config.input_size
+    train, validation = (read_validation(with_few(data, pairs), size) for pairs in (data.train, data.val))
+    for name, split in (("training", train), ("validation", validation)):
+        if all(bool((mask == split.ignore).all()) for mask in split.masks):
+            raise InputError(
+                f"--strategy probe: no pixel of {len(split)} {name} images has a label; label more, or give "
+                "--strategy supernet"
+            )
+    return Probe(train, validation, class_weights(run.config.class_weights, data.class_counts).to(run.device))
 
 
-def evenly_spread(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
-    """Chooses pairs that are evenly spread over a split.
+def with_few(data: DataSet, pairs: Sequence[Pair]) -> DataSet:
+    """Makes some pairs, evenly spread over a split, the validation split of a data set.
 
     Args:
-        pairs: The pairs of the split.
-        count: How many are chosen, at most.
-
-    Returns:
-        The pairs.
-    """
-    count = min(count, len(pairs))
-    return tuple(pairs[i * len(pairs) // count] for i in range(count))
-
-
-def read_images(run: Run, pairs: Sequence[Pair]) -> list[Batch]:
-    """Reads some images of a split.
-
-    Args:
-        run: The run.
+        data: The data set.
         pairs: The pairs of the split.
 
     Returns:
-        Batches of N,bands,H,W images in 0..1 and N,H,W masks.
-
-    Raises:
-        InputError: A file of the data cannot be read.
+        The data set with at most IMAGES of the pairs.
     """
-    chosen = read_validation(replace(run.data, val=evenly_spread(pairs, IMAGES)), run.config.input_size)
-    return [
-        (images.to(run.device, memory_format=torch.channels_last), masks.to(run.device))
-        for images, masks in chosen.batches(run.config.input_size, BATCH)
-    ]
+    count = min(IMAGES, len(pairs))
+    return replace(data, val=tuple(pairs[i * len(pairs) // count] for i in range(count)))

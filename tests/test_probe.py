@@ -8,10 +8,14 @@ import pytest
 import torch
 from made_data import CLASSES
 
+import nas.probe
+from compress.data.dataset import DataSet
+from compress.data.validation import Validation, read_validation
 from compress.stages.config import RunConfig
 from compress.stages.run import Run
 from nas.probe import RIDGE, SAMPLED, Probe, open_probe
 from nas.start import starter_from_donor
+from search_spaces.errors import InputError
 from search_spaces.genotype import Genotype
 from search_spaces.known_networks import known_network
 from search_spaces.network import Network
@@ -43,7 +47,9 @@ def network(run: Run) -> Network:
 
 def test_classes_that_features_tell_apart_score_high(probe: Probe, network: Network) -> None:
     """The data has its classes in the colours. With masks of other images nothing can be told."""
-    others = [(images, masks.roll(1, 0).flip(1, 2)) for images, masks in probe.validation]
+    masks = probe.validation.masks
+    assert isinstance(masks, torch.Tensor)
+    others = replace(probe.validation, masks=masks.roll(1, 0).flip(1, 2))
     assert probe.score(network) > 0.6
     assert replace(probe, validation=others).score(network) < 0.45
 
@@ -79,12 +85,21 @@ def test_the_classifier_is_numpys_least_squares(probe: Probe, network: Network) 
 
 
 def test_void_pixels_have_no_say(probe: Probe, network: Network) -> None:
-    """A classifier is fitted to labelled pixels alone. Where none is labelled there is nothing to score."""
+    """The first rows of each image of the data are void."""
+    assert bool((probe.train.masks[0] == probe.train.ignore).any())
     _, labels = probe.sampled(network.eval())
-    assert any((masks == probe.ignore).any() for _, masks in probe.train)
     assert int(labels.max()) < CLASSES
-    void = [(images, torch.full_like(masks, probe.ignore)) for images, masks in probe.validation]
-    assert np.isnan(replace(probe, validation=void).score(network))
+
+
+def test_images_without_a_label_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(data: DataSet, size: tuple[int, int]) -> Validation:
+        split = read_validation(data, size)
+        assert isinstance(split.masks, torch.Tensor)
+        return replace(split, masks=torch.full_like(split.masks, split.ignore))
+
+    monkeypatch.setattr(nas.probe, "read_validation", without)
+    with pytest.raises(InputError, match="--strategy probe: no pixel of 6 training images has a label; label more"):
+        open_probe(run)
 
 
 @pytest.mark.parametrize("side", [64, 96])
@@ -92,8 +107,8 @@ def test_features_are_those_of_stride_4(probe: Probe, run: Run, side: int) -> No
     """At the resolution of the network, with one channel of ones. As many are sampled as asked for, at most."""
     started = starter_from_donor(run)(backbone(0.25, side))
     assert started is not None
-    features = probe.features(started.eval(), torch.rand(2, 3, SIDE, SIDE))
+    features = probe.features(started.eval(), torch.rand(2, 3, side, side))
     assert features.shape[2:] == (side // 4, side // 4)
     assert torch.equal(features[:, -1], torch.ones(2, side // 4, side // 4))
     sampled, labels = probe.sampled(started)
-    assert len(sampled) == len(labels) <= SAMPLED
+    assert len(sampled) == len(labels) <= SAMPLED * len(probe.train)
