@@ -58,7 +58,7 @@ def wait_for_study(run: Run, storage: BaseStorage, needed: Callable[[], bool]) -
         if made and IDENTITY in optuna.load_study(study_name=name, storage=storage).user_attrs:
             return name
         if not told:
-            print(f"waiting for the process that started {run.path} to train its supernet", flush=True)
+            print(f"waiting for the process that started {run.path} to prepare its search", flush=True)
             told = True
         time.sleep(START_POLL_SECONDS)
     return None
