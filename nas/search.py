@@ -2,9 +2,9 @@
 
 Builds or loads the latency table of the target, lets Optuna choose among the networks that the table says are fast
 enough, scores them by what they inherit from the weights they start from, measures and trains the best few, and prunes,
-distills, quantizes, exports and verifies the winner. Everything lies in runs/NAME. The same command with --resume goes on after a kill.
-While it runs, the same command elsewhere joins its search. `torchrun --nproc-per-node N -m -- nas.search ...` trains
-the supernet of `--strategy supernet` on N processes.
+distills, quantizes, exports and verifies the winner. Everything lies in runs/NAME. The same command with --resume goes
+on after a kill. While it runs, the same command elsewhere joins its search. `torchrun --nproc-per-node N -m --
+nas.search ...` trains the supernet of `--strategy supernet` on N processes.
 """
 
 import argparse
