@@ -112,6 +112,18 @@ def test_a_part_that_cannot_be_drawn_is_a_line(run: Path, command: Command, kind
     assert "<b>" not in err and "<td><b>" not in page
 
 
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [("supernet", "scored as int8 files"), ("probe", "by a linear classifier on what they inherit")],
+)
+def test_the_page_says_how_candidates_were_scored(run: Path, command: Command, strategy: str, said: str) -> None:
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**config, "search": {**config["search"], "strategy": strategy}}))
+    code, _, err = command(nas.report.main, run)
+    assert code == 0, err
+    assert said in " ".join((run / "report.html").read_text().split())
+
+
 def test_figures_of_the_search_that_are_lost_are_null(run: Path, command: Command) -> None:
     before = read_record(run / "result.json", "")
     (run / "search" / "search.json").write_bytes(b'{"trials": "many"}')
