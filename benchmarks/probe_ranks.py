@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baseline import machine
-from scipy.stats import kendalltau
+from rank_fidelity import tau
 
 from compress.files.records import read_json, write_json
 from compress.files.tensors import load_network
@@ -21,13 +21,12 @@ from compress.stages.cli import run_command
 from compress.stages.run import SEARCH, TRAINED, Run, open_run
 from compress.training.device import share_cores
 from nas.finalists import macs_of
+from nas.finals import Finals
 from nas.listing import read_scored_candidates
 from nas.neighbours import neighbours
-from nas.probe import open_probe
 from nas.problem import problem_of
 from nas.score import Scorer, calibration_batches, reward
-from nas.start import open_start, started_network
-from nas.strategy import probed, supernet_file, trained_supernet
+from nas.strategy import Strategy, probed, supernet_file, trained_supernet
 from nas.study import Candidate
 from nas.supernet import extract
 from search_spaces.errors import InputError
@@ -64,9 +63,8 @@ def record(genotype: Genotype, miou: float) -> dict[str, Any]:
     return {"miou": miou, "genotype": genotype.to_dict()}
 
 
-def train(run: Run, scorer: Scorer, candidates: Sequence[Candidate], work: Path) -> None:
+def train(run: Run, finals: Finals, candidates: Sequence[Candidate], work: Path) -> None:
     """Leaves the int8 mIoU of each candidate after the first rung in WORK/ID.json."""
-    finals = probed(replace(run, path=work), scorer).finals
     left = [one for one in candidates if not (work / f"{one.genotype.id}.json").exists()]
     for at in range(0, len(left), AT_ONCE):
         some = left[at : at + AT_ONCE]
@@ -75,20 +73,17 @@ def train(run: Run, scorer: Scorer, candidates: Sequence[Candidate], work: Path)
             write_json(work / f"{one.genotype.id}.json", record(one.genotype, miou))
 
 
-def rows(run: Run, scorer: Scorer, candidates: Sequence[Candidate], work: Path) -> Iterator[dict[str, Any]]:
+def rows(
+    run: Run, scorer: Scorer, strategy: Strategy, candidates: Sequence[Candidate], work: Path
+) -> Iterator[dict[str, Any]]:
     """What ranks the candidates, and the mIoU after the first rung."""
-    start, probe = open_start(run), open_probe(run)
     supernet = trained_supernet(run) if supernet_file(run).exists() else None
     for one in candidates:
         row = {"predicted ms": one.latency_ms, "GMACs": macs_of(one.genotype) / 1e9}
-        row["probe"] = probe.score(started_network(run, start, one.genotype))
+        row["probe"] = strategy.score_known(one.genotype)
         if supernet is not None:
             row["supernet"] = scorer.score(extract(supernet, one.genotype), shared=True)
         yield {**row, "trained": read_json(work / f"{one.genotype.id}.json", "delete it", dict)["miou"]}
-
-
-def tau(one: Sequence[float], other: Sequence[float]) -> float:
-    return float(kendalltau(one, other).statistic)
 
 
 def main() -> None:
@@ -106,8 +101,9 @@ def main() -> None:
     costs = problem_of(run).costs
     genotypes = [*compared(run, given.work), *others(run, lambda one: costs(one).latency_ms, given.networks)]
     candidates = [Candidate(one, costs(one).latency_ms, miou=0.0) for one in dict.fromkeys(genotypes)]
-    train(run, scorer, candidates, given.work)
-    found = list(rows(run, scorer, candidates, given.work))
+    strategy = probed(replace(run, path=given.work), scorer)  # its trainings stay in DIR
+    train(run, strategy.finals, candidates, given.work)
+    found = list(rows(run, scorer, strategy, candidates, given.work))
     print(f"{machine()}; {run.config.data.partition(':')[0]}, {len(found)} networks\n")
     names = list(found[0])
     trained = [row["trained"] for row in found]

@@ -124,7 +124,7 @@ def identity_of(run: Run, settings: Mapping[str, Any], weights_digest: str) -> d
     Args:
         run: The run; its table.json or npu.json exists.
         settings: The settings of the run and the search.
-        weights_digest: The digest of the trained supernet's weights; empty for `--strategy train`.
+        weights_digest: The digest of the trained supernet's weights; empty in a run without one.
 
     Returns:
         The settings, what the networks are chosen among, the digests of table and supernet, and the fingerprint of the

@@ -249,8 +249,9 @@ class RunConfig:
             settings = {f.name: known[json_key(f.name)] for f in fields(RunConfig) if json_key(f.name) in known}
             settings["input_size"] = (height, width)
             settings["weights"] = settings.get("weights") or NONE  # runs of older versions started from nothing else
+            declared = get_type_hints(RunConfig)
             for setting, found in settings.items():
-                check_type(json_key(setting), found, get_type_hints(RunConfig)[setting])
+                check_type(json_key(setting), found, declared[setting])
             return RunConfig(**settings)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}: not the settings of a run ({error}); start the run anew") from error

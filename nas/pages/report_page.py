@@ -10,7 +10,6 @@ from compress.evaluation.accelerators import ROWS_HEAD
 from compress.evaluation.metrics import iou_per_class, share_per_class
 from compress.evaluation.tflite_file import evaluate_tflite, read_runnable
 from compress.files.records import read_json
-from compress.stages.choices import PROBE
 from compress.stages.run import Run
 from nas.pages.dashboard import dashboard_command
 from nas.pages.figures import curve_figures, read_cloud, scatter_figure
@@ -81,7 +80,7 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         name=run.path.name,
         result=result,
         phone=part("figures of the target", lambda: phone_figures(run.metrics("export"))),
-        probed=run.config.strategy == PROBE,
+        strategy=run.config.strategy,
         scatter=part("candidates", lambda: scatter_figure(read_cloud(run, result))),
         finalists=part("finalists", lambda: finalist_rows(run)),
         finalists_head=FINALISTS_HEAD,
