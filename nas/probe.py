@@ -5,14 +5,14 @@ whose backbone starts from other weights than random ones has such features at o
 squares, which takes seconds, and its mIoU on validation images is the score. The head has no say in it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from compress.data.dataset import DataSet, Pair
+from compress.data.spread import evenly_spread
 from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import confusion, mean_iou
 from compress.stages.run import Run
@@ -152,7 +152,8 @@ def open_probe(run: Run) -> Probe:
         InputError: A file of the data cannot be read, or no chosen image of a split has a labelled pixel.
     """
     data, size = run.data, run.config.input_size
-    train, validation = (read_validation(with_few(data, pairs), size) for pairs in (data.train, data.val))
+    few = (replace(data, val=evenly_spread(pairs, IMAGES)) for pairs in (data.train, data.val))
+    train, validation = (read_validation(some, size) for some in few)
     for name, split in (("training", train), ("validation", validation)):
         if all(bool((mask == split.ignore).all()) for mask in split.masks):
             raise InputError(
@@ -160,17 +161,3 @@ def open_probe(run: Run) -> Probe:
                 "--strategy supernet"
             )
     return Probe(train, validation, class_weights(run.config.class_weights, data.class_counts).to(run.device))
-
-
-def with_few(data: DataSet, pairs: Sequence[Pair]) -> DataSet:
-    """Makes some pairs, evenly spread over a split, the validation split of a data set.
-
-    Args:
-        data: The data set.
-        pairs: The pairs of the split.
-
-    Returns:
-        The data set with at most IMAGES of the pairs.
-    """
-    count = min(IMAGES, len(pairs))
-    return replace(data, val=tuple(pairs[i * len(pairs) // count] for i in range(count)))

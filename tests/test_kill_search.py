@@ -17,7 +17,7 @@ import torch
 KILLED = -9
 RUN = "killed"
 SAME = ("search.jsonl", "genotype.json", "search/finalists.json")  # to the byte
-WEIGHTS = ("search/supernet.pt", "search/winner.pt", "search/teacher.pt")  # torch's files name themselves within
+WEIGHTS = "search/*.pt"  # torch's files name themselves within
 
 
 @dataclass
@@ -37,13 +37,13 @@ class KillServer:
         return answer
 
 
-@pytest.fixture(scope="module")
-def server(folder_data: Path) -> Iterator[KillServer]:
+@pytest.fixture(scope="module", params=["supernet", "probe"])
+def server(folder_data: Path, request: pytest.FixtureRequest) -> Iterator[KillServer]:
     here = Path(__file__).parent
     places = [here.parent, here, here.parent / "benchmarks"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "CUDA_VISIBLE_DEVICES": ""}
     flags = ["--budget-ms", "50", "--data", f"folder:{folder_data}", "--input-size", "64", "--preset", "toy"]
-    flags += ["--strategy", "supernet"]  # it has more to go on with than a search without one
+    flags += ["--strategy", request.param]
     with subprocess.Popen(
         [sys.executable, here / "kill_server.py"],
         env=environment,
@@ -72,7 +72,7 @@ def left_by(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {name: (run / name).read_bytes() for name in SAME}
     table = json.loads((run / "table.json").read_text())
     found["table"] = {name: table[name] for name in ("made_for", "coefficients", "residuals", "families")}
-    for file in (*(run / name for name in WEIGHTS), *(run / "search" / "trained").glob("*/*.pt")):
+    for file in (*run.glob(WEIGHTS), *(run / "search" / "trained").glob("*/*.pt")):
         stored = torch.load(file, weights_only=True)
         tensors = stored.get("weights", stored)
         whole = hashlib.sha256(b"".join(name.encode() + x.numpy().tobytes() for name, x in sorted(tensors.items())))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from compress.data.dataset import DataSet, read_pair
 from compress.data.resizing import at_resolution
+from compress.data.spread import evenly_spread
 
 CALIBRATION_IMAGES = 32
 TRAIN, VALIDATION = CALIBRATION_SPLITS = ("train", "val")
@@ -26,6 +27,6 @@ def calibration_images(
         At most CALIBRATION_IMAGES images 1,bands,h,w in 0..1.
     """
     whole = data.val if split == VALIDATION else data.train
-    pairs = whole[:: max(1, len(whole) // CALIBRATION_IMAGES)][:CALIBRATION_IMAGES]
+    pairs = evenly_spread(whole, CALIBRATION_IMAGES)
     images = (np.ascontiguousarray(read_pair(pair, data)[0].transpose(2, 0, 1)) for pair in pairs)
     return [at_resolution(torch.from_numpy(image)[None], resolution).to(device) for image in images]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from compress.data.spread import evenly_spread
+
 MAX_SIDE = 256  # pixels of a window
 MAX_PIXELS = 32 * 192 * 256  # of all windows: seconds of work on one core
 BATCH = 16  # PyTorch's convolutions of fewer images are slow with one thread
@@ -26,8 +28,7 @@ def image_windows(images: Sequence[Tensor], resolution: tuple[int, int]) -> list
     """
     height, width = (min(MAX_SIDE, side) for side in resolution)
     whole = [image[None] for batch in images for image in batch]
-    count = min(len(whole), max(1, MAX_PIXELS // (height * width)))
-    chosen = [whole[i * len(whole) // count] for i in range(count)]
+    chosen = evenly_spread(whole, max(1, MAX_PIXELS // (height * width)))
     windows = torch.cat([_window(image, resolution, (height, width)) for image in chosen])
     return list(torch.split(windows.contiguous(memory_format=torch.channels_last), BATCH))
 
