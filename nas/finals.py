@@ -15,7 +15,9 @@ from nas.study import Candidate
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
-HEAD_LR = 4.0  # times the backbone's: a donor's backbone has learned much, a new head nothing (docs/training.md)
+# a donor's backbone has learned much, a new head nothing (docs/training.md)
+DONOR_LR = 0.25  # times the rate of a training that starts from random weights
+HEAD_LR = 8.0  # times the backbone's
 START = "start.pt"  # the weights that a finalist's training started from; kept while it may go on
 
 
@@ -95,7 +97,7 @@ class Finals:
         trainings = [
             Training(
                 self.started(one.genotype),
-                with_head_rate(self.run, winner_schedule(self.run.config, one.latency_ms)),
+                fine_tuning(self.run, winner_schedule(self.run.config, one.latency_ms)),
                 file,
                 f"finalist {one.genotype.id}",
                 SEED,
@@ -114,17 +116,18 @@ class Finals:
                 (folder / name).unlink(missing_ok=True)
 
 
-def with_head_rate(run: Run, schedule: Schedule) -> Schedule:
-    """Lets a new head on a donor's backbone learn faster than the backbone.
+def fine_tuning(run: Run, schedule: Schedule) -> Schedule:
+    """Sets the learning rates of a network that begins with the run's first weights.
 
     Args:
         run: The run.
-        schedule: The schedule of a network that begins with the run's first weights.
+        schedule: The schedule of a training that starts from random weights.
 
     Returns:
-        The schedule; unchanged in a run without a donor.
+        In a run with a donor, the schedule with a lower rate of the backbone and a higher one of the head. Without a
+        donor it is unchanged.
 
     Raises:
         InputError: A package or a file is missing, or cannot be read.
     """
-    return replace(schedule, head_lr=HEAD_LR) if has_donor(run) else schedule
+    return replace(schedule, lr=schedule.lr * DONOR_LR, head_lr=HEAD_LR) if has_donor(run) else schedule
