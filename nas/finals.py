@@ -124,10 +124,21 @@ def fine_tuning(run: Run, schedule: Schedule) -> Schedule:
         schedule: The schedule of a training that starts from random weights.
 
     Returns:
-        In a run with a donor, the schedule with a lower rate of the backbone and a higher one of the head. Without a
-        donor it is unchanged.
+        The schedule of `from_pretrained` in a run with a donor; unchanged in other runs.
 
     Raises:
         InputError: A package or a file is missing, or cannot be read.
     """
-    return replace(schedule, lr=schedule.lr * DONOR_LR, head_lr=HEAD_LR) if has_donor(run) else schedule
+    return from_pretrained(schedule) if has_donor(run) else schedule
+
+
+def from_pretrained(schedule: Schedule) -> Schedule:
+    """Sets the learning rates of a network with a pretrained backbone and a new head.
+
+    Args:
+        schedule: The schedule of a training that starts from random weights.
+
+    Returns:
+        The schedule with a lower rate of the backbone and a higher one of the head.
+    """
+    return replace(schedule, lr=schedule.lr * DONOR_LR, head_lr=HEAD_LR)

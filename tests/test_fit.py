@@ -186,6 +186,14 @@ def test_a_head_has_a_learning_rate_of_its_own(tiny: Genotype) -> None:
         assert highest == pytest.approx(0.01, 0.05)
 
 
+def test_another_model_names_its_backbone_itself() -> None:
+    model = torch.nn.ModuleDict({"encoder": torch.nn.Linear(2, 3), "decoder": torch.nn.Linear(3, 1)})
+    trainee = Trainee.of(model, Schedule(20, 2, 64, lr=0.01, head_lr=8.0), lambda name: name.startswith("encoder."))
+    encoder, decoder = trainee.optimizer.param_groups
+    assert [value.shape for value in encoder["params"]] == [(3, 2), (3,)]
+    assert decoder["lr"] == pytest.approx(8 * encoder["lr"])
+
+
 def test_a_checkpoint_of_other_weights_is_not_gone_on_from(
     tiny: Genotype, folder_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,12 +24,13 @@ BN_MOMENTUM = 0.1  # torch's and SlimLab's; torchvision's 0.01 would not settle 
 @dataclass(frozen=True)
 class Peer:
     """`build(classes, width)` makes a module from N,3,H,W images in 0..1, H and W multiples of `divisor`, to logits at
-    whatever stride it ends with."""
+    whatever stride it ends with. `is_pretrained`: its encoder starts from ImageNet weights."""
 
     family: str
     width: float
     build: Callable[[int, float], nn.Module]
     divisor: int = 1
+    is_pretrained: bool = False
 
 
 def build(name: str, classes: int) -> nn.Module:
@@ -129,9 +130,13 @@ def yolo(classes: int, width: float) -> nn.Module:
 
 
 def family(
-    title: str, build: Callable[[int, float], nn.Module], widths: Sequence[float], divisor: int = 1
+    title: str,
+    build: Callable[[int, float], nn.Module],
+    widths: Sequence[float],
+    divisor: int = 1,
+    is_pretrained: bool = False,
 ) -> dict[float, Peer]:
-    return {width: Peer(title, width, build, divisor) for width in widths}
+    return {width: Peer(title, width, build, divisor, is_pretrained) for width in widths}
 
 
 FAMILIES = {
@@ -145,12 +150,14 @@ FAMILIES = {
         partial(pretrained, backbone="tu-mobilenetv2_100", donor="mobilenet_v2"),
         (1,),
         16,
+        is_pretrained=True,
     ),
     "deeplabv3plus_lite0_imagenet": family(
         "DeepLabV3+ EfficientNet-Lite0, ImageNet",
         partial(pretrained, backbone="tu-tf_efficientnet_lite0", donor="efficientnet_lite0"),
         (1,),
         16,
+        is_pretrained=True,
     ),
     # torchvision
     "lraspp": family("LR-ASPP MobileNetV3-Large", lraspp, (0.5, 0.75, 1)),

@@ -29,6 +29,8 @@ from compress.tflite.conversion import convert
 from compress.tflite.quantization import quantize_tflite
 from compress.tflite.reader import file_ops
 from compress.training.loop import fit
+from compress.training.trainee import Trainee
+from nas.finals import from_pretrained
 from search_spaces.backbone import scaled_side
 from search_spaces.ops import out_size
 
@@ -98,9 +100,11 @@ class Variant:
 
 
 def train(variant: Variant) -> None:
-    """As `compress.train`: loss, crops, batch, optimizer and schedule are the run's, but for the number of steps."""
+    """As the search trains finalists: loss, crops, batch, optimizer and schedule are the run's, but for the number of
+    steps. A pretrained encoder learns at the rate of a donor's backbone."""
     run, checkpoint = variant.run, variant.folder / CHECKPOINT
     schedule = replace(run.config.schedule("train"), steps=variant.steps)
+    schedule = from_pretrained(schedule) if variant.peer.is_pretrained else schedule
     torch.manual_seed(run.config.seed)
     network = variant.network().to(run.device)
     losses = network_losses(run, network, variant.resolution)
@@ -112,7 +116,13 @@ def train(variant: Variant) -> None:
         write_json(variant.folder / TRAINED, {"params": params, "wall_s": seconds})
 
     crops = run.crops(schedule, seed=2)
-    fit(network, losses, crops, schedule, checkpoint, title, training_key=run.training_key, save=save)
+    trainee = Trainee.of(network, schedule, is_of_encoder)
+    fit(network, losses, crops, schedule, checkpoint, title, training_key=run.training_key, save=save, trainee=trainee)
+
+
+def is_of_encoder(name: str) -> bool:
+    """Whether a parameter belongs to the encoder of segmentation_models_pytorch."""
+    return "encoder" in name.split(".")
 
 
 def ship(variant: Variant) -> None:

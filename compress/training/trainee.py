@@ -47,6 +47,18 @@ class Rungs:
         return rung if rung > (step - 1) * self.count // steps else 0
 
 
+def is_of_network_backbone(name: str) -> bool:
+    """Tells whether a parameter of a network of the spaces belongs to its backbone.
+
+    Args:
+        name: The parameter's name.
+
+    Returns:
+        Whether it does.
+    """
+    return is_backbone(name.removeprefix("layers."))
+
+
 @dataclass(frozen=True)
 class Trainee:
     """What changes in a training: the model, its optimizer, its learning rate and the average of its weights."""
@@ -57,19 +69,22 @@ class Trainee:
     average: AveragedModel | None
 
     @staticmethod
-    def of(model: nn.Module, schedule: Schedule) -> "Trainee":
+    def of(
+        model: nn.Module, schedule: Schedule, is_of_backbone: Callable[[str], bool] = is_of_network_backbone
+    ) -> "Trainee":
         """Sets up the training of a model.
 
         Args:
             model: The model; it is set to training mode and its memory to channels last.
             schedule: The training's schedule.
+            is_of_backbone: Tells by its name whether a parameter belongs to the backbone.
 
         Returns:
             The model with an optimizer that has taken no step.
         """
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.train()
-        optimizer = optimizer_of(model, schedule)
+        optimizer = optimizer_of(model, schedule, is_of_backbone)
         rate = LR_SCHEDULES[schedule.lr_schedule](optimizer, schedule)
         return Trainee(model, optimizer, rate, average_of(model, schedule.ema) if schedule.ema else None)
 
@@ -154,12 +169,15 @@ class Trainee:
         self.model.eval()
 
 
-def optimizer_of(model: nn.Module, schedule: Schedule) -> Optimizer:
+def optimizer_of(
+    model: nn.Module, schedule: Schedule, is_of_backbone: Callable[[str], bool] = is_of_network_backbone
+) -> Optimizer:
     """Makes the optimizer of a training.
 
     Args:
         model: The model.
         schedule: The training's schedule.
+        is_of_backbone: Tells by its name whether a parameter belongs to the backbone.
 
     Returns:
         AdamW over all parameters, which has taken no step. Where the head has a learning rate of its own, its
@@ -169,6 +187,6 @@ def optimizer_of(model: nn.Module, schedule: Schedule) -> Optimizer:
     if schedule.head_lr != 1:
         parts: dict[bool, list[nn.Parameter]] = {True: [], False: []}
         for name, parameter in model.named_parameters():
-            parts[is_backbone(name.removeprefix("layers."))].append(parameter)
+            parts[is_of_backbone(name)].append(parameter)
         groups = [{"params": parts[True]}, {"params": parts[False], "lr": schedule.lr * schedule.head_lr}]
     return torch.optim.AdamW(groups, lr=schedule.lr, weight_decay=schedule.weight_decay, fused=True)
