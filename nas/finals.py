@@ -15,9 +15,7 @@ from nas.study import Candidate
 from search_spaces.genotype import Genotype
 from search_spaces.network import Network
 
-# a donor's backbone has learned much, a new head nothing (docs/training.md)
-DONOR_LR = 0.25  # times the rate of a training that starts from random weights
-HEAD_LR = 8.0  # times the backbone's
+HEAD_LR = 4.0  # times the backbone's: a donor's backbone has learned much, a new head nothing (docs/training.md)
 START = "start.pt"  # the weights that a finalist's training started from; kept while it may go on
 
 
@@ -117,14 +115,14 @@ class Finals:
 
 
 def fine_tuning(run: Run, schedule: Schedule) -> Schedule:
-    """Sets the learning rates of a network that begins with the run's first weights.
+    """Lets a new head on a donor's backbone learn faster than the backbone.
 
     Args:
         run: The run.
-        schedule: The schedule of a training that starts from random weights.
+        schedule: The schedule of a network that begins with the run's first weights.
 
     Returns:
-        The schedule of `from_pretrained` in a run with a donor; unchanged in other runs.
+        The schedule; unchanged in a run without a donor.
 
     Raises:
         InputError: A package or a file is missing, or cannot be read.
@@ -133,12 +131,12 @@ def fine_tuning(run: Run, schedule: Schedule) -> Schedule:
 
 
 def from_pretrained(schedule: Schedule) -> Schedule:
-    """Sets the learning rates of a network with a pretrained backbone and a new head.
+    """Lets a new head on a pretrained backbone learn faster than the backbone.
 
     Args:
         schedule: The schedule of a training that starts from random weights.
 
     Returns:
-        The schedule with a lower rate of the backbone and a higher one of the head.
+        The schedule with another rate of the head.
     """
-    return replace(schedule, lr=schedule.lr * DONOR_LR, head_lr=HEAD_LR)
+    return replace(schedule, head_lr=HEAD_LR)

@@ -101,7 +101,7 @@ class Variant:
 
 def train(variant: Variant) -> None:
     """As the search trains finalists: loss, crops, batch, optimizer and schedule are the run's, but for the number of
-    steps. A pretrained encoder learns at the rate of a donor's backbone."""
+    steps. A new head on a pretrained encoder learns faster than the encoder, as theirs do."""
     run, checkpoint = variant.run, variant.folder / CHECKPOINT
     schedule = replace(run.config.schedule("train"), steps=variant.steps)
     schedule = from_pretrained(schedule) if variant.peer.is_pretrained else schedule
