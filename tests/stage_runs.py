@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from compress.files.tensors import save_network
 from compress.latency import builder as table_builder
 from compress.latency.targets import HostTarget
 from compress.latency.timing import Timed
-from compress.stages.run import Run, open_run
+from compress.stages.records import record_network
+from compress.stages.run import SEARCH, Run, open_run
 
 SIDE = 64
 
@@ -58,6 +60,13 @@ def hasten_tables(change: Callable[[Any, str, Any], None]) -> None:
 def metrics(run: Run, stage: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((run.path / stage / "metrics.json").read_text())
     return found
+
+
+def record_training(run: Run, miou: float) -> None:
+    """Gives the trained network of a run a search that it came from, and a record."""
+    network = run.network("train")
+    save_network(network, run.made(SEARCH))
+    record_network(run, "train", network, miou, begun=0.0)
 
 
 def killed_at(

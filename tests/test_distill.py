@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from stage_runs import SIDE, KilledError, killed_at, metrics
+from stage_runs import SIDE, KilledError, killed_at, metrics, record_training
 from torch import nn
 
 import compress.stages.distill
@@ -18,6 +18,7 @@ import compress.stages.quantize
 import compress.training.checkpoint
 from compress.files.tensors import save_network
 from compress.stages.distill import distill
+from compress.stages.prune import prune
 from compress.stages.run import Run
 from compress.training.checkpoint import Checkpoint
 from search_spaces.errors import InputError
@@ -83,10 +84,16 @@ def test_a_distillation_that_makes_the_network_worse_is_undone(
     assert "distill: undone" in capsys.readouterr().out
 
 
-def test_a_network_that_was_not_pruned_is_not_taught_by_itself(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_was_not_pruned_is_not_taught_by_itself(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_training(run, miou=0.125)
+    monkeypatch.delattr(Run, "miou")  # nor is it evaluated again
+    prune(run, target_ms=1e6)
     distill(run)
     found = metrics(run, "distill")
     assert (found["undone"], found["taught_miou"]) == (False, None)
+    assert found["miou"] == 0.125
     weights, given = (run.network(stage).state_dict() for stage in ("distill", "prune"))
     assert all(torch.equal(weights[name], value) for name, value in given.items())
     assert "distill: nothing was pruned" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from stage_runs import BySize, KilledError, killed_at, metrics
+from stage_runs import BySize, KilledError, killed_at, metrics, record_training
 from studies import MACS_TABLE
 
 import compress.stages.distill
@@ -55,6 +55,17 @@ def test_rounds_narrow_step_by_step_and_resume_after_a_kill(
     for name, value in weights.items():
         torch.testing.assert_close(value, expected[name], msg=name)
     assert not (run.path / "prune" / "rounds.pt").exists()
+
+
+def test_a_network_that_is_fast_enough_is_neither_cut_nor_evaluated_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_training(run, miou=0.125)
+    monkeypatch.delattr(Run, "miou")
+    prune(run, target_ms=1e6)
+    assert metrics(run, "prune")["miou"] == 0.125
+    weights, given = (run.network(stage).state_dict() for stage in ("prune", "train"))
+    assert all(torch.equal(weights[name], value) for name, value in given.items())
 
 
 def test_rounds_of_another_pruning_are_not_gone_on_from(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

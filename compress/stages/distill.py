@@ -37,7 +37,6 @@ def distill(run: Run, teacher: str = "train", loss: str = DistillOptions.loss, f
     student, folder = run.network("prune"), run.path / "distill"
     teaching, file = open_teaching(run, student, teacher, terms, features, folder)
     given = run.network("prune")
-    miou = run.miou(given)
     asked = {"teacher": teacher, "teacher_digest": file, "loss": terms, "features": features}
 
     def record(network: Network, kept_miou: float, **figures: Any) -> None:
@@ -53,8 +52,9 @@ def distill(run: Run, teacher: str = "train", loss: str = DistillOptions.loss, f
 
     if teacher == "train" and given.genotype == run.network(run.before("prune")).genotype:
         print("distill: nothing was pruned, so the network has no teacher but itself; --teacher may name another")
-        record(given, miou, taught_miou=None, undone=False, teacher_miou=None)
+        record(given, run.metrics("prune")["miou"], taught_miou=None, undone=False, teacher_miou=None)
         return
+    miou = run.miou(given)
     of_teacher = compare(run, teaching, teacher, miou)
     fit_network(run, student, run.config.schedule("distill"), folder, "distill", seed=4, teaching=teaching, save=save)
 

@@ -56,7 +56,7 @@ def prune(run: Run, target_ms: float | None = None, importance: str = PruneOptio
 
     state = folder / "rounds.pt"
     network, done = prune_in_rounds(network, run.latency_model, goal, rounds, state, asked, one_round)
-    miou = done[-1]["miou"] if done else run.miou(network)
+    miou = done[-1]["miou"] if done else run.metrics(trained)["miou"]
     record_network(run, "prune", network, miou, begun, target_ms=goal, importance=importance, rounds=done)
     # a kill after the last round is saved and before `fit` deletes its checkpoint leaves that too
     for leftover in (folder / CHECKPOINT, state):
