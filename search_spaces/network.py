@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from search_spaces import graph_of
+from search_spaces.backbone import is_backbone
 from search_spaces.depthwise import depthwise
 from search_spaces.genotype import Genotype
 from search_spaces.ops import (
@@ -242,6 +243,18 @@ def layer_name(op_name: str) -> str:
         The name in `Network.layers`.
     """
     return op_name.replace(".", "_")
+
+
+def is_backbone_weight(name: str) -> bool:
+    """Tells whether a tensor of a network's state dict belongs to the backbone.
+
+    Args:
+        name: The tensor's name.
+
+    Returns:
+        Whether it does.
+    """
+    return is_backbone(name.removeprefix("layers."))
 
 
 def fold_batch_norm(network: Network) -> Network:

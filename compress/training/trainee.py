@@ -15,7 +15,7 @@ from compress.training import distributed
 from compress.training.averaging import average_of, averaged
 from compress.training.finite import require_finite_loss
 from compress.training.schedule import LR_SCHEDULES, Schedule
-from search_spaces.backbone import is_backbone
+from search_spaces.network import is_backbone_weight
 
 MAX_GRADIENT_NORM = 5.0
 
@@ -47,18 +47,6 @@ class Rungs:
         return rung if rung > (step - 1) * self.count // steps else 0
 
 
-def is_of_network_backbone(name: str) -> bool:
-    """Tells whether a parameter of a network of the spaces belongs to its backbone.
-
-    Args:
-        name: The parameter's name.
-
-    Returns:
-        Whether it does.
-    """
-    return is_backbone(name.removeprefix("layers."))
-
-
 @dataclass(frozen=True)
 class Trainee:
     """What changes in a training: the model, its optimizer, its learning rate and the average of its weights."""
@@ -70,7 +58,7 @@ class Trainee:
 
     @staticmethod
     def of(
-        model: nn.Module, schedule: Schedule, is_of_backbone: Callable[[str], bool] = is_of_network_backbone
+        model: nn.Module, schedule: Schedule, is_of_backbone: Callable[[str], bool] = is_backbone_weight
     ) -> "Trainee":
         """Sets up the training of a model.
 
@@ -170,7 +158,7 @@ class Trainee:
 
 
 def optimizer_of(
-    model: nn.Module, schedule: Schedule, is_of_backbone: Callable[[str], bool] = is_of_network_backbone
+    model: nn.Module, schedule: Schedule, is_of_backbone: Callable[[str], bool] = is_backbone_weight
 ) -> Optimizer:
     """Makes the optimizer of a training.
 

@@ -15,9 +15,8 @@ from nas.inheritance.ordering import ordered
 from nas.inheritance.refit import refit, sampled_outputs
 from nas.inheritance.slices import InheritedShare, inherit
 from nas.inheritance.sweep import calibrate
-from search_spaces.backbone import is_backbone
 from search_spaces.genotype import CHANNEL_STEP
-from search_spaces.network import Network
+from search_spaces.network import Network, is_backbone_weight
 
 View = tuple[tuple[int, int], int]  # resolution in pixels, output stride
 
@@ -98,7 +97,7 @@ def backbone_copy(donor: Network, resolution: tuple[int, int], output_stride: in
         separable=True,
     )
     copy = Network(genotype)
-    state = {name: value for name, value in donor.state_dict().items() if is_backbone(name.removeprefix("layers."))}
+    state = {name: value for name, value in donor.state_dict().items() if is_backbone_weight(name)}
     copy.load_state_dict(state, strict=False)
     return copy.eval()
 
