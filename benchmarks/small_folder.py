@@ -17,6 +17,7 @@ from stage_tables import MIOU, POINTS, Figure, int8_miou, points, table
 from trainings import SHIPPED, TRAINED, Training, do_missing, in_processes
 
 from compress.data.dataset import open_data
+from compress.data.spread import evenly_spread
 from compress.files.atomic import make_folder
 from compress.stages.cli import run_command
 from compress.stages.config import RunConfig
@@ -33,7 +34,7 @@ def linked_folder(data: str, count: int, folder: Path) -> None:
     """Fills a folder with links to some training images and all validation images."""
     whole = open_data(f"camvid:{data}")
     for split, pairs in (("train", whole.train), ("val", whole.val)):
-        chosen = pairs if split == "val" else [pairs[i * len(pairs) // count] for i in range(count)]
+        chosen = pairs if split == "val" else evenly_spread(pairs, count)
         for pair in chosen:
             for kind, file in (("images", pair.image), ("masks", pair.mask)):
                 place = folder / split / kind / Path(file).name

@@ -95,7 +95,7 @@ class Finals:
         trainings = [
             Training(
                 self.started(one.genotype),
-                fine_tuning(self.run, winner_schedule(self.run.config, one.latency_ms)),
+                with_head_rate(self.run, winner_schedule(self.run.config, one.latency_ms)),
                 file,
                 f"finalist {one.genotype.id}",
                 SEED,
@@ -114,7 +114,7 @@ class Finals:
                 (folder / name).unlink(missing_ok=True)
 
 
-def fine_tuning(run: Run, schedule: Schedule) -> Schedule:
+def with_head_rate(run: Run, schedule: Schedule) -> Schedule:
     """Lets a new head on a donor's backbone learn faster than the backbone.
 
     Args:
@@ -127,16 +127,4 @@ def fine_tuning(run: Run, schedule: Schedule) -> Schedule:
     Raises:
         InputError: A package or a file is missing, or cannot be read.
     """
-    return from_pretrained(schedule) if has_donor(run) else schedule
-
-
-def from_pretrained(schedule: Schedule) -> Schedule:
-    """Lets a new head on a pretrained backbone learn faster than the backbone.
-
-    Args:
-        schedule: The schedule of a training that starts from random weights.
-
-    Returns:
-        The schedule with another rate of the head.
-    """
-    return replace(schedule, head_lr=HEAD_LR)
+    return replace(schedule, head_lr=HEAD_LR) if has_donor(run) else schedule

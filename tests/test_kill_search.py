@@ -17,7 +17,11 @@ import torch
 KILLED = -9
 RUN = "killed"
 SAME = ("search.jsonl", "genotype.json", "search/finalists.json")  # to the byte
-WEIGHTS = "search/*.pt"  # torch's files name themselves within
+# what a search leaves by its strategy; torch's files name themselves within
+WEIGHTS = {
+    "supernet": ("search/supernet.pt", "search/winner.pt", "search/teacher.pt"),
+    "probe": ("search/winner.pt",),
+}
 
 
 @dataclass
@@ -72,7 +76,8 @@ def left_by(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {name: (run / name).read_bytes() for name in SAME}
     table = json.loads((run / "table.json").read_text())
     found["table"] = {name: table[name] for name in ("made_for", "coefficients", "residuals", "families")}
-    for file in (*run.glob(WEIGHTS), *(run / "search" / "trained").glob("*/*.pt")):
+    strategy = json.loads((run / "config.json").read_text())["search"]["strategy"]
+    for file in (*(run / name for name in WEIGHTS[strategy]), *(run / "search" / "trained").glob("*/*.pt")):
         stored = torch.load(file, weights_only=True)
         tensors = stored.get("weights", stored)
         whole = hashlib.sha256(b"".join(name.encode() + x.numpy().tobytes() for name, x in sorted(tensors.items())))

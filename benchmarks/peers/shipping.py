@@ -30,7 +30,7 @@ from compress.tflite.quantization import quantize_tflite
 from compress.tflite.reader import file_ops
 from compress.training.loop import fit
 from compress.training.trainee import Trainee
-from nas.finals import from_pretrained
+from nas.finals import HEAD_LR
 from search_spaces.backbone import scaled_side
 from search_spaces.ops import out_size
 
@@ -103,8 +103,8 @@ def train(variant: Variant) -> None:
     """As the search trains finalists: loss, crops, batch, optimizer and schedule are the run's, but for the number of
     steps. A new head on a pretrained encoder learns faster than the encoder, as theirs do."""
     run, checkpoint = variant.run, variant.folder / CHECKPOINT
-    schedule = replace(run.config.schedule("train"), steps=variant.steps)
-    schedule = from_pretrained(schedule) if variant.peer.is_pretrained else schedule
+    head_lr = HEAD_LR if variant.peer.is_pretrained else 1.0
+    schedule = replace(run.config.schedule("train"), steps=variant.steps, head_lr=head_lr)
     torch.manual_seed(run.config.seed)
     network = variant.network().to(run.device)
     losses = network_losses(run, network, variant.resolution)
@@ -122,7 +122,7 @@ def train(variant: Variant) -> None:
 
 def is_of_encoder(name: str) -> bool:
     """Whether a parameter belongs to the encoder of segmentation_models_pytorch."""
-    return "encoder" in name.split(".")
+    return name.startswith("encoder.")
 
 
 def ship(variant: Variant) -> None:
