@@ -17,10 +17,11 @@ from compress.data.validation import Validation, read_validation
 from compress.evaluation.metrics import confusion, mean_iou
 from compress.stages.run import Run
 from compress.training.class_weights import class_weights
+from compress.training.memory import kept_memory
 from nas.inheritance.sweep import backbone_ops
 from search_spaces.backbone import stage_outputs
 from search_spaces.errors import InputError
-from search_spaces.network import Network
+from search_spaces.network import Network, fold_batch_norm
 from search_spaces.ops import INPUT
 
 IMAGES = 24  # of each split, at most; they are whole, because classifiers of crops rank networks worse
@@ -44,16 +45,17 @@ class Probe:
     validation: Validation
     weights: Tensor
 
+    @kept_memory()
     def score(self, network: Network) -> float:
         """Scores a network.
 
         Args:
-            network: The network, with the weights that its training starts from. It is put into eval mode.
+            network: The network, with the weights that its training starts from, on any device. It is left as it is.
 
         Returns:
             The mIoU (0..1) of a linear classifier of its features.
         """
-        network.eval()
+        network = fold_batch_norm(network).to(self.weights.device)
         classifier = self.classifier(network)
         classes = len(self.weights)
         counts = torch.zeros(classes, classes, dtype=torch.int64, device=classifier.device)

@@ -128,7 +128,7 @@ def probed(run: Run, scorer: Scorer) -> Strategy:
     start, probe = open_start(run), open_probe(run)
 
     def score(genotype: Genotype, trial: Trial | None = None) -> float:
-        return probe.score(started_network(run, start, genotype).to(run.device))
+        return probe.score(started_network(run, start, genotype))
 
     return Strategy(score, score, Finals(run, scorer.score, partial(started_network, run, start)))
 

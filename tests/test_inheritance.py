@@ -16,7 +16,7 @@ from nas.inheritance.ordering import equalized, ordered, value_statistics
 from nas.inheritance.refit import refit, sampled_outputs
 from nas.inheritance.slices import inherit
 from nas.inheritance.start import PreparedDonor, backbone_copy, prepare_donor, start_network, start_supernet
-from nas.inheritance.sweep import Sweep, backbone_ops, calibrate, layer_of
+from nas.inheritance.sweep import Sweep, backbone_ops, calibrate, layer_of, set_statistics
 from nas.supernet import Supernet, extract, largest_networks
 from search_spaces import SPACES, get_space
 from search_spaces.errors import InputError
@@ -72,6 +72,22 @@ def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
     found, wanted = found[:, :channels].double(), wanted[:, :channels].double()
     spread = (wanted - wanted.mean((0, 2, 3), keepdim=True)).square().sum()
     return float((found - wanted).square().sum() / spread)
+
+
+@given(seeds, st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(0, 7))
+@CPU_CASES
+def test_statistics_are_torchs_over_all_images(seed: int, counts: list[int], start: int) -> None:
+    """Of batches of different lengths, in double precision. Channels before the first one keep theirs."""
+    torch.manual_seed(seed)
+    layer = layer_of(a_network(small(seed), seed), "stem")
+    kept = layer.bn.running_mean.clone(), layer.bn.running_var.clone()
+    values = 3 * torch.randn(sum(counts), layer.conv.out_channels, 48, 32) + 40
+    set_statistics(layer, list(values.contiguous(memory_format=torch.channels_last).split(counts)), start)
+    variance, mean = torch.var_mean(values.double(), (0, 2, 3), correction=0)
+    torch.testing.assert_close(layer.bn.running_mean[start:], mean[start:].float(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(layer.bn.running_var[start:], variance[start:].float(), rtol=1e-5, atol=0)
+    assert torch.equal(layer.bn.running_mean[:start], kept[0][:start])
+    assert torch.equal(layer.bn.running_var[:start], kept[1][:start])
 
 
 @given(seeds, spaces)

@@ -61,8 +61,8 @@ def test_what_a_donor_knows_counts(run: Run, probe: Probe, network: Network) -> 
 
 def test_a_score_changes_nothing_and_is_the_same_again(run: Run, network: Network) -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    scores = {open_probe(run).score(network) for _ in range(2)}
-    assert len(scores) == 1
+    scores = {open_probe(run).score(network.train()) for _ in range(2)}
+    assert len(scores) == 1 and network.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

@@ -67,7 +67,7 @@ QUICK = Preset(
     train=long_training(400, 16, 128),
     recover=TrainingPlan(40, 16, 128, lr=1e-3),
     distill=long_training(360, 16, 128),
-    trials=24,
+    trials=40,
     finalists=3,
     rungs=(80, 200),
 )

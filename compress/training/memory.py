@@ -1,7 +1,8 @@
-"""Memory that a training gets back from the C library in every step.
+"""Memory that a training, or the score of a candidate, gets back from the C library again and again.
 
 glibc returns large blocks to the system as soon as they are free, and the system clears each page when it is used
-again. A training step frees and takes the same hundreds of megabytes every time. A fifth of a step can go to that.
+again. A training step frees and takes the same hundreds of megabytes every time. A fifth of a step can go to that, and
+half the time in which a network is run without gradients.
 """
 
 import ctypes
@@ -37,7 +38,7 @@ def kept_memory() -> Iterator[None]:
     It changes no result. Where the C library is not glibc it does nothing.
 
     Yields:
-        Nothing; the training runs inside.
+        Nothing; the work is done inside.
     """
     library = glibc()
     if library is None:

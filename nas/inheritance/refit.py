@@ -122,12 +122,13 @@ def fit_projection(target: Network, op: Op, hidden: Tensor, wanted: Tensor, ridg
     old = folded(layer)[0][:rows, :, 0, 0].T
     hidden_mean, wanted_mean = hidden.mean(0), wanted.mean(0)
     centred, left = hidden - hidden_mean, wanted - wanted_mean - (hidden - hidden_mean) @ old
-    gram = centred.T @ centred / len(centred)
+    single = centred.float()  # these products take most of the time; what they round is far below the ridge
+    gram, moments = ((single.T @ other.float()).double() / len(centred) for other in (single, left))
     strength = ridge * gram.diagonal().mean() + 1e-12
     regular = gram + strength * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    change = torch.linalg.solve(regular, centred.T @ left / len(centred))
+    change = torch.linalg.solve(regular, moments)
     weight = old + change
-    variance = (centred @ weight).square().mean(0)
+    variance = (weight * (gram @ weight)).sum(0)
     set_folded(layer, weight.T[:, :, None, None], wanted_mean - hidden_mean @ weight, wanted_mean, variance)
     return float(left.square().sum()), float((left - centred @ change).square().sum())
 
