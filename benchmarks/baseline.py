@@ -24,7 +24,7 @@ from compress.stages.run import SEARCH, Run
 from compress.tflite.conversion import write_float_tflite
 from compress.tflite.quantization import quantize_tflite
 from compress.tflite.writer import random_weight_model
-from nas.finals import with_head_rate
+from nas.finals import as_finalist
 from nas.start import open_start, started_network
 from search_spaces import graph_of
 from search_spaces.genotype import Genotype
@@ -56,7 +56,7 @@ def scaled_to(latency_ms: float, classes: int, input_size: tuple[int, int]) -> G
 
 def trained(run: Run, network: Network, steps: int, folder: Path) -> Network:
     """A network trained in place as the run trains its finalists, for `steps`; a killed training goes on."""
-    schedule = with_head_rate(run, replace(run.config.schedule("train"), steps=steps))
+    schedule = as_finalist(run, replace(run.config.schedule("train"), steps=steps))
     fit_network(run, network, schedule, folder, folder.name, seed=2)
     return network
 

@@ -40,7 +40,7 @@ from nas import strategy
 from nas.constraints import Constraints
 from nas.feasibility import Survey, survey_space
 from nas.finalists import macs_of, resolutions_in_turns
-from nas.finals import with_head_rate
+from nas.finals import as_finalist
 from nas.halving import best_reward_first
 from nas.preparation import open_table
 from nas.problem import Problem
@@ -92,7 +92,7 @@ def alone(given: argparse.Namespace, genotype: Genotype, seed: int) -> dict[str,
     begun = time.monotonic()
     folder = given.work / key(genotype, seed)
     folder.mkdir(exist_ok=True)
-    fit_network(run, network, with_head_rate(run, run.config.schedule("train")), folder, folder.name, seed=2)
+    fit_network(run, network, as_finalist(run, run.config.schedule("train")), folder, folder.name, seed=2)
     seconds = time.monotonic() - begun
     scorer = Scorer(run.validation, calibration_batches(run), run.config.input_size, given.threads)
     return {"int8": scorer.score(network), "float": run.miou(network), "seconds": seconds}

@@ -1,5 +1,6 @@
 """How the winner is chosen among a search's best candidates."""
 
+import copy
 import dataclasses
 import itertools
 import json
@@ -20,7 +21,7 @@ from compress.stages.train import winner_schedule
 from compress.tflite.writer import random_weight_model
 from nas import strategy
 from nas.finalists import choose_winner, resolutions_in_turns
-from nas.finals import Finals
+from nas.finals import EMA, Finals, as_finalist
 from nas.halving import END, Train, best_reward_first, halve, survivors
 from nas.pages.tables import finalist_name
 from nas.score import reward
@@ -262,6 +263,24 @@ def test_finalists_start_from_the_donor_and_without_one_from_what_scored_them(
         begun, again = (finals.started(genotype).state_dict() for _ in range(2))
         assert all(torch.equal(begun[name], again[name]) for name in begun)  # built once, then kept
     assert made == ["donor", "supernet"]
+
+
+def test_finalists_are_compared_with_averaged_weights(whole: Path, three: list[Candidate], tmp_path: Path) -> None:
+    """Over the steps before a rung; with `--ema` as the user wants it."""
+    torch.manual_seed(0)
+    start, genotype, after = Network(three[0].genotype), three[0].genotype, {}
+    for ema in (0.0, 0.9999999, 1e-9):
+        stored = open_run(whole)
+        run = dataclasses.replace(stored, path=tmp_path / str(ema), config=dataclasses.replace(stored.config, ema=ema))
+        schedule = as_finalist(run, run.config.schedule("train"))
+        assert schedule.ema == (ema or EMA)
+        finals = Finals(run, lambda network: 0.5, lambda genotype: copy.deepcopy(start))
+        finals.train(3, three[:1])
+        after[ema] = load_network(finals.file(genotype, 3)).state_dict()["layers.stem.conv.weight"]
+    last, averaged = after[1e-9], after[0.0]  # the weights of the last step alone, and those of the default
+    torch.testing.assert_close(averaged, after[0.9999999])  # after three steps both average alike
+    moved = start.state_dict()["layers.stem.conv.weight"]
+    assert 0 < float((averaged - last).norm()) < float((moved - last).norm())
 
 
 def test_a_finalist_that_paused_ends_as_one_that_did_not(whole: Path, three: list[Candidate], tmp_path: Path) -> None:
