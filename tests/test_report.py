@@ -13,6 +13,8 @@ from PIL import Image
 import nas.report
 from compress.files.atomic import digest
 from compress.files.records import read_record, write_json, write_record
+from compress.stages.run import open_run
+from nas.pages.tables import finalist_rows
 
 FIGURES = "<svg "
 
@@ -69,6 +71,36 @@ def test_names_of_images_and_classes_may_hold_anything(
     assert "$x^{2$\ufffd, mIoU" in page
     assert "日本</b>" not in page and "日本, mIoU" in page
     assert "a&lt;script&gt;alert(1)&lt;/script&gt;" in page and "$y$" in page
+
+
+def test_finalists_have_a_column_for_each_comparison(run: Path) -> None:
+    """Also those of older versions, which compared finalists otherwise, and those that were over the budget."""
+    file = run / "search" / "finalists.json"
+    one = {"miou": 0.25, "latency_ms": 2.0, "predicted_latency_ms": 1.5}
+    shared = ("latency, ms", "predicted, ms")
+    write_json(
+        file,
+        [
+            {**one, "id": "a", "known": "compact", "mious": {"80": 0.5}},
+            {**one, "id": "b", "macs": 1_000, "mious": {"80": 0.375, "200": 0.5, "end": 0.625}},
+            {**one, "id": "c", "mious": {}},
+        ],
+    )
+    assert finalist_rows(open_run(run)) == [
+        ("genotype", "mIoU, as a candidate", "after 80 steps", "after 200 steps", "at the end", "MACs", *shared),
+        ("a, compact", "0.2500", "0.5000", "", "", "", "2.00", "1.50"),
+        ("b", "0.2500", "0.3750", "0.5000", "0.6250", "1,000", "2.00", "1.50"),
+        ("c", "0.2500", "over the budget", "", "", "", "2.00", "1.50"),
+    ]
+    write_json(file, [{**one, "id": "a", "refined_miou": 0.5}, {**one, "id": "b"}])
+    assert finalist_rows(open_run(run)) == [
+        ("genotype", "mIoU, as a candidate", "refined", "MACs", *shared),
+        ("a", "0.2500", "0.5000", "", "2.00", "1.50"),
+        ("b", "0.2500", "over the budget", "", "2.00", "1.50"),
+    ]
+    for content in ([{**one, "id": "a"}], []):
+        write_json(file, content)
+        assert len({len(row) for row in finalist_rows(open_run(run))}) <= 1
 
 
 def no_data(run: Path) -> None:

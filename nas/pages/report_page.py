@@ -18,7 +18,6 @@ from nas.pages.pictures import make_pictures
 from nas.pages.tables import (
     CLIENTS_HEAD,
     FILES_HEAD,
-    FINALISTS_HEAD,
     ROUNDS_HEAD,
     STAGES_HEAD,
     accelerator_rows,
@@ -83,7 +82,6 @@ def write_report(run: Run, result: dict[str, Any]) -> None:
         strategy=run.config.strategy,
         scatter=part("candidates", lambda: scatter_figure(read_cloud(run, result))),
         finalists=part("finalists", lambda: finalist_rows(run)),
-        finalists_head=FINALISTS_HEAD,
         stages=part("stages", lambda: stage_rows(result)),
         stages_head=STAGES_HEAD,
         rounds=part("rounds", lambda: federated_rows(run)),

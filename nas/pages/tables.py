@@ -1,6 +1,6 @@
 """The tables of the pages: rows of cells as text, made from what a run recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compress.evaluation.accelerators import placement_rows, placements
@@ -15,9 +15,6 @@ from compress.stages.shipped_files import FILES
 from nas.halving import END
 from search_spaces.errors import InputError
 
-FINALISTS_HEAD = (
-    "genotype", "mIoU, as a candidate", "mIoU after steps of training", "MACs", "latency, ms", "predicted, ms",
-)  # fmt: skip
 ROUNDS_HEAD = ("round", "clients and their losses", "refused", "mIoU", "KiB exchanged", "time, s")
 CLIENTS_HEAD = ("client", "training images", "mIoU on its own validation images")
 STAGES_HEAD = ("stage", "mIoU", "latency, ms", "predicted, ms", "parameters", "MACs", "size, KiB", "time, s")
@@ -109,7 +106,8 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
         run: A finished run. One of an older version has no finalists.json.
 
     Returns:
-        A row of cells for each finalist, as FINALISTS_HEAD names them.
+        The head of the table, which depends on how often finalists were compared, and a row of cells for each; nothing
+        without finalists.
 
     Raises:
         InputError: When finalists.json is damaged.
@@ -118,11 +116,15 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
     found = read_json(path, remedy, list) if path.exists() else []
     winner = run.genotype.id
     try:
-        return [
+        steps = max(map(trained_mious, found), key=len, default={})
+        head = (
+            "genotype", "mIoU, as a candidate", *map(after, steps), "MACs", "latency, ms", "predicted, ms",
+        )  # fmt: skip
+        rows = [
             (
                 finalist_name(one, winner),
                 f"{one['miou']:.4f}",
-                ", ".join(f"{steps}: {miou:.4f}" for steps, miou in trained_mious(one).items()) or "over the budget",
+                *mious_after(steps, trained_mious(one)),
                 f"{one['macs']:,}" if "macs" in one else "",
                 f"{one['latency_ms']:.2f}",
                 f"{one['predicted_latency_ms']:.2f}",
@@ -131,6 +133,34 @@ def finalist_rows(run: Run) -> list[tuple[str, ...]]:
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a list of finalists ({type(error).__name__}: {error}); {remedy}") from error
+    return [head, *rows] if rows else []
+
+
+def after(steps: str) -> str:
+    """Names a comparison of finalists.
+
+    Args:
+        steps: The steps after which they were compared, as finalists.json has them.
+
+    Returns:
+        The head of a column.
+    """
+    return f"after {steps} steps" if steps.isdecimal() else {END: "at the end"}.get(steps, steps)
+
+
+def mious_after(steps: Iterable[str], mious: Mapping[str, float]) -> list[str]:
+    """Makes the cells of a finalist's training.
+
+    Args:
+        steps: The steps after which finalists were compared.
+        mious: Its mIoU (0..1) by steps. One that was over the budget when measured has none.
+
+    Returns:
+        A cell for each comparison, empty where the finalist had no part in it.
+    """
+    if not mious:
+        return ["" if place else "over the budget" for place, _ in enumerate(steps)]
+    return [f"{mious[one]:.4f}" if one in mious else "" for one in steps]
 
 
 def trained_mious(record: Mapping[str, Any]) -> dict[str, float]:
