@@ -13,7 +13,7 @@ from test_network import warmed
 from nas.inheritance.channels import can_be_turned, residual_streams
 from nas.inheritance.images import image_windows
 from nas.inheritance.ordering import equalized, ordered, value_statistics
-from nas.inheritance.refit import refit, sampled_outputs
+from nas.inheritance.refit import RIDGE, fit_projection, refit, sampled_outputs
 from nas.inheritance.slices import inherit
 from nas.inheritance.start import PreparedDonor, backbone_copy, prepare_donor, start_network, start_supernet
 from nas.inheritance.sweep import Sweep, backbone_ops, calibrate, layer_of, set_statistics
@@ -140,6 +140,27 @@ def test_a_fit_is_never_worse_than_the_slices(seed: int, other: int, space: str)
     assert errors
     for error in errors.values():
         assert error.after <= error.before + 1e-9
+
+
+@given(seeds)
+@CPU_CASES
+def test_a_projection_that_gives_nothing_stays_finite(seed: int) -> None:
+    """Hidden channels may depend on each other. Weights that cancel them leave a variance of zero, and of noise."""
+    network = a_network(small(seed), seed)
+    op = next(op for op in network.graph if op.name.endswith(".project"))
+    layer = layer_of(network, op.name)
+    rows, channels = layer.conv.weight.shape[:2]
+    torch.manual_seed(seed)
+    mixed = torch.randn(channels // 2, channels, dtype=torch.double)
+    hidden = 1000 * torch.randn(512, channels // 2, dtype=torch.double) @ mixed
+    cancelling = torch.linalg.svd(mixed).Vh[-1]
+    with torch.no_grad():
+        layer.conv.weight[:] = cancelling.float().view(1, -1, 1, 1)
+        layer.bn.running_mean.zero_()
+        layer.bn.running_var.fill_(1)
+    fit_projection(network, op, hidden, torch.zeros(512, rows, dtype=torch.double), RIDGE)
+    assert bool((layer.bn.running_var >= 0).all())
+    assert all(bool(value.isfinite().all()) for value in layer.state_dict().values())
 
 
 def test_wider_networks_are_closer_to_the_donor() -> None:

@@ -128,7 +128,7 @@ def fit_projection(target: Network, op: Op, hidden: Tensor, wanted: Tensor, ridg
     regular = gram + strength * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     change = torch.linalg.solve(regular, moments)
     weight = old + change
-    variance = (weight * (gram @ weight)).sum(0)
+    variance = (weight * (gram @ weight)).sum(0).clamp_min(0)  # rounding may leave less than nothing
     set_folded(layer, weight.T[:, :, None, None], wanted_mean - hidden_mean @ weight, wanted_mean, variance)
     return float(left.square().sum()), float((left - centred @ change).square().sum())
 
