@@ -38,15 +38,21 @@ SLOWER = 0.65
 AT_ONCE = 2
 
 
-def compared(run: Run, work: Path) -> list[Genotype]:
-    """The finalists of the search. Their int8 mIoU after the first rung goes to WORK/ID.json."""
-    rung, genotypes = run.config.preset_values.rungs[0], []
+def finalists(run: Run) -> dict[Genotype, dict[str, Any]]:
+    """The finalists of a search and their records. Those over the budget, which were not trained, are left out."""
+    rung, found = run.config.preset_values.rungs[0], {}
     for one in read_json(run.path / SEARCH / "finalists.json", "give a search that is done"):
         if str(rung) in one["mious"]:
-            folder = run.path / SEARCH / TRAINED / one["id"]
-            genotypes.append(load_network(folder / f"after-{rung}.pt").genotype)
-            write_json(work / f"{one['id']}.json", record(genotypes[-1], one["mious"][str(rung)]))
-    return genotypes
+            found[load_network(run.path / SEARCH / TRAINED / one["id"] / f"after-{rung}.pt").genotype] = one
+    return found
+
+
+def compared(run: Run, work: Path) -> list[Genotype]:
+    """The finalists of the search. Their int8 mIoU after the first rung goes to WORK/ID.json."""
+    rung, found = run.config.preset_values.rungs[0], finalists(run)
+    for genotype, one in found.items():
+        write_json(work / f"{one['id']}.json", record(genotype, one["mious"][str(rung)]))
+    return list(found)
 
 
 def others(run: Run, ms: Callable[[Genotype], float], count: int) -> list[Genotype]:
